@@ -1,0 +1,39 @@
+// The one exception type for input that is wrong. Broken invariants are asserts, not Errors.
+#pragma once
+
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace skipbench {
+
+// What a user needs to mend wrong input. Empty parts are left out of the message.
+struct ErrorParts {
+  std::string what;      // what is wrong: "unknown strategy"
+  std::string where;     // file:line, file and tensor and byte, key path, or command-line flag
+  std::string expected;  // what would have been right
+  std::string got;       // what was found
+  std::string hint;      // what to do next
+};
+
+// Message: "WHERE: WHAT; expected EXPECTED, got GOT; HINT".
+class Error : public std::runtime_error {
+ public:
+  explicit Error(ErrorParts parts);
+  explicit Error(std::string what) : Error(ErrorParts{.what = std::move(what)}) {}
+
+  const ErrorParts& parts() const { return parts_; }
+
+ private:
+  ErrorParts parts_;
+};
+
+// "nearest first": the known names ordered by edit distance to `name`, joined as "a, b, c".
+std::string nearest_names(std::string_view name, std::span<const std::string> known);
+
+// Error for a name that is in no table: lists the alternatives, the nearest first.
+Error unknown_name(std::string_view kind, std::string_view name,
+                   std::span<const std::string> known, std::string where = "");
+
+}  // namespace skipbench

@@ -1,0 +1,21 @@
+// The one door to a model on disk or in memory.
+#pragma once
+
+#include <string>
+
+#include "engine/weights/weight.h"
+
+namespace skipbench {
+
+// `path` is a Hugging Face folder (config.json and safetensors), a GGUF file, a folder that holds
+// exactly one GGUF file, or "synthetic:CONFIG.json[:seed]" (random weights of that shape, seed 0
+// by default; the config's dtype decides the weight type). Files are memory-mapped, every tensor
+// that the configuration needs is checked for presence, type, shape and place inside its file.
+// Throws Error naming the file, the tensor and the byte; a missing path says how to get the model.
+LoadedModel load_model(const std::string& path);
+
+// Hex digest of what defines the model's outputs: config and all tensor bytes (sampled for large
+// files: size, header, and 64 KiB at fixed places of each file) or the synthetic description.
+std::string model_hash(const LoadedModel& model);
+
+}  // namespace skipbench
