@@ -1,0 +1,205 @@
+// The coarse operations that a transformer needs, one abstract class for every device.
+//
+// Every operation works on `rows`: the tokens of one pass, packed without padding. A row belongs to
+// a sequence (its place in the cache) and has a position; prompts of different lengths stand one
+// after another in one pass, a decoding step has one row per unfinished sequence.
+//
+// Pointers are addresses of the device; the host reaches them through upload and download only.
+// Operations are queued in order; `download` and `synchronise` wait for them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/base/dtype.h"
+#include "engine/model_config.h"
+#include "engine/weights/weight.h"
+
+namespace skipbench {
+
+// Device memory, freed with its last owner.
+using DeviceBuffer = std::shared_ptr<void>;
+
+// Activations: [rows, cols] of f32, f16 or bf16, rows `stride` elements apart.
+struct Matrix {
+  void* data = nullptr;
+  DType type = DType::kF32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  // Rows [begin, begin + count) of the same matrix.
+  Matrix slice_rows(int64_t begin, int64_t count) const {
+    Matrix part = *this;
+    part.data = static_cast<std::byte*>(data) + begin * stride * block_bytes(type);
+    part.rows = count;
+    return part;
+  }
+};
+
+// The rows of a pass, on the device. All arrays are [rows].
+struct RowTable {
+  int64_t rows = 0;
+  const int32_t* token = nullptr;
+  const int32_t* sequence = nullptr;  // index into the cache's sequences
+  const int32_t* position = nullptr;  // 0-based; also the row's slot in the cache
+
+  RowTable slice(int64_t begin, int64_t count) const {
+    return {count, token + begin, sequence + begin, position + begin};
+  }
+};
+
+// Keys and values of one layer: [sequences, kv_heads, capacity, head_dim] each. A slot is a
+// position, so keys stand at their true positions even where some are absent.
+struct KvView {
+  void* keys = nullptr;
+  void* values = nullptr;
+  DType type = DType::kF32;
+  int64_t capacity = 0;        // positions per sequence
+  uint8_t* present = nullptr;  // [sequences, capacity], 1 where written; null: all earlier ones are
+};
+
+struct EmbedArgs {
+  RowTable rows;
+  const Weight* embedding = nullptr;  // [vocab, hidden]
+  Matrix out;                         // [rows, hidden]
+};
+
+struct NormArgs {
+  NormKind kind = NormKind::kRmsNorm;
+  double epsilon = 0;
+  const NormWeights* weights = nullptr;  // gain [cols], bias [cols] or empty
+  Matrix in;                             // [rows, cols]
+  Matrix out;                            // [rows, cols], may be `in`
+};
+
+// What `linear` applies to a norm's input on its way in; the same arithmetic as `norm`.
+struct NormSpec {
+  NormKind kind = NormKind::kRmsNorm;
+  double epsilon = 0;
+  const NormWeights* weights = nullptr;  // null: no norm
+};
+
+enum class Epilogue {
+  kNone,
+  kActivate,  // out = act(y)
+  kGated,     // two parts of n rows each, out = act(y[0:n]) * y[n:2n]: out has n columns
+};
+
+// out = epilogue(projection * norm(in) + bias) (+ residual).
+struct LinearArgs {
+  NormSpec norm;
+  const Projection* projection = nullptr;  // [n, k]
+  Epilogue epilogue = Epilogue::kNone;
+  Activation activation = Activation::kSilu;
+  Matrix in;        // [rows, k]
+  Matrix residual;  // [rows, n]; data null: none; may be `out`
+  Matrix out;       // [rows, n], or [rows, n / 2] for kGated; f32 where logits are wanted
+};
+
+// Normalises (qk_norm) and rotates (RoPE) query and key of each row, writes key and value into the
+// cache at (sequence, position) and the query back into `qkv`. With `keys_and_values_only` the
+// query's columns are neither read nor written (KvPolicy::kProject).
+struct AppendKvArgs {
+  const ModelConfig* config = nullptr;
+  const LayerWeights* layer = nullptr;  // for query_norm and key_norm
+  RowTable rows;
+  Matrix qkv;  // [rows, qkv_rows], columns as config->qkv_layout says
+  KvView cache;
+  bool keys_and_values_only = false;
+};
+
+// Softmax attention of each row over the cached positions max(0, p - window + 1) .. p that are
+// present, p the row's own position, which append_kv has written. ALiBi per config->position.
+struct AttendArgs {
+  const ModelConfig* config = nullptr;
+  RowTable rows;
+  Matrix qkv;  // queries, as append_kv left them
+  KvView cache;
+  int window = 0;  // 0: all earlier positions
+  Matrix out;      // [rows, num_heads * head_dim]
+};
+
+// out = in * factor, row by row (AdaSkip's replacement of a skipped sublayer).
+struct ScaleArgs {
+  Matrix in;
+  float factor = 1.0f;
+  Matrix out;  // may be `in`
+};
+
+// out[i] = in[index[i]]; `in` and `out` do not overlap.
+struct GatherRowsArgs {
+  Matrix in;
+  const int32_t* index = nullptr;  // [out.rows], device
+  Matrix out;
+};
+
+// What one row of logits says about the next token. Ties go to the lower id.
+struct NextToken {
+  int32_t token = 0;            // argmax
+  float top_logit = 0;          // its logit
+  float second_logit = 0;       // the best of the others
+  float top_probability = 0;    // softmax
+  float second_probability = 0;
+  float entropy = 0;            // of the softmax, in nats
+};
+
+struct NextTokenArgs {
+  Matrix logits;             // [rows, vocab] f32
+  bool with_entropy = false;  // entropy is 0 unless asked for
+  NextToken* out = nullptr;  // [rows], device
+};
+
+// Log-probability of a given token per row: logit - log sum exp, summed in f64.
+struct LogProbArgs {
+  Matrix logits;                    // [rows, vocab] f32
+  const int32_t* target = nullptr;  // [rows], device
+  double* out = nullptr;            // [rows], device
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string name() const = 0;         // "cpu"
+  virtual std::string device_name() const = 0;  // the CPU's or the card's model name
+  virtual DType activation_type() const = 0;    // f32, f16 or bf16
+  virtual int threads() const { return 1; }
+  // "avx3", "avx2", ... : part of a timing's identity, since bits and speed depend on it.
+  virtual std::string instruction_set() const { return ""; }
+
+  virtual DeviceBuffer allocate(size_t bytes) = 0;
+  virtual void upload(void* device, const void* host, size_t bytes) = 0;
+  virtual void download(void* host, const void* device, size_t bytes) = 0;
+  virtual void fill_zero(void* device, size_t bytes) = 0;
+  virtual void synchronise() {}
+
+  virtual void embed(const EmbedArgs& args) = 0;
+  virtual void norm(const NormArgs& args) = 0;
+  virtual void linear(const LinearArgs& args) = 0;
+  virtual void append_kv(const AppendKvArgs& args) = 0;
+  virtual void attend(const AttendArgs& args) = 0;
+  virtual void scale(const ScaleArgs& args) = 0;
+  virtual void gather_rows(const GatherRowsArgs& args) = 0;
+  virtual void next_token(const NextTokenArgs& args) = 0;
+  virtual void log_prob(const LogProbArgs& args) = 0;
+
+  // Measured in this process, on first use: reading a buffer far larger than the caches with all
+  // threads, and multiply-adds in registers (2 FLOP each) with all threads.
+  virtual double peak_read_bytes_per_second() = 0;
+  virtual double peak_flops_per_second() = 0;
+};
+
+struct DeviceSpec {
+  std::string device = "cpu";
+  DType dtype = DType::kF32;  // activations and cache
+  int threads = 0;            // 0: the machine's cores
+};
+
+// The one place that knows which devices this binary was built for. Throws Error naming them.
+std::unique_ptr<Backend> make_backend(const DeviceSpec& spec);
+
+}  // namespace skipbench

@@ -1,0 +1,111 @@
+// The interface of a skipping strategy: it decides which layers run and never computes.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "strategies/layer_set.h"
+
+namespace skipbench {
+
+// What a skipped layer leaves in the cache.
+//   kAbsent:  no entry; attention takes the entries that are there.
+//   kProject: key and value of the hidden state that was passed through (CALM, arXiv 2207.07061).
+enum class KvPolicy { kAbsent, kProject };
+
+enum class ExitSignal { kSoftmaxDifference, kTopProbability, kEntropy };
+
+// A dynamic strategy's rule as data, so that a device can run it. After layer `l` (0-based) with
+// l + 1 >= min_layer, (l + 1 - min_layer) % interval == 0 and l < N - 1, the row's confidence is
+// the signal of the softmax of head(final_norm(hidden)); the row stops when confidence >
+// threshold(step). For kEntropy the confidence is 1 - entropy / log(vocabulary).
+struct SkipRule {
+  ExitSignal signal = ExitSignal::kSoftmaxDifference;
+  int min_layer = 1;
+  int interval = 1;
+  double threshold_lambda = 1.0;  // >= 1 never exits: a softmax difference never exceeds 1
+  // Position-decayed threshold, CALM section 3.2 as the reference code has it:
+  // clip(0.9 lambda + 0.1 lambda exp(-decay_tau * step / decay_length), 0, 1); 0: constant.
+  double decay_tau = 0.0;
+  int decay_length = 0;  // T = max_new_tokens
+
+  double threshold(int step) const;
+  bool tests_after(int layer, int num_layers) const;  // is the exit test run after this layer?
+};
+
+class SkipStrategy {
+ public:
+  virtual ~SkipStrategy() = default;
+
+  // Layers of the prompt pass.
+  virtual LayerSet prefill_layers(int num_layers) const { return LayerSet::all(num_layers); }
+  // Layers of decoding step `step`: the forward pass that follows the step-th generated token,
+  // from 0. A function of N, target, step and the strategy's parameters alone.
+  virtual LayerSet step_layers(int num_layers, int /*step*/) const {
+    return LayerSet::all(num_layers);
+  }
+  // Union of step_layers over all steps: a layer outside it gets no cache memory.
+  virtual LayerSet any_step_layers(int num_layers) const { return step_layers(num_layers, 0); }
+  // Null for an input-independent strategy.
+  virtual const SkipRule* rule() const { return nullptr; }
+  virtual KvPolicy kv_policy() const { return KvPolicy::kAbsent; }
+  // Whether a later step may run a layer that an earlier step skipped, so that the cache needs to
+  // know which entries are present.
+  virtual bool sets_can_grow() const { return rule() != nullptr; }
+};
+
+// A parameter's value as written, with where it was written for messages.
+struct ParamValue {
+  std::string text;
+  std::string where;  // "configs/a.yaml:12" or "--param"
+};
+using StrategyParams = std::map<std::string, ParamValue>;
+
+struct StrategySpec {
+  std::string name;
+  double target = 1.0;  // the asked-for speedup s
+  StrategyParams params;
+  std::string where;  // where the strategy was named
+};
+
+// K = max(2, floor(N / s)), the layers per token of every strategy at target s (design: "Budget");
+// N = 1 gives 1. Throws Error unless 1 <= s <= max(1, N / 2).
+int layer_budget(int num_layers, double target, const std::string& where = "--target");
+
+struct ParamInfo {
+  std::string name;
+  std::string default_text;
+  std::string range;
+  std::string help;
+};
+
+struct StrategyInfo {
+  std::string name;
+  std::string summary;
+  std::string paper;
+  std::string kv_policy;
+  bool uses_target = true;   // `full` does not: it makes one cell whatever the targets are
+  bool is_dynamic = false;   // its threshold is calibrated to the budget
+  bool needs_training = false;
+  std::vector<ParamInfo> params;
+  std::unique_ptr<SkipStrategy> (*make)(const StrategySpec& spec, int num_layers);
+};
+
+// The registry: one visible table (strategies/registry.cc).
+std::span<const StrategyInfo> strategy_table();
+
+// Throws Error for an unknown name (the nearest names first).
+const StrategyInfo& find_strategy(std::string_view name, const std::string& where = "--strategy");
+
+// Builds a strategy. Throws Error for a target outside its range, an unknown parameter, or a value
+// out of range, naming where it was written. A dynamic strategy at a target above 1 needs its
+// `threshold` parameter (given, or put there by calibration).
+std::unique_ptr<SkipStrategy> make_strategy(const StrategySpec& spec, int num_layers);
+
+}  // namespace skipbench
