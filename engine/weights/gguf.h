@@ -17,9 +17,8 @@
 namespace skipbench {
 
 // Integers of every width become int64_t or uint64_t, floats double; arrays are of one kind.
-using GgufValue =
-    std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<int64_t>,
-                 std::vector<double>, std::vector<std::string>, std::vector<bool>>;
+using GgufValue = std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<int64_t>,
+                               std::vector<double>, std::vector<std::string>, std::vector<bool>>;
 
 class GgufFile {
  public:
@@ -59,8 +58,16 @@ class GgufFile {
     std::vector<uint64_t> shape;  // innermost first, as in the file
     uint32_t ggml_type = 0;
     uint64_t offset = 0;  // from the start of the file
-    uint64_t bytes = 0;   // 0 when the type is not one the engine reads
+    uint64_t bytes = 0;   // 0 when ggml itself has no type of that number
   };
+
+  void read_metadata(class GgufCursor& cursor, uint64_t count);
+  void read_tensors(class GgufCursor& cursor, uint64_t count);
+  // Makes offsets absolute; checks alignment, bounds and overlap.
+  void place_tensors(uint64_t data_begin, uint64_t alignment);
+  // The value of `key`, or null when absent.
+  const GgufValue* find(std::string_view key) const;
+  const GgufValue& get(std::string_view key) const;
 
   std::string path_;
   std::shared_ptr<const MappedFile> file_;

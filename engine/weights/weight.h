@@ -47,31 +47,31 @@ struct NormWeights {
 };
 
 struct LayerWeights {
-  NormWeights attention_norm;     // [hidden]
-  Projection qkv;                 // [qkv_rows, hidden]; one fused part or three
-  NormWeights query_norm;         // [head_dim], empty without qk_norm
-  NormWeights key_norm;           // [head_dim], empty without qk_norm
-  Projection attention_output;    // [hidden, num_heads * head_dim]
-  NormWeights mlp_norm;           // [hidden]
-  Projection up;                  // kGated: parts {gate, up}, each [intermediate, hidden];
-                                  // kPlain: one part [intermediate, hidden]
-  Projection down;                // [hidden, intermediate]
+  NormWeights attention_norm;   // [hidden]
+  Projection qkv;               // [qkv_rows, hidden]; one fused part or three
+  NormWeights query_norm;       // [head_dim], empty without qk_norm
+  NormWeights key_norm;         // [head_dim], empty without qk_norm
+  Projection attention_output;  // [hidden, num_heads * head_dim]
+  NormWeights mlp_norm;         // [hidden]
+  Projection up;                // kGated: parts {gate, up}, each [intermediate, hidden];
+                                // kPlain: one part [intermediate, hidden]
+  Projection down;              // [hidden, intermediate]
 };
 
 struct ModelWeights {
   Weight embedding;            // [vocab, hidden]
   NormWeights embedding_norm;  // [hidden], empty unless config.embedding_norm
   std::vector<LayerWeights> layers;
-  NormWeights final_norm;      // [hidden]
-  Projection head;             // [vocab, hidden]; the embedding when tied
+  NormWeights final_norm;  // [hidden]
+  Projection head;         // [vocab, hidden]; the embedding when tied
 };
 
 // A model as loaded: description, weights, and what keeps their memory alive.
 struct LoadedModel {
   ModelConfig config;
   ModelWeights weights;
-  std::string path;                               // as the user named it
-  int64_t file_bytes = 0;                         // 0 for a synthetic model
+  std::string path;                                  // as the user named it
+  int64_t file_bytes = 0;                            // 0 for a synthetic model
   std::vector<std::shared_ptr<const void>> storage;  // mapped files or owned buffers
 };
 
