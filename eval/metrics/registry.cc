@@ -1,0 +1,31 @@
+#include "eval/metrics/registry.h"
+
+#include <vector>
+
+#include "engine/base/error.h"
+#include "eval/metrics/bleu.h"
+#include "eval/metrics/rouge.h"
+
+namespace skipbench {
+namespace {
+
+constexpr MetricEntry kMetrics[] = {
+    {"bleu", "corpus BLEU as sacreBLEU computes it", make_bleu},
+    {"rouge", "ROUGE-1, -2, -L and -Lsum as rouge_score computes them", make_rouge},
+};
+
+}  // namespace
+
+std::span<const MetricEntry> metric_table() { return kMetrics; }
+
+std::unique_ptr<Metric> make_metric(std::string_view name, const MetricOptions& options,
+                                    const std::string& where) {
+  std::vector<std::string> known;
+  for (const MetricEntry& entry : kMetrics) {
+    if (entry.name == name) return entry.make(options, where);
+    known.emplace_back(entry.name);
+  }
+  throw unknown_name("metric", name, known, where);
+}
+
+}  // namespace skipbench

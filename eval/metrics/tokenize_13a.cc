@@ -1,0 +1,105 @@
+// mteval-v13a, WMT's tokenization for Western languages, as sacreBLEU 2.6 writes it: a chain of
+// regular expression substitutions. Each pass below is one of them. All their classes are ASCII,
+// so that working on bytes gives what working on characters gives.
+#include <array>
+
+#include "eval/metrics/tokenize.h"
+
+namespace skipbench {
+namespace {
+
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool is_stop(char c) { return c == '.' || c == ','; }
+
+// [\{-\~\[-\` -\&\(-\+\:-\@\/]: ASCII punctuation but for ' , - .
+constexpr std::array<bool, 256> punctuation_table() {
+  std::array<bool, 256> table{};
+  constexpr std::string_view kRanges[] = {"{~", "[`", " &", "(+", ":@", "//"};
+  for (const std::string_view range : kRanges) {
+    for (int c = range[0]; c <= range[1]; ++c) table[c] = true;
+  }
+  return table;
+}
+constexpr std::array<bool, 256> kPunctuation = punctuation_table();
+
+void separate_punctuation(std::string_view in, std::string* out) {
+  out->clear();
+  for (const char c : in) {
+    if (kPunctuation[static_cast<unsigned char>(c)]) {
+      out->push_back(' ');
+      out->push_back(c);
+      out->push_back(' ');
+    } else {
+      out->push_back(c);
+    }
+  }
+}
+
+// Replaces every pair (a, b) with first(a) && second(b), taken from the left without overlap, by
+// the two characters with blanks where asked for.
+template <typename First, typename Second>
+void space_pairs(std::string_view in, First first, Second second, bool before, bool between,
+                 bool after, std::string* out) {
+  out->clear();
+  size_t i = 0;
+  while (i < in.size()) {
+    if (i + 1 == in.size() || !first(in[i]) || !second(in[i + 1])) {
+      out->push_back(in[i++]);
+      continue;
+    }
+    if (before) out->push_back(' ');
+    out->push_back(in[i]);
+    if (between) out->push_back(' ');
+    out->push_back(in[i + 1]);
+    if (after) out->push_back(' ');
+    i += 2;
+  }
+}
+
+// Python's text.replace(what, with), in one pass.
+void replace_all(std::string* text, std::string* scratch, std::string_view what,
+                 std::string_view with) {
+  size_t at = text->find(what);
+  if (at == std::string::npos) return;
+  scratch->clear();
+  size_t copied = 0;
+  for (; at != std::string::npos; at = text->find(what, copied)) {
+    scratch->append(*text, copied, at - copied).append(with);
+    copied = at + what.size();
+  }
+  scratch->append(*text, copied);
+  text->swap(*scratch);
+}
+
+}  // namespace
+
+void apply_western_rules(TokenList* out) {
+  const auto not_digit = [](char c) { return !is_digit(c); };
+  const auto is_dash = [](char c) { return c == '-'; };
+  separate_punctuation(out->text, &out->scratch);
+  // Full stop and comma, unless between digits; then a dash after a digit.
+  space_pairs(out->scratch, not_digit, is_stop, false, true, true, &out->text);
+  space_pairs(out->text, is_stop, not_digit, true, true, false, &out->scratch);
+  space_pairs(out->scratch, is_digit, is_dash, false, true, true, &out->text);
+  split_tokens(out);
+}
+
+void tokenize_13a(std::string_view line, TokenList* out) {
+  std::string& text = out->text;
+  text.assign(" ").append(line).append(" ");
+  const auto replace = [&](std::string_view what, std::string_view with) {
+    replace_all(&text, &out->scratch, what, with);
+  };
+  replace("<skipped>", "");
+  replace("-\n", "");
+  replace("\n", " ");
+  if (text.find('&') != std::string::npos) {
+    replace("&quot;", "\"");
+    replace("&amp;", "&");
+    replace("&lt;", "<");
+    replace("&gt;", ">");
+  }
+  apply_western_rules(out);
+}
+
+}  // namespace skipbench

@@ -1,0 +1,149 @@
+// What `skipbench score` prints and refuses.
+#include "eval/metrics/score_files.h"
+
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/error.h"
+#include "tests/metrics/gz.h"
+
+namespace skipbench {
+namespace {
+
+class ScoreFiles : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(testing::TempDir()) /
+              (std::string("skipbench_score_") +
+               testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::create_directories(folder_);
+    request_.hypothesis = write("hyp", "the model skips layers\nthree layers run .\n");
+    request_.references = {write("ref", "the model skips layers\nonly three layers run .\n")};
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string write(const std::string& name, const std::string& bytes) const {
+    const std::string path = (folder_ / name).string();
+    std::ofstream(path, std::ios::binary) << bytes;
+    return path;
+  }
+
+  std::string write_gzip(const std::string& name, const std::string& bytes) const {
+    const std::string path = (folder_ / name).string();
+    gzFile file = gzopen(path.c_str(), "wb");
+    gzwrite(file, bytes.data(), static_cast<unsigned>(bytes.size()));
+    gzclose(file);
+    return path;
+  }
+
+  nlohmann::ordered_json scores() const {
+    return nlohmann::ordered_json::parse(score_files(request_));
+  }
+
+  std::string error() const {
+    try {
+      score_files(request_);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  std::filesystem::path folder_;
+  ScoreRequest request_;
+};
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Values: sacrebleu 2.6.0 on the same two lines.
+TEST_F(ScoreFiles, BleuHasSacrebleusFields) {
+  const auto list = scores();
+  ASSERT_EQ(list.size(), 1u);
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : list[0].items()) keys.push_back(key);
+  EXPECT_EQ(keys, (std::vector<std::string>{"name", "score", "signature", "verbose_score", "nrefs",
+                                            "case", "eff", "tok", "smooth", "version"}));
+  EXPECT_EQ(list[0]["name"], "BLEU");
+  EXPECT_NEAR(list[0]["score"].get<double>(), 88.24969025845958, 1e-9);
+  EXPECT_EQ(list[0]["verbose_score"],
+            "100.0/100.0/100.0/100.0 (BP = 0.882 ratio = 0.889 hyp_len = 8 ref_len = 9)");
+  EXPECT_EQ(list[0]["signature"],
+            "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:skipbench-0.1.0");
+  EXPECT_EQ(list[0]["nrefs"], "1");
+}
+
+TEST_F(ScoreFiles, WidthRounds) {
+  request_.digits = 2;
+  EXPECT_EQ(scores()[0]["score"].dump(), "88.25");
+}
+
+TEST_F(ScoreFiles, RougeHasFourScoresInPercent) {
+  request_.metric = "rouge";
+  request_.options = {{"stemmer", "true"}};
+  const auto list = scores();
+  ASSERT_EQ(list.size(), 4u);
+  const char* names[] = {"ROUGE-1", "ROUGE-2", "ROUGE-L", "ROUGE-Lsum"};
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(list[i]["name"], names[i]);
+  EXPECT_NEAR(list[0]["precision"].get<double>(), 100.0, 1e-9);
+  EXPECT_NEAR(list[0]["recall"].get<double>(), 100 * (1 + 3.0 / 4) / 2, 1e-9);
+  EXPECT_NEAR(list[0]["score"].get<double>(), 100 * (1 + 6.0 / 7) / 2, 1e-9);
+  EXPECT_EQ(list[0]["stem"], "porter");
+}
+
+TEST_F(ScoreFiles, ReadsGzipAndSplitsAtLineFeedsAlone) {
+  const double plain = scores()[0]["score"];
+  // The carriage return and U+2028 are white space inside a line; the last line needs no LF.
+  request_.hypothesis = write_gzip("hyp.gz", "the model\u2028skips layers\r\nthree\rlayers run .");
+  EXPECT_EQ(scores()[0]["score"].get<double>(), plain);
+  request_.references.push_back(request_.references[0]);
+  EXPECT_EQ(scores()[0]["nrefs"], "2");
+}
+
+TEST_F(ScoreFiles, RefusesUnequalLengths) {
+  request_.references.push_back(write("short", "one line\n"));
+  const std::string message = error();
+  EXPECT_TRUE(contains(message, "short: ")) << message;
+  EXPECT_TRUE(contains(message, request_.hypothesis)) << message;
+  EXPECT_TRUE(contains(message, "2 lines") && contains(message, "1 lines")) << message;
+}
+
+TEST_F(ScoreFiles, RefusesFilesItCannotRead) {
+  request_.hypothesis = (folder_ / "absent").string();
+  EXPECT_TRUE(contains(error(), "absent: cannot open")) << error();
+  request_.hypothesis = folder_.string();
+  EXPECT_NE(error(), "");
+  request_.hypothesis = write("empty", "");
+  request_.references = {request_.hypothesis};
+  EXPECT_TRUE(contains(error(), "no lines")) << error();
+  request_.references.clear();
+  EXPECT_TRUE(contains(error(), "no reference")) << error();
+  request_.hypothesis = write("latin1", "good\nTsch\xFC\xDF\n");
+  EXPECT_TRUE(contains(error(), "latin1:2: not valid UTF-8")) << error();
+  EXPECT_TRUE(contains(error(), "0xfc at column 5")) << error();
+  const std::string whole = read_test_file(SKIPBENCH_SOURCE_DIR "/tests/metrics/gz.cc");
+  const std::string path = write_gzip("cut.gz", whole);
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+  request_.hypothesis = path;
+  EXPECT_TRUE(contains(error(), "cut.gz: cannot read")) << error();
+}
+
+TEST_F(ScoreFiles, RefusesATokenizerThatDoesNotFitTheLanguage) {
+  request_.language = "zh";
+  EXPECT_TRUE(contains(error(), "zh or char")) << error();
+  request_.options["tokenize"] = "zh";
+  EXPECT_EQ(error(), "");
+  request_.options.clear();
+  request_.force = true;
+  EXPECT_EQ(error(), "");
+  request_.options["tokenise"] = "zh";
+  EXPECT_TRUE(contains(error(), "nearest first): tokenize")) << error();
+}
+
+}  // namespace
+}  // namespace skipbench
