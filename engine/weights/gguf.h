@@ -50,6 +50,7 @@ class GgufFile {
   // nullopt when there is none of that name.
   std::optional<Weight> tensor(std::string_view name) const;
   std::vector<std::string> tensor_names() const;
+  std::optional<uint64_t> tensor_offset(std::string_view name) const;  // from the file's start
 
   const std::shared_ptr<const MappedFile>& file() const { return file_; }
 

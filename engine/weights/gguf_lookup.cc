@@ -145,6 +145,12 @@ std::optional<Weight> GgufFile::tensor(std::string_view name) const {
   return weight;
 }
 
+std::optional<uint64_t> GgufFile::tensor_offset(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) return std::nullopt;
+  return found->second.offset;
+}
+
 std::vector<std::string> GgufFile::tensor_names() const {
   std::vector<std::string> names;
   for (const auto& [name, entry] : tensors_) names.push_back(name);

@@ -14,8 +14,8 @@ namespace skipbench {
 // Throws Error naming the file, the tensor and the byte; a missing path says how to get the model.
 LoadedModel load_model(const std::string& path);
 
-// Hex digest of what defines the model's outputs: config and all tensor bytes (sampled for large
-// files: size, header, and 64 KiB at fixed places of each file) or the synthetic description.
+// SHA-256 in hex of what defines the model's outputs: the configuration and every tensor (large ones
+// sampled: 64 KiB at their beginning, middle and end). Independent of the path.
 std::string model_hash(const LoadedModel& model);
 
 }  // namespace skipbench

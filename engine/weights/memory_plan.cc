@@ -1,0 +1,126 @@
+#include "engine/weights/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "engine/base/error.h"
+
+namespace skipbench {
+namespace {
+
+class Counter {
+ public:
+  void add(const Weight& weight) {
+    TypeCount& of_type = count_.matrices[weight.type];
+    ++of_type.tensors;
+    of_type.bytes += weight.bytes();
+    count_.bytes += weight.bytes();
+    count_.parameters += weight.rows * weight.cols;
+  }
+
+  void add(const Vector& vector) {
+    if (vector.empty()) return;
+    const auto size = static_cast<int64_t>(vector.size());
+    ++count_.vectors.tensors;
+    count_.vectors.bytes += size * static_cast<int64_t>(sizeof(float));
+    count_.bytes += size * static_cast<int64_t>(sizeof(float));
+    count_.parameters += size;
+  }
+
+  void add(const NormWeights& norm) {
+    add(norm.gain);
+    add(norm.bias);
+  }
+
+  void add(const Projection& projection) {
+    for (const Weight& part : projection.parts) add(part);
+    add(projection.bias);
+  }
+
+  const WeightCount& count() const { return count_; }
+
+ private:
+  WeightCount count_;
+};
+
+void check_positive(const char* name, int64_t value) {
+  if (value < 1) {
+    throw Error({.what = fmt::format("{} out of range", name),
+                 .expected = "a positive integer",
+                 .got = std::to_string(value)});
+  }
+}
+
+// Products of untrusted sizes are formed in floating point first, where they cannot overflow.
+void check_addressable(double bytes) {
+  if (bytes > 0x1p62) {
+    throw Error({.what = "batch and context need more memory than can be addressed",
+                 .got = fmt::format("{:.3g} bytes", bytes)});
+  }
+}
+
+}  // namespace
+
+WeightCount count_weights(const ModelWeights& weights) {
+  Counter counter;
+  counter.add(weights.embedding);
+  counter.add(weights.embedding_norm);
+  for (const LayerWeights& layer : weights.layers) {
+    counter.add(layer.attention_norm);
+    counter.add(layer.qkv);
+    counter.add(layer.query_norm);
+    counter.add(layer.key_norm);
+    counter.add(layer.attention_output);
+    counter.add(layer.mlp_norm);
+    counter.add(layer.up);
+    counter.add(layer.down);
+  }
+  counter.add(weights.final_norm);
+  const bool is_tied =
+      !weights.head.parts.empty() && weights.head.parts.front().data == weights.embedding.data;
+  if (!is_tied) counter.add(weights.head);
+  return counter.count();
+}
+
+MemoryPlan plan_memory(const LoadedModel& model, const MemoryRequest& request) {
+  const ModelConfig& config = model.config;
+  check_positive("batch", request.batch);
+  check_positive("context", request.context);
+  if (config.max_positions > 0 && request.context > config.max_positions) {
+    throw Error({.what = "context longer than the model's positions",
+                 .expected = fmt::format("up to {}", config.max_positions),
+                 .got = std::to_string(request.context)});
+  }
+  assert(request.layers_kept.empty() ||
+         static_cast<int>(request.layers_kept.size()) == config.num_layers);
+  const int64_t kept = request.layers_kept.empty() ? config.num_layers
+                                                   : std::count(request.layers_kept.begin(),
+                                                                request.layers_kept.end(), true);
+  const int64_t element = block_bytes(request.dtype);
+  // Two hidden states (the stream and its norm), queries with keys and values, the attention's
+  // output, the MLP's inner states; logits of the last rows in f32.
+  const int64_t mlp_parts = config.mlp == MlpKind::kGated ? 2 : 1;
+  const int64_t row_elements = 2 * int64_t{config.hidden_size} + config.qkv_rows() +
+                               int64_t{config.num_heads} * config.head_dim +
+                               mlp_parts * config.intermediate_size;
+  const double kv_elements = 2.0 * (kept + 1) * config.num_kv_heads * config.head_dim;
+  check_addressable(static_cast<double>(request.batch) *
+                    (static_cast<double>(request.context) * element *
+                         (kv_elements + static_cast<double>(row_elements)) +
+                     4.0 * config.vocab_size));
+  const int64_t rows = request.batch * request.context;
+  const int64_t layer_kv = rows * 2 * config.num_kv_heads * config.head_dim * element;
+  MemoryPlan plan;
+  plan.weight_bytes = count_weights(model.weights).bytes;
+  plan.kv_bytes = kept * layer_kv;
+  plan.transient_kv_bytes = kept < config.num_layers ? layer_kv : 0;
+  plan.activation_bytes = rows * row_elements * element +
+                          request.batch * config.vocab_size * static_cast<int64_t>(sizeof(float));
+  plan.total_bytes =
+      plan.weight_bytes + plan.kv_bytes + plan.transient_kv_bytes + plan.activation_bytes;
+  return plan;
+}
+
+}  // namespace skipbench

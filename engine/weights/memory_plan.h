@@ -1,0 +1,47 @@
+// How much memory a model needs for a batch and a context: counted from shapes, never measured.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "engine/base/dtype.h"
+#include "engine/weights/weight.h"
+
+namespace skipbench {
+
+struct TypeCount {
+  int64_t tensors = 0;
+  int64_t bytes = 0;
+};
+
+// Weights by type. A tied head counts once; norms and biases count as f32, as they are held.
+struct WeightCount {
+  int64_t parameters = 0;
+  int64_t bytes = 0;
+  std::map<DType, TypeCount> matrices;
+  TypeCount vectors;
+};
+
+WeightCount count_weights(const ModelWeights& weights);
+
+struct MemoryRequest {
+  int64_t batch = 1;
+  int64_t context = 0;  // positions per sequence, prompt and output together
+  DType dtype = DType::kF32;
+  // [num_layers], whether a decoding step can read the layer's cache; empty: all of them.
+  std::vector<bool> layers_kept;
+};
+
+struct MemoryPlan {
+  int64_t weight_bytes = 0;
+  int64_t kv_bytes = 0;            // keys and values of the kept layers
+  int64_t transient_kv_bytes = 0;  // one layer's prompt, while some layer is not kept
+  int64_t activation_bytes = 0;    // estimate: a prefill that packs batch * context rows
+  int64_t total_bytes = 0;
+};
+
+// Throws Error when batch or context is not positive, or context passes the model's positions.
+MemoryPlan plan_memory(const LoadedModel& model, const MemoryRequest& request);
+
+}  // namespace skipbench
