@@ -123,13 +123,6 @@ struct AttendArgs {
   Matrix out;      // [rows, num_heads * head_dim]
 };
 
-// out = in * factor, row by row (AdaSkip's replacement of a skipped sublayer).
-struct ScaleArgs {
-  Matrix in;
-  float factor = 1.0f;
-  Matrix out;  // may be `in`
-};
-
 // out[i] = in[index[i]]; `in` and `out` do not overlap.
 struct GatherRowsArgs {
   Matrix in;
@@ -182,7 +175,6 @@ class Backend {
   virtual void linear(const LinearArgs& args) = 0;
   virtual void append_kv(const AppendKvArgs& args) = 0;
   virtual void attend(const AttendArgs& args) = 0;
-  virtual void scale(const ScaleArgs& args) = 0;
   virtual void gather_rows(const GatherRowsArgs& args) = 0;
   virtual void next_token(const NextTokenArgs& args) = 0;
   virtual void log_prob(const LogProbArgs& args) = 0;
