@@ -1,0 +1,87 @@
+// Decoding a batch under a skipping strategy: prefill, then one pass per token.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "engine/model.h"
+#include "strategies/strategy.h"
+
+namespace skipbench {
+
+using TokenIds = std::vector<int32_t>;
+
+struct GenerateOptions {
+  int max_new_tokens = 64;
+  // Ids that end a row; the one that did is part of its tokens. Empty: the length is forced.
+  std::vector<int32_t> end_of_text_ids;
+  // Called after each new token of a row with its tokens so far; true ends the row (stop strings).
+  std::function<bool(size_t row, std::span<const int32_t> tokens)> stop;
+  // Called after each pass with the number of tokens it made, for progress bars.
+  std::function<void(int tokens)> on_tokens;
+  // Test hook: runs between prefill and the first decoding step.
+  std::function<void()> after_prefill;
+};
+
+// Layers that really ran, counted: entry 0 the prefill's, entry t + 1 those of decoding step t.
+// As many entries as tokens. Half a layer is one sublayer.
+using LayersPerToken = std::vector<double>;
+
+struct GenerateOutput {
+  TokenIds tokens;  // new ones only, the end-of-text id included
+  LayersPerToken layers_per_token;
+};
+
+// Wall time of one batch. The first token of each row belongs to the prefill.
+struct BatchTimings {
+  double prefill_us = 0;
+  double decode_us = 0;          // sum of step_us
+  std::vector<double> step_us;   // one per decoding step
+  double exit_test_us = 0;       // share of decode_us spent on exit tests (head and signal)
+  int64_t exit_tests = 0;        // rows tested, summed over layers and steps
+  int64_t prompt_tokens = 0;
+  int64_t decode_tokens = 0;     // tokens made by decoding steps of unfinished rows
+  int64_t kv_cache_bytes = 0;    // with the transient layer of the prefill
+};
+
+struct GenerateResult {
+  std::vector<GenerateOutput> outputs;  // one per prompt, in order
+  BatchTimings timings;
+};
+
+struct ScoreRequest {
+  TokenIds prompt;
+  TokenIds continuation;
+};
+
+struct ScoreOutput {
+  std::vector<double> log_probs;  // log p of each continuation token, nats
+  LayersPerToken layers_per_token;
+};
+
+// Mean of the decoding steps' entries over all outputs (prefill entries left out); 0 without steps.
+double realised_budget(std::span<const LayersPerToken> layers);
+
+class Decoder {
+ public:
+  explicit Decoder(Model& model) : model_(model) {}
+
+  // Greedy decoding of all prompts as one batch. Throws Error for an empty prompt, an id outside
+  // the vocabulary, or prompt + max_new_tokens beyond the model's positions.
+  GenerateResult generate(std::span<const TokenIds> prompts, const SkipStrategy& strategy,
+                          const GenerateOptions& options);
+
+  // Teacher-forced log-probabilities, all requests as one batch: the prompt through the strategy's
+  // prefill layers, every later token through its step's layers. The same errors as generate.
+  std::vector<ScoreOutput> score(std::span<const ScoreRequest> requests,
+                                 const SkipStrategy& strategy);
+
+  Model& model() { return model_; }
+
+ private:
+  Model& model_;
+};
+
+}  // namespace skipbench

@@ -1,0 +1,100 @@
+// A transformer over a Backend: the pass over packed rows, layer by layer. Written once for every
+// device and family; which layers run is the caller's decision.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/weights/weight.h"
+#include "strategies/layer_set.h"
+
+namespace skipbench {
+
+// Cache of a batch. Layers outside `cached` share one transient layer, which holds a prompt's keys
+// and values only while that layer's prefill runs.
+class KvCache {
+ public:
+  // capacity: positions per sequence. with_presence: slots may stay empty (see KvView::present).
+  KvCache(const ModelConfig& config, Backend& backend, DType type, int64_t sequences,
+          int64_t capacity, const LayerSet& cached, bool with_presence);
+
+  KvView layer(int layer) const { return layers_[layer]; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  std::vector<KvView> layers_;  // [num_layers]
+  std::vector<DeviceBuffer> buffers_;
+  int64_t bytes_ = 0;
+};
+
+class Model {
+ public:
+  // Keeps references: `loaded` and `backend` outlive the model.
+  Model(const LoadedModel& loaded, Backend& backend);
+
+  const ModelConfig& config() const { return config_; }
+  const LoadedModel& loaded() const { return loaded_; }
+  Backend& backend() { return backend_; }
+
+  // Starts a pass: uploads the rows (host arrays, all of one length) and embeds them.
+  void begin_pass(std::span<const int32_t> tokens, std::span<const int32_t> sequences,
+                  std::span<const int32_t> positions);
+
+  // Rows of the pass are addressed as [begin, begin + count).
+  struct RowRange {
+    int64_t begin = 0;
+    int64_t count = 0;
+  };
+
+  // Sublayers of one layer on a range of rows, reading and writing the cache.
+  void run_attention(int layer, const KvCache& cache, RowRange rows);
+  void run_mlp(int layer, RowRange rows);
+  // Writes key and value of the rows' hidden states without running the layer (KvPolicy::kProject).
+  void project_kv(int layer, const KvCache& cache, RowRange rows);
+
+  // Reorders the pass: new row i is old row order[i]. As many entries as rows.
+  void permute_rows(std::span<const int32_t> order);
+
+  // Final norm and head of the given rows of the pass; result [rows.size(), vocab] f32 on the
+  // device, valid until the next call. Rows is a list so that a prefill asks for last rows only.
+  Matrix logits(std::span<const int32_t> rows);
+
+  // Reads `logits` back as next-token facts or as the log-probabilities of `targets`.
+  std::vector<NextToken> next_tokens(const Matrix& logits, bool with_entropy);
+  std::vector<double> log_probs(const Matrix& logits, std::span<const int32_t> targets);
+
+ private:
+  struct GrowingBuffer {
+    DeviceBuffer memory;
+    size_t bytes = 0;
+  };
+
+  void reserve_rows(int64_t rows);
+  void* grow(GrowingBuffer& buffer, size_t bytes);
+  Matrix matrix(GrowingBuffer& buffer, DType type, int64_t rows, int64_t cols);
+  NormSpec norm_spec(const NormWeights& weights) const;
+
+  const LoadedModel& loaded_;
+  const ModelConfig& config_;
+  const ModelWeights& weights_;
+  Backend& backend_;
+
+  RowTable rows_;
+  Matrix hidden_;    // [rows, hidden]
+  Matrix permuted_;  // [rows, hidden], the other half of permute_rows
+  Matrix normed_;    // [rows, hidden], where a norm's output is also the residual
+  Matrix qkv_;       // [rows, qkv_rows]
+  Matrix attended_;  // [rows, num_heads * head_dim]
+  Matrix inner_;     // [rows, intermediate]
+  int64_t row_capacity_ = 0;
+
+  GrowingBuffer row_buffer_, hidden_buffer_, permuted_buffer_, normed_buffer_, qkv_buffer_,
+      attended_buffer_, inner_buffer_, index_buffer_, selected_buffer_, logits_buffer_,
+      next_token_buffer_, target_buffer_, log_prob_buffer_;
+  std::vector<int32_t> host_rows_;  // tokens, sequences, positions of the pass
+};
+
+}  // namespace skipbench
