@@ -107,7 +107,8 @@ nlohmann::ordered_json score_json(const Score& score, const Signature& signature
 }  // namespace
 
 std::string score_files(const ScoreRequest& request) {
-  const std::unique_ptr<Metric> metric = make_metric(request.metric, request.options);
+  const std::unique_ptr<Metric> metric =
+      make_metric(request.metric, request.options, "--metric " + request.metric);
   check_language(request, *metric);
   const std::vector<std::string> hypotheses = read_lines(request.hypothesis);
   const auto references = read_references(request, hypotheses.size());

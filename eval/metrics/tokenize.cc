@@ -20,8 +20,8 @@ void split_tokens(TokenList* out) {
   for (size_t at = 0; at < text.size();) {
     const unsigned char byte = text[at];
     // Only these bytes can start white space: controls and blank, U+0085/A0, U+1680, U+2000-3000.
-    const bool maybe_space = byte <= 0x20 || byte == 0xC2 || (byte >= 0xE1 && byte <= 0xE3);
-    const size_t bytes = maybe_space ? space_bytes(text.substr(at)) : 0;
+    const bool maybe_space = byte < ' ' || byte == 0xC2 || (byte >= 0xE1 && byte <= 0xE3);
+    const size_t bytes = byte == ' ' ? 1 : maybe_space ? space_bytes(text.substr(at)) : 0;
     if (bytes == 0) {
       ++at;
       continue;

@@ -24,15 +24,13 @@ constexpr std::array<bool, 256> kPunctuation = punctuation_table();
 
 void separate_punctuation(std::string_view in, std::string* out) {
   out->clear();
-  for (const char c : in) {
-    if (kPunctuation[static_cast<unsigned char>(c)]) {
-      out->push_back(' ');
-      out->push_back(c);
-      out->push_back(' ');
-    } else {
-      out->push_back(c);
-    }
+  size_t copied = 0;
+  for (size_t i = 0; i < in.size(); ++i) {
+    if (!kPunctuation[static_cast<unsigned char>(in[i])]) continue;
+    out->append(in, copied, i - copied).append({' ', in[i], ' '});
+    copied = i + 1;
   }
+  out->append(in, copied);
 }
 
 // Replaces every pair (a, b) with first(a) && second(b), taken from the left without overlap, by
@@ -41,19 +39,20 @@ template <typename First, typename Second>
 void space_pairs(std::string_view in, First first, Second second, bool before, bool between,
                  bool after, std::string* out) {
   out->clear();
-  size_t i = 0;
-  while (i < in.size()) {
-    if (i + 1 == in.size() || !first(in[i]) || !second(in[i + 1])) {
-      out->push_back(in[i++]);
-      continue;
-    }
+  size_t copied = 0;
+  for (size_t i = 0; i + 1 < in.size(); ++i) {
+    // No short cut: one branch that is rarely taken is faster than two.
+    if (!(first(in[i]) & second(in[i + 1]))) continue;
+    out->append(in, copied, i - copied);
     if (before) out->push_back(' ');
     out->push_back(in[i]);
     if (between) out->push_back(' ');
     out->push_back(in[i + 1]);
     if (after) out->push_back(' ');
-    i += 2;
+    copied = i + 2;
+    ++i;
   }
+  out->append(in, copied);
 }
 
 // Python's text.replace(what, with), in one pass.
@@ -86,7 +85,10 @@ void apply_western_rules(TokenList* out) {
 
 void tokenize_13a(std::string_view line, TokenList* out) {
   std::string& text = out->text;
-  text.assign(" ").append(line).append(" ");
+  text.clear();
+  text.push_back(' ');
+  text.append(line);
+  text.push_back(' ');
   const auto replace = [&](std::string_view what, std::string_view with) {
     replace_all(&text, &out->scratch, what, with);
   };
