@@ -13,13 +13,13 @@ namespace skipbench {
 namespace {
 
 // Adds a flag whose value goes to the metric under `key`.
-void add_setting(CLI::App* command, ScoreRequest* request, const std::string& flag,
+void add_setting(CLI::App* command, ScoreFilesRequest* request, const std::string& flag,
                  const std::string& key, const std::string& help) {
   command->add_option_function<std::string>(
       flag, [request, key](const std::string& value) { request->options[key] = value; }, help);
 }
 
-void add_switch(CLI::App* command, ScoreRequest* request, const std::string& flag,
+void add_switch(CLI::App* command, ScoreFilesRequest* request, const std::string& flag,
                 const std::string& key, const std::string& help) {
   command->add_flag_callback(
       flag, [request, key] { request->options[key] = "true"; }, help);
@@ -37,7 +37,7 @@ std::string metric_help() {
 
 void add_score(CLI::App& app) {
   CLI::App* command = app.add_subcommand("score", "BLEU or ROUGE of text files, as JSON");
-  const auto request = std::make_shared<ScoreRequest>();
+  const auto request = std::make_shared<ScoreFilesRequest>();
   const auto digits = std::make_shared<int>(0);
 
   command->add_option("-m,--metric", request->metric, metric_help())->capture_default_str();

@@ -56,7 +56,7 @@ std::vector<std::string> read_lines(const std::string& path) {
 }
 
 // The references of every segment, from one file per reference.
-std::vector<std::vector<std::string>> read_references(const ScoreRequest& request,
+std::vector<std::vector<std::string>> read_references(const ScoreFilesRequest& request,
                                                       size_t n_segments) {
   if (request.references.empty()) throw Error("no reference file given");
   std::vector<std::vector<std::string>> references(n_segments);
@@ -74,7 +74,7 @@ std::vector<std::vector<std::string>> read_references(const ScoreRequest& reques
 }
 
 // 13a leaves Chinese and Japanese sentences whole, which makes BLEU meaningless.
-void check_language(const ScoreRequest& request, const Metric& metric) {
+void check_language(const ScoreFilesRequest& request, const Metric& metric) {
   if (request.force || (request.language != "zh" && request.language != "ja")) return;
   for (const auto& [key, value] : metric.settings()) {
     if (key != "tok" || value != "13a") continue;
@@ -106,7 +106,7 @@ nlohmann::ordered_json score_json(const Score& score, const Signature& signature
 
 }  // namespace
 
-std::string score_files(const ScoreRequest& request) {
+std::string score_files(const ScoreFilesRequest& request) {
   const std::unique_ptr<Metric> metric =
       make_metric(request.metric, request.options, "--metric " + request.metric);
   check_language(request, *metric);

@@ -9,7 +9,7 @@
 
 namespace skipbench {
 
-struct ScoreRequest {
+struct ScoreFilesRequest {
   std::string metric = "bleu";  // a name of metric_table()
   MetricOptions options;
   std::vector<std::string> references;  // paths, at least one; plain text or gzip
@@ -23,6 +23,6 @@ struct ScoreRequest {
 // verbose_score and the parts of the signature; ROUGE has precision and recall (percent) too.
 // Segment i is line i (split at LF alone) of every file. Throws Error for files that cannot be
 // read, are not UTF-8, or differ in their number of lines, and for settings that do not fit.
-std::string score_files(const ScoreRequest& request);
+std::string score_files(const ScoreFilesRequest& request);
 
 }  // namespace skipbench

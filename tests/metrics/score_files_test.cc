@@ -54,7 +54,7 @@ class ScoreFiles : public testing::Test {
   }
 
   std::filesystem::path folder_;
-  ScoreRequest request_;
+  ScoreFilesRequest request_;
 };
 
 bool contains(const std::string& text, const std::string& part) {
