@@ -1,0 +1,435 @@
+// Every family from both file formats: shapes, names, values, and what is refused.
+#include "engine/weights/load.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include "engine/base/error.h"
+#include "engine/base/mapped_file.h"
+#include "engine/weights/memory_plan.h"
+#include "engine/weights/tensor_provider.h"
+#include "tests/weights/model_writer.h"
+
+namespace skipbench {
+namespace {
+
+using test::bloom_config;
+using test::bloom_gguf;
+using test::bloom_tensors;
+using test::cell;
+using test::llama_config;
+using test::llama_gguf;
+using test::llama_tensors;
+using test::load_error;
+using test::safetensors_bytes;
+using test::TempFolder;
+using test::Tensor;
+using test::TinyShape;
+
+LoadedModel load_folder(const TempFolder& folder, const std::string& config,
+                        const std::vector<Tensor>& tensors) {
+  folder.write("config.json", config);
+  folder.write("model.safetensors", safetensors_bytes(tensors));
+  return load_model(folder.path());
+}
+
+void expect_matrix(const Weight& weight, const std::string& name, int64_t rows, int64_t cols) {
+  EXPECT_EQ(weight.name, name);
+  ASSERT_EQ(weight.rows, rows) << name;
+  ASSERT_EQ(weight.cols, cols) << name;
+  const Vector values = to_floats(weight.type, weight.data, rows * cols);
+  for (int64_t i = 0; i < rows * cols; ++i) ASSERT_EQ(values[i], cell(name, i)) << name << " " << i;
+}
+
+// `names` are the tensors whose values stand one after another in `vector`.
+void expect_vector(const Vector& vector, const std::vector<std::string>& names,
+                   const std::vector<int64_t>& sizes) {
+  size_t at = 0;
+  for (size_t part = 0; part < names.size(); ++part) {
+    for (int64_t i = 0; i < sizes[part]; ++i, ++at) {
+      ASSERT_LT(at, vector.size()) << names[part];
+      ASSERT_EQ(vector[at], cell(names[part], i)) << names[part] << " " << i;
+    }
+  }
+  EXPECT_EQ(at, vector.size());
+}
+
+void expect_llama_layer(const LayerWeights& layer, const TinyShape& s, const std::string& prefix) {
+  expect_vector(layer.attention_norm.gain, {prefix + "input_layernorm.weight"}, {s.hidden});
+  EXPECT_TRUE(layer.attention_norm.bias.empty());
+  ASSERT_EQ(layer.qkv.parts.size(), 3u);
+  const std::string attention = prefix + "self_attn.";
+  expect_matrix(layer.qkv.parts[0], attention + "q_proj.weight", s.heads * s.head_dim, s.hidden);
+  expect_matrix(layer.qkv.parts[1], attention + "k_proj.weight", s.kv_heads * s.head_dim, s.hidden);
+  expect_matrix(layer.qkv.parts[2], attention + "v_proj.weight", s.kv_heads * s.head_dim, s.hidden);
+  expect_matrix(layer.attention_output.parts.at(0), attention + "o_proj.weight", s.hidden,
+                s.heads * s.head_dim);
+  expect_vector(layer.mlp_norm.gain, {prefix + "post_attention_layernorm.weight"}, {s.hidden});
+  ASSERT_EQ(layer.up.parts.size(), 2u);
+  expect_matrix(layer.up.parts[0], prefix + "mlp.gate_proj.weight", s.intermediate, s.hidden);
+  expect_matrix(layer.up.parts[1], prefix + "mlp.up_proj.weight", s.intermediate, s.hidden);
+  expect_matrix(layer.down.parts.at(0), prefix + "mlp.down_proj.weight", s.hidden, s.intermediate);
+}
+
+TEST(LoadTest, LlamaFolderInEveryPlainType) {
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const TempFolder folder;
+    const TinyShape s;
+    const LoadedModel model =
+        load_folder(folder, llama_config(s, "llama", "\"eos_token_id\": 3, \"bos_token_id\": 1,"),
+                    llama_tensors(s, false, false, false, false, true, type));
+    EXPECT_EQ(model.config.family, "llama");
+    EXPECT_EQ(model.config.qkv_layout, QkvLayout::kSeparate);
+    EXPECT_FALSE(model.config.tied_head);
+    EXPECT_FALSE(model.config.rope.interleaved);
+    EXPECT_DOUBLE_EQ(model.config.attention_scale, 0.5);
+    EXPECT_EQ(model.config.end_of_text_ids, std::vector<int32_t>{3});
+    EXPECT_EQ(model.config.begin_of_text_id, 1);
+    EXPECT_EQ(model.weights.embedding.type, type);
+    expect_matrix(model.weights.embedding, "model.embed_tokens.weight", s.vocab, s.hidden);
+    expect_matrix(model.weights.head.parts.at(0), "lm_head.weight", s.vocab, s.hidden);
+    expect_vector(model.weights.final_norm.gain, {"model.norm.weight"}, {s.hidden});
+    ASSERT_EQ(model.weights.layers.size(), 2u);
+    for (int i = 0; i < s.layers; ++i) {
+      expect_llama_layer(model.weights.layers[i], s, fmt::format("model.layers.{}.", i));
+      EXPECT_TRUE(model.weights.layers[i].qkv.bias.empty());
+      EXPECT_TRUE(model.weights.layers[i].query_norm.gain.empty());
+    }
+  }
+}
+
+TEST(LoadTest, LlamaWithBiasesTiedHeadAndNoPrefix) {
+  const TempFolder folder;
+  const TinyShape s;
+  const LoadedModel model = load_folder(
+      folder,
+      llama_config(s, "llama",
+                   "\"attention_bias\": true, \"mlp_bias\": true, \"tie_word_embeddings\": true,"),
+      llama_tensors(s, true, true, true, false, false, DType::kF16, ""));
+  EXPECT_EQ(model.weights.head.parts.at(0).data, model.weights.embedding.data);
+  const std::string p = "layers.1.";
+  const LayerWeights& layer = model.weights.layers.at(1);
+  expect_llama_layer(layer, s, p);
+  expect_vector(
+      layer.qkv.bias,
+      {p + "self_attn.q_proj.bias", p + "self_attn.k_proj.bias", p + "self_attn.v_proj.bias"},
+      {s.heads * s.head_dim, s.kv_heads * s.head_dim, s.kv_heads * s.head_dim});
+  expect_vector(layer.attention_output.bias, {p + "self_attn.o_proj.bias"}, {s.hidden});
+  expect_vector(layer.up.bias, {p + "mlp.gate_proj.bias", p + "mlp.up_proj.bias"},
+                {s.intermediate, s.intermediate});
+  expect_vector(layer.down.bias, {p + "mlp.down_proj.bias"}, {s.hidden});
+}
+
+TEST(LoadTest, QwenFamilies) {
+  const TempFolder folder;
+  TinyShape s;
+  s.head_dim = 6;  // its own: not hidden / heads
+  LoadedModel model = load_folder(folder, llama_config(s, "qwen2"),
+                                  llama_tensors(s, true, false, false, false, true));
+  EXPECT_EQ(model.weights.layers.at(0).qkv.bias.size(),
+            static_cast<size_t>(model.config.qkv_rows()));
+  EXPECT_TRUE(model.weights.layers.at(0).attention_output.bias.empty());
+  EXPECT_FALSE(model.config.qk_norm);
+
+  model = load_folder(folder, llama_config(s, "qwen3"),
+                      llama_tensors(s, false, false, false, true, true));
+  EXPECT_TRUE(model.config.qk_norm);
+  EXPECT_EQ(model.config.head_dim, 6);
+  EXPECT_EQ(model.config.rope.inverse_frequencies.size(), 3u);
+  expect_vector(model.weights.layers.at(1).query_norm.gain,
+                {"model.layers.1.self_attn.q_norm.weight"}, {6});
+  expect_vector(model.weights.layers.at(1).key_norm.gain,
+                {"model.layers.1.self_attn.k_norm.weight"}, {6});
+}
+
+TEST(LoadTest, BloomFolderWithAndWithoutPrefix) {
+  for (const std::string prefix : {"transformer.", ""}) {
+    const TempFolder folder;
+    const TinyShape s;
+    const LoadedModel model =
+        load_folder(folder, bloom_config(s, "\"apply_residual_connection_post_layernorm\": true,"),
+                    bloom_tensors(s, prefix, DType::kF16));
+    const ModelConfig& c = model.config;
+    EXPECT_EQ(c.qkv_layout, QkvLayout::kPerHead);
+    EXPECT_EQ(c.position, PositionKind::kAlibi);
+    EXPECT_EQ(c.norm, NormKind::kLayerNorm);
+    EXPECT_EQ(c.mlp, MlpKind::kPlain);
+    EXPECT_EQ(c.activation, Activation::kGeluTanh);
+    EXPECT_TRUE(c.tied_head && c.embedding_norm && c.residual_after_norm);
+    EXPECT_EQ(c.max_positions, 0);
+    EXPECT_EQ(c.num_kv_heads, s.heads);
+    EXPECT_EQ(c.intermediate_size, 4 * s.hidden);
+    const std::string p = prefix + "h.1.";
+    const LayerWeights& layer = model.weights.layers.at(1);
+    ASSERT_EQ(layer.qkv.parts.size(), 1u);
+    expect_matrix(layer.qkv.parts[0], p + "self_attention.query_key_value.weight", 3 * s.hidden,
+                  s.hidden);
+    expect_vector(layer.qkv.bias, {p + "self_attention.query_key_value.bias"}, {3 * s.hidden});
+    expect_vector(layer.mlp_norm.bias, {p + "post_attention_layernorm.bias"}, {s.hidden});
+    expect_matrix(layer.up.parts.at(0), p + "mlp.dense_h_to_4h.weight", 4 * s.hidden, s.hidden);
+    expect_vector(layer.down.bias, {p + "mlp.dense_4h_to_h.bias"}, {s.hidden});
+    expect_vector(model.weights.embedding_norm.bias, {prefix + "word_embeddings_layernorm.bias"},
+                  {s.hidden});
+  }
+}
+
+TEST(LoadTest, ShardsWithIndex) {
+  const TempFolder folder;
+  const TinyShape s;
+  const auto tensors = llama_tensors(s, false, false, false, false, true);
+  const size_t half = tensors.size() / 2;
+  folder.write("a.safetensors", safetensors_bytes({tensors.begin(), tensors.begin() + half}));
+  folder.write("b.safetensors", safetensors_bytes({tensors.begin() + half, tensors.end()}));
+  std::string map;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    map += fmt::format("{}\"{}\": \"{}.safetensors\"", i == 0 ? "" : ", ", tensors[i].name,
+                       i < half ? "a" : "b");
+  }
+  folder.write("config.json", llama_config(s, "llama"));
+  const auto index = [&](const std::string& weight_map) {
+    folder.write("model.safetensors.index.json", "{\"weight_map\": {" + weight_map + "}}");
+  };
+  index(map);
+  const LoadedModel model = load_model(folder.path());
+  EXPECT_EQ(model.storage.size(), 2u);
+  for (int i = 0; i < s.layers; ++i) {
+    expect_llama_layer(model.weights.layers.at(i), s, fmt::format("model.layers.{}.", i));
+  }
+  index(map + ", \"x\": \"c.safetensors\"");
+  EXPECT_NE(load_error(folder.path()).find("shard 'c.safetensors' is missing"), std::string::npos);
+  index(map + ", \"x\": \"b.safetensors\"");
+  EXPECT_NE(load_error(folder.path()).find("places tensor 'x' where it is not"), std::string::npos);
+  for (const char* escape : {"../a.safetensors", "/etc/passwd", "..", "", "d/a.safetensors"}) {
+    index(map + fmt::format(", \"x\": \"{}\"", escape));
+    EXPECT_NE(load_error(folder.path()).find("bad shard name"), std::string::npos) << escape;
+  }
+}
+
+TEST(LoadTest, GgufLlamaAndBlockTypes) {
+  TinyShape s{.layers = 1,
+              .hidden = 64,
+              .heads = 4,
+              .kv_heads = 2,
+              .head_dim = 16,
+              .intermediate = 96,
+              .vocab = 7};
+  for (const DType type :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    const TempFolder folder;
+    const std::string path = folder.write("m.gguf", llama_gguf(s, "llama", type).bytes());
+    const LoadedModel model = load_model(path);
+    EXPECT_TRUE(model.config.rope.interleaved);
+    EXPECT_TRUE(model.config.tied_head);
+    EXPECT_EQ(model.config.max_positions, 64);
+    EXPECT_EQ(model.config.end_of_text_ids, (std::vector<int32_t>{2, 5}));
+    EXPECT_EQ(model.config.begin_of_text_id, 1);
+    const Weight& down = model.weights.layers.at(0).down.parts.at(0);
+    EXPECT_EQ(down.type, type);
+    EXPECT_EQ(down.rows, s.hidden);
+    EXPECT_EQ(down.cols, s.intermediate);
+    const std::string want =
+        test::tensor_bytes({"blk.0.ffn_down.weight", {s.hidden, s.intermediate}, type});
+    ASSERT_EQ(down.bytes(), static_cast<int64_t>(want.size()));
+    EXPECT_EQ(std::memcmp(down.data, want.data(), want.size()), 0);
+    expect_vector(model.weights.layers.at(0).mlp_norm.gain, {"blk.0.ffn_norm.weight"}, {s.hidden});
+    // The folder that holds it is the same model.
+    EXPECT_EQ(model_hash(load_model(folder.path())), model_hash(model));
+  }
+}
+
+TEST(LoadTest, GgufQwenAndBloom) {
+  const TempFolder folder;
+  const TinyShape s;
+  LoadedModel model = load_model(folder.write("a.gguf", llama_gguf(s, "qwen2").bytes()));
+  EXPECT_FALSE(model.config.rope.interleaved);
+  expect_vector(model.weights.layers.at(1).qkv.bias,
+                {"blk.1.attn_q.bias", "blk.1.attn_k.bias", "blk.1.attn_v.bias"},
+                {s.heads * s.head_dim, s.kv_heads * s.head_dim, s.kv_heads * s.head_dim});
+  model = load_model(folder.write("b.gguf", llama_gguf(s, "qwen3").bytes()));
+  EXPECT_TRUE(model.config.qk_norm);
+  expect_vector(model.weights.layers.at(0).key_norm.gain, {"blk.0.attn_k_norm.weight"},
+                {s.head_dim});
+  model = load_model(folder.write("c.gguf", bloom_gguf(s).bytes()));
+  EXPECT_EQ(model.config.qkv_layout, QkvLayout::kSeparate);
+  EXPECT_EQ(model.config.position, PositionKind::kAlibi);
+  EXPECT_EQ(model.config.max_positions, 0);
+  EXPECT_NEAR(model.config.norm_epsilon, 1e-5, 1e-10);
+  ASSERT_EQ(model.weights.layers.at(0).qkv.parts.size(), 1u);
+  expect_matrix(model.weights.layers.at(0).qkv.parts[0], "blk.0.attn_qkv.weight", 3 * s.hidden,
+                s.hidden);
+  expect_vector(model.weights.embedding_norm.bias, {"token_embd_norm.bias"}, {s.hidden});
+  EXPECT_NE(load_error(folder.path()).find("several GGUF files"), std::string::npos);
+}
+
+TEST(LoadTest, GgufRopeFactorsAndScaling) {
+  const TempFolder folder;
+  TinyShape s;
+  s.head_dim = 8;
+  // Factors 1.25, 1.5, ...: any positive numbers, as the converter writes for Llama 3.
+  auto writer = llama_gguf(s, "llama");
+  writer.u32("llama.rope.dimension_count", 8);
+  writer.tensor({"rope_freqs.weight", {4}});
+  std::string bytes = writer.bytes();
+  const std::string cells = test::tensor_bytes({"rope_freqs.weight", {4}});
+  const float factors[] = {1.25f, 1.5f, 8.0f, 2.0f};
+  bytes.replace(bytes.rfind(cells), sizeof(factors), reinterpret_cast<const char*>(factors),
+                sizeof(factors));
+  LoadedModel model = load_model(folder.write("m.gguf", bytes));
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_NEAR(model.config.rope.inverse_frequencies.at(i),
+                std::pow(10000.0, -i / 4.0) / factors[i], 1e-12);
+  }
+  bytes = llama_gguf(s, "llama")
+              .text("llama.rope.scaling.type", "linear")
+              .f32("llama.rope.scaling.factor", 4.0f)
+              .bytes();
+  model = load_model(folder.write("m.gguf", bytes));
+  EXPECT_DOUBLE_EQ(model.config.rope.inverse_frequencies.at(0), 0.25);
+  bytes = llama_gguf(s, "llama")
+              .text("llama.rope.scaling.type", "yarn")
+              .f32("llama.rope.scaling.factor", 4.0f)
+              .u32("llama.rope.scaling.original_context_length", 16)
+              .bytes();
+  model = load_model(folder.write("m.gguf", bytes));
+  EXPECT_NEAR(model.config.rope.attention_factor, 0.1 * std::log(4.0) + 1, 1e-12);
+  bytes = llama_gguf(s, "llama").text("llama.rope.scaling.type", "longrope").bytes();
+  EXPECT_NE(load_error(folder.write("m.gguf", bytes)).find("unknown RoPE scaling type 'longrope'"),
+            std::string::npos);
+}
+
+TEST(LoadTest, GgufRefusesWhatItDoesNotDo) {
+  const TempFolder folder;
+  const TinyShape s;
+  const auto message = [&](const test::GgufWriter& writer) {
+    return load_error(folder.write("m.gguf", writer.bytes()));
+  };
+  const auto expect = [&](const test::GgufWriter& writer, const std::string& part) {
+    const std::string text = message(writer);
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+    EXPECT_NE(text.find(folder.path("m.gguf")), std::string::npos) << text;
+  };
+  expect(llama_gguf(s, "llama").u32("llama.expert_count", 8), "llama.expert_count");
+  expect(llama_gguf(s, "llama").f32("llama.logit_scale", 2), "llama.logit_scale");
+  expect(llama_gguf(s, "llama").u32("llama.rope.dimension_count", 2), "partial rotary");
+  expect(llama_gguf(s, "qwen2").u32("qwen2.attention.sliding_window", 8), "sliding_window");
+  expect(llama_gguf(s, "gemma2"), "unknown architecture 'gemma2'");
+  expect(llama_gguf(s, "llama").u32("split.count", 2), "split");
+  expect(llama_gguf(s, "llama").tensor({"blk.0.attn_sinks.weight", {3}}), "blk.0.attn_sinks");
+  // A tensor of a type that is not read is refused by name.
+  auto writer = llama_gguf({.layers = 1, .hidden = 256}, "llama");
+  writer.tensor_header("output.weight", {256, 1}, 12, 1 << 20);
+  std::string bytes = writer.bytes();
+  bytes.resize(bytes.size() + (1 << 20) + 4096);
+  const std::string text = load_error(folder.write("m.gguf", bytes));
+  EXPECT_NE(text.find("Q4_K"), std::string::npos) << text;
+  EXPECT_NE(text.find("'output.weight' at byte"), std::string::npos) << text;
+  // Mistral's window, in the architecture that it shares with Llama.
+  const LoadedModel model = load_model(folder.write(
+      "m.gguf", llama_gguf(s, "llama").u32("llama.attention.sliding_window", 8).bytes()));
+  EXPECT_EQ(model.config.attention_window, (std::vector<int>{8, 8}));
+}
+
+TEST(LoadTest, WrongOrMissingTensorsAreNamed) {
+  const TempFolder folder;
+  const TinyShape s;
+  const auto all = llama_tensors(s, false, false, false, false, true);
+  folder.write("config.json", llama_config(s, "llama"));
+  for (size_t i = 0; i < all.size(); ++i) {
+    auto some = all;
+    some.erase(some.begin() + static_cast<int64_t>(i));
+    folder.write("model.safetensors", safetensors_bytes(some));
+    EXPECT_NE(load_error(folder.path()).find(all[i].name), std::string::npos);
+    some = all;
+    some[i].shape.front() += 1;
+    folder.write("model.safetensors", safetensors_bytes(some));
+    const std::string text = load_error(folder.path());
+    EXPECT_NE(text.find(fmt::format("model.safetensors: tensor '{}' at byte ", all[i].name)),
+              std::string::npos)
+        << text;
+  }
+  auto more = all;
+  more.push_back({"model.layers.0.self_attn.q_proj.bias", {s.heads * s.head_dim}});
+  folder.write("model.safetensors", safetensors_bytes(more));
+  EXPECT_NE(load_error(folder.path()).find("q_proj.bias"), std::string::npos);
+}
+
+// Every matrix is a view of the mapped file: loading a model copies no tensor.
+void expect_views(const LoadedModel& model) {
+  ASSERT_EQ(model.storage.size(), 1u);
+  const auto file = std::static_pointer_cast<const MappedFile>(model.storage.front());
+  const auto bytes = file->bytes();
+  EXPECT_EQ(model.file_bytes, static_cast<int64_t>(bytes.size()));
+  const auto inside = [&](const Weight& weight) {
+    EXPECT_GE(weight.data, bytes.data()) << weight.name;
+    EXPECT_LE(weight.data + weight.bytes(), bytes.data() + bytes.size()) << weight.name;
+  };
+  inside(model.weights.embedding);
+  for (const LayerWeights& layer : model.weights.layers) {
+    for (const auto* projection : {&layer.qkv, &layer.attention_output, &layer.up, &layer.down}) {
+      for (const Weight& part : projection->parts) inside(part);
+    }
+  }
+  inside(model.weights.head.parts.at(0));
+}
+
+TEST(LoadTest, MatricesAreViewsOfTheMappedFile) {
+  const TempFolder folder;
+  const TinyShape s;
+  expect_views(load_folder(folder, llama_config(s, "llama"),
+                           llama_tensors(s, false, false, false, false, true, DType::kBF16)));
+  expect_views(load_model(folder.write("m.gguf", llama_gguf(s, "llama").bytes())));
+}
+
+TEST(LoadTest, DemoModel) {
+  const std::string path = SKIPBENCH_SOURCE_DIR "/models/smollm2-135m";
+  if (!std::filesystem::exists(path)) {
+    GTEST_SKIP() << path << " is absent: scripts/fetch_model smollm2 downloads it";
+  }
+  const LoadedModel model = load_model(path);
+  expect_views(model);
+  EXPECT_EQ(model.config.num_layers, 30);
+  EXPECT_EQ(model.config.num_kv_heads, 3);
+  EXPECT_EQ(model.config.end_of_text_ids, std::vector<int32_t>{2});
+  EXPECT_TRUE(model.config.rope.interleaved);
+  const WeightCount count = count_weights(model.weights);
+  EXPECT_EQ(count.parameters, 134515008);  // the model card's 135M
+  EXPECT_EQ(count.matrices.at(DType::kQ4_1).tensors, 7 * 30);
+  EXPECT_EQ(count.matrices.at(DType::kQ8_0).tensors, 1);
+  EXPECT_LE(count.bytes, model.file_bytes);
+}
+
+TEST(LoadTest, MissingModelsSayHowToGetThem) {
+  const TempFolder folder;
+  EXPECT_NE(load_error("models/smollm2-135m").find("scripts/fetch_model smollm2"),
+            std::string::npos);
+  EXPECT_NE(load_error(folder.path("nothing")).find("no such model"), std::string::npos);
+  EXPECT_NE(load_error(folder.path()).find("no model in the folder"), std::string::npos);
+  folder.write("config.json", "{}");
+  folder.write("pytorch_model.bin", "x");
+  EXPECT_NE(load_error(folder.path()).find("safe_serialization"), std::string::npos);
+  EXPECT_NE(load_error("synthetic:" + folder.path("no.json")).find("no.json"), std::string::npos);
+  EXPECT_NE(load_error("synthetic:a.json:7x").find("bad seed"), std::string::npos);
+}
+
+TEST(LoadTest, HashFollowsWeightsAndConfigurationNotThePath) {
+  const TinyShape s;
+  const auto tensors = llama_tensors(s, false, false, false, false, true);
+  const TempFolder a, b, c, d;
+  const std::string hash = model_hash(load_folder(a, llama_config(s, "llama"), tensors));
+  EXPECT_EQ(hash.size(), 64u);
+  EXPECT_EQ(hash, model_hash(load_folder(b, llama_config(s, "llama"), tensors)));
+  EXPECT_NE(hash, model_hash(
+                      load_folder(c, llama_config(s, "llama", "\"rms_norm_eps\": 0.1,"), tensors)));
+  load_folder(d, llama_config(s, "llama"), tensors);
+  std::string bytes = safetensors_bytes(tensors);
+  bytes.back() ^= 1;
+  d.write("model.safetensors", bytes);
+  EXPECT_NE(hash, model_hash(load_model(d.path())));
+}
+
+}  // namespace
+}  // namespace skipbench
