@@ -132,18 +132,18 @@ struct GatherRowsArgs {
 
 // What one row of logits says about the next token. Ties go to the lower id.
 struct NextToken {
-  int32_t token = 0;            // argmax
-  float top_logit = 0;          // its logit
-  float second_logit = 0;       // the best of the others
-  float top_probability = 0;    // softmax
+  int32_t token = 0;          // argmax
+  float top_logit = 0;        // its logit
+  float second_logit = 0;     // the best of the others
+  float top_probability = 0;  // softmax
   float second_probability = 0;
-  float entropy = 0;            // of the softmax, in nats
+  float entropy = 0;  // of the softmax, in nats
 };
 
 struct NextTokenArgs {
-  Matrix logits;             // [rows, vocab] f32
+  Matrix logits;              // [rows, vocab] f32
   bool with_entropy = false;  // entropy is 0 unless asked for
-  NextToken* out = nullptr;  // [rows], device
+  NextToken* out = nullptr;   // [rows], device
 };
 
 // Log-probability of a given token per row: logit - log sum exp, summed in f64.

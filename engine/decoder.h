@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/model.h"
@@ -37,13 +38,13 @@ struct GenerateOutput {
 // Wall time of one batch. The first token of each row belongs to the prefill.
 struct BatchTimings {
   double prefill_us = 0;
-  double decode_us = 0;          // sum of step_us
-  std::vector<double> step_us;   // one per decoding step
-  double exit_test_us = 0;       // share of decode_us spent on exit tests (head and signal)
-  int64_t exit_tests = 0;        // rows tested, summed over layers and steps
+  double decode_us = 0;         // sum of step_us
+  std::vector<double> step_us;  // one per decoding step
+  double exit_test_us = 0;      // share of decode_us spent on exit tests (head and signal)
+  int64_t exit_tests = 0;       // rows tested, summed over layers and steps
   int64_t prompt_tokens = 0;
-  int64_t decode_tokens = 0;     // tokens made by decoding steps of unfinished rows
-  int64_t kv_cache_bytes = 0;    // with the transient layer of the prefill
+  int64_t decode_tokens = 0;   // tokens made by decoding steps of unfinished rows
+  int64_t kv_cache_bytes = 0;  // with the transient layer of the prefill
 };
 
 struct GenerateResult {
@@ -56,10 +57,19 @@ struct ScoreRequest {
   TokenIds continuation;
 };
 
+struct ScoreOptions {
+  bool log_probs = true;                // false: only the layers are wanted (calibration)
+  std::function<void()> after_prefill;  // test hook, as in GenerateOptions
+};
+
 struct ScoreOutput {
-  std::vector<double> log_probs;  // log p of each continuation token, nats
+  std::vector<double> log_probs;  // log p of each continuation token, nats; or empty
   LayersPerToken layers_per_token;
 };
+
+// Throws Error naming `where` unless there is at least one token and every id is in the vocabulary.
+void check_tokens(std::span<const int32_t> tokens, const ModelConfig& config,
+                  const std::string& where);
 
 // Mean of the decoding steps' entries over all outputs (prefill entries left out); 0 without steps.
 double realised_budget(std::span<const LayersPerToken> layers);
@@ -69,14 +79,14 @@ class Decoder {
   explicit Decoder(Model& model) : model_(model) {}
 
   // Greedy decoding of all prompts as one batch. Throws Error for an empty prompt, an id outside
-  // the vocabulary, or prompt + max_new_tokens beyond the model's positions.
+  // the vocabulary, or max_new_tokens < 1.
   GenerateResult generate(std::span<const TokenIds> prompts, const SkipStrategy& strategy,
                           const GenerateOptions& options);
 
   // Teacher-forced log-probabilities, all requests as one batch: the prompt through the strategy's
   // prefill layers, every later token through its step's layers. The same errors as generate.
   std::vector<ScoreOutput> score(std::span<const ScoreRequest> requests,
-                                 const SkipStrategy& strategy);
+                                 const SkipStrategy& strategy, const ScoreOptions& options = {});
 
   Model& model() { return model_; }
 

@@ -63,8 +63,8 @@ class Model {
   Matrix logits(std::span<const int32_t> rows);
 
   // Reads `logits` back as next-token facts or as the log-probabilities of `targets`.
-  std::vector<NextToken> next_tokens(const Matrix& logits, bool with_entropy);
-  std::vector<double> log_probs(const Matrix& logits, std::span<const int32_t> targets);
+  void next_tokens(const Matrix& logits, bool with_entropy, std::vector<NextToken>& out);
+  void log_probs(const Matrix& logits, std::span<const int32_t> targets, std::vector<double>& out);
 
  private:
   struct GrowingBuffer {
@@ -72,29 +72,39 @@ class Model {
     size_t bytes = 0;
   };
 
-  void reserve_rows(int64_t rows);
+  // What a sublayer's first projection reads and what its last one adds.
+  struct SublayerInput {
+    NormSpec norm;  // applied on the way in, or none where `in` is normed already
+    Matrix in;
+    Matrix residual;
+  };
+
   void* grow(GrowingBuffer& buffer, size_t bytes);
   Matrix matrix(GrowingBuffer& buffer, DType type, int64_t rows, int64_t cols);
-  NormSpec norm_spec(const NormWeights& weights) const;
+  void reserve_rows(int64_t rows);
+  void upload_rows();
+  const int32_t* upload_index(std::span<const int32_t> index);
+  void norm_rows(const NormWeights& weights, const Matrix& in, const Matrix& out);
+  SublayerInput sublayer_input(const NormWeights& weights, RowRange rows);
 
   const LoadedModel& loaded_;
   const ModelConfig& config_;
   const ModelWeights& weights_;
   Backend& backend_;
+  std::vector<Projection> key_value_;  // [num_layers], what project_kv computes
 
+  std::vector<int32_t> host_rows_;  // tokens, sequences, positions of the pass, one after another
+  std::vector<int32_t> host_scratch_;
   RowTable rows_;
   Matrix hidden_;    // [rows, hidden]
-  Matrix permuted_;  // [rows, hidden], the other half of permute_rows
-  Matrix normed_;    // [rows, hidden], where a norm's output is also the residual
+  Matrix normed_;    // [rows, hidden], only where a norm's output is also the residual
   Matrix qkv_;       // [rows, qkv_rows]
   Matrix attended_;  // [rows, num_heads * head_dim]
   Matrix inner_;     // [rows, intermediate]
-  int64_t row_capacity_ = 0;
 
   GrowingBuffer row_buffer_, hidden_buffer_, permuted_buffer_, normed_buffer_, qkv_buffer_,
       attended_buffer_, inner_buffer_, index_buffer_, selected_buffer_, logits_buffer_,
       next_token_buffer_, target_buffer_, log_prob_buffer_;
-  std::vector<int32_t> host_rows_;  // tokens, sequences, positions of the pass
 };
 
 }  // namespace skipbench

@@ -44,12 +44,12 @@ struct ModelConfig {
   MlpKind mlp = MlpKind::kGated;
   Activation activation = Activation::kSilu;
   QkvLayout qkv_layout = QkvLayout::kSeparate;
-  bool qk_norm = false;                      // RMSNorm over head_dim on q and k before RoPE (Qwen3)
-  bool embedding_norm = false;               // LayerNorm after the embedding (BLOOM)
-  bool residual_after_norm = false;          // apply_residual_connection_post_layernorm (BLOOM)
-  bool tied_head = false;                    // the head is the embedding matrix
-  double attention_scale = 0.0;              // 1 / sqrt(head_dim) unless the file says otherwise
-  std::vector<int> attention_window;         // [num_layers]; 0: every earlier position is seen
+  bool qk_norm = false;               // RMSNorm over head_dim on q and k before RoPE (Qwen3)
+  bool embedding_norm = false;        // LayerNorm after the embedding (BLOOM)
+  bool residual_after_norm = false;   // apply_residual_connection_post_layernorm (BLOOM)
+  bool tied_head = false;             // the head is the embedding matrix
+  double attention_scale = 0.0;       // 1 / sqrt(head_dim) unless the file says otherwise
+  std::vector<int> attention_window;  // [num_layers]; 0: every earlier position is seen
 
   // Ids that end a text, from generation_config.json, config.json or the GGUF's metadata.
   std::vector<int32_t> end_of_text_ids;

@@ -12,10 +12,10 @@ namespace skipbench {
 
 struct Calibration {
   double threshold = 1.0;
-  double budget = 0;          // K
-  double realised_budget = 0; // mean layers per decoding step at `threshold`
-  bool on_target = false;     // within 1 % of K
-  int passes = 0;             // teacher-forced passes over the data
+  double budget = 0;           // K
+  double realised_budget = 0;  // mean layers per decoding step at `threshold`
+  bool on_target = false;      // within 1 % of K
+  int passes = 0;              // teacher-forced passes over the data
 };
 
 // Bisection on the threshold; where 1 % cannot be reached, the threshold nearest to K. `data`:

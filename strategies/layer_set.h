@@ -34,7 +34,7 @@ class LayerSet {
   bool whole_layers() const;  // every layer runs both sublayers or neither
   // The longest run of consecutive layers that are skipped whole.
   int longest_skipped_run() const;
-  std::vector<int> layer_list() const;      // layers with both sublayers
+  std::vector<int> layer_list() const;  // layers with both sublayers
   std::vector<int> attention_list() const;
   std::vector<int> mlp_list() const;
 

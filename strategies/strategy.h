@@ -90,8 +90,8 @@ struct StrategyInfo {
   std::string summary;
   std::string paper;
   std::string kv_policy;
-  bool uses_target = true;   // `full` does not: it makes one cell whatever the targets are
-  bool is_dynamic = false;   // its threshold is calibrated to the budget
+  bool uses_target = true;  // `full` does not: it makes one cell whatever the targets are
+  bool is_dynamic = false;  // its threshold is calibrated to the budget
   bool needs_training = false;
   std::vector<ParamInfo> params;
   std::unique_ptr<SkipStrategy> (*make)(const StrategySpec& spec, int num_layers);

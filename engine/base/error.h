@@ -21,7 +21,6 @@ struct ErrorParts {
 class Error : public std::runtime_error {
  public:
   explicit Error(ErrorParts parts);
-  explicit Error(std::string what) : Error(ErrorParts{.what = std::move(what)}) {}
 
   const ErrorParts& parts() const { return parts_; }
 

@@ -22,14 +22,16 @@ SegmentStats segment_statistics(const Metric& metric, std::span<const std::strin
                  .expected = fmt::format("{} hypotheses", references.size()),
                  .got = fmt::format("{}", hypotheses.size())});
   }
-  if (hypotheses.empty()) throw Error("there is no segment to score");
+  if (hypotheses.empty())
+    throw Error({.what = "there is no segment to score", .where = "hypotheses"});
   SegmentStats stats;
   stats.n_segments = static_cast<int64_t>(hypotheses.size());
   stats.n_stats = metric.n_stats();
   stats.n_references = static_cast<int>(references[0].size());
   stats.rows.resize(hypotheses.size() * stats.n_stats);
   for (size_t i = 0; i < hypotheses.size(); ++i) {
-    if (references[i].empty()) throw Error(fmt::format("segment {} has no reference", i));
+    if (references[i].empty())
+      throw Error({.what = "no reference", .where = fmt::format("segment {}", i)});
     if (references[i].size() != references[0].size()) stats.n_references = 0;
     metric.segment_stats(hypotheses[i], references[i],
                          std::span(stats.rows).subspan(i * stats.n_stats, stats.n_stats));

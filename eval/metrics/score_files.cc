@@ -58,7 +58,8 @@ std::vector<std::string> read_lines(const std::string& path) {
 // The references of every segment, from one file per reference.
 std::vector<std::vector<std::string>> read_references(const ScoreFilesRequest& request,
                                                       size_t n_segments) {
-  if (request.references.empty()) throw Error("no reference file given");
+  if (request.references.empty())
+    throw Error({.what = "no reference file given", .where = "--reference"});
   std::vector<std::vector<std::string>> references(n_segments);
   for (const std::string& path : request.references) {
     std::vector<std::string> lines = read_lines(path);

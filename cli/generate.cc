@@ -1,0 +1,116 @@
+// skipbench generate: greedy texts under a strategy, one JSON line per input line.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/token_lines.h"
+#include "engine/decoder.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "engine/weights/load.h"
+
+namespace skipbench {
+namespace {
+
+struct GenerateCommand {
+  EngineOptions engine;
+  StrategyOptions strategy;
+  std::string input;
+  std::string tokenizer;  // empty: the model's own
+  bool ids = false;
+  bool ignore_eos = false;
+  bool add_special = false;
+  int64_t batch = 1;
+  int max_new_tokens = 64;
+};
+
+// Everything is checked before the first line is printed.
+std::vector<TokenIds> read_prompts(const GenerateCommand& command, const Tokenizer* tokenizer,
+                                   const ModelConfig& config) {
+  std::vector<TokenIds> prompts;
+  const std::vector<std::string> lines = read_input_lines(command.input);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const std::string where = command.input + ":" + std::to_string(i + 1);
+    prompts.push_back(command.ids ? token_ids_from_json(parse_json_line(lines[i], where), where)
+                                  : tokenizer->encode(lines[i], command.add_special));
+    check_tokens(prompts.back(), config, where);
+  }
+  return prompts;
+}
+
+// A model may come without a tokenizer: with --ids its text is then left out.
+std::unique_ptr<Tokenizer> find_tokenizer(const GenerateCommand& command) {
+  const std::string path = command.tokenizer.empty() ? command.engine.model : command.tokenizer;
+  if (!command.ids || !command.tokenizer.empty()) return load_tokenizer(path);
+  try {
+    return load_tokenizer(path);
+  } catch (const std::exception&) {
+    return nullptr;
+  }
+}
+
+void print_line(size_t index, const TokenIds& prompt, const GenerateOutput& output,
+                const Tokenizer* tokenizer) {
+  nlohmann::ordered_json json;
+  json["index"] = index;
+  json["prompt_tokens"] = prompt.size();
+  json["tokens"] = output.tokens;
+  json["text"] = nullptr;
+  if (tokenizer != nullptr) json["text"] = tokenizer->decode(output.tokens, /*skip_special=*/true);
+  json["layers_per_token"] = layers_to_json(output.layers_per_token);
+  std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+}
+
+void generate(const GenerateCommand& command) {
+  const LoadedModel loaded = load_model(command.engine.model_name());
+  const auto tokenizer = find_tokenizer(command);
+  const std::vector<TokenIds> prompts = read_prompts(command, tokenizer.get(), loaded.config);
+  const auto strategy = make_strategy(command.strategy.spec(), loaded.config.num_layers);
+  const auto backend = make_backend(command.engine.device_spec());
+  Model model(loaded, *backend);
+  Decoder decoder(model);
+  GenerateOptions options{.max_new_tokens = command.max_new_tokens};
+  if (!command.ignore_eos) options.end_of_text_ids = loaded.config.end_of_text_ids;
+  const auto batch = static_cast<size_t>(command.batch);
+  for (size_t begin = 0; begin < prompts.size(); begin += batch) {
+    const auto part = std::span(prompts).subspan(begin, std::min(batch, prompts.size() - begin));
+    const GenerateResult result = decoder.generate(part, *strategy, options);
+    for (size_t i = 0; i < part.size(); ++i) {
+      print_line(begin + i, part[i], result.outputs[i], tokenizer.get());
+    }
+    std::cout.flush();
+  }
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app) {
+  const auto command = std::make_shared<GenerateCommand>();
+  CLI::App* sub =
+      app.add_subcommand("generate", "Greedy text under a strategy, one JSON line per input line");
+  command->engine.add_to(*sub);
+  command->strategy.add_to(*sub);
+  sub->add_option("--input", command->input, "file with one prompt per line; - is stdin")
+      ->required();
+  sub->add_flag("--ids", command->ids, "an input line is a JSON array of token ids");
+  sub->add_option("--tokenizer", command->tokenizer,
+                  "tokenizer file or folder (default: the model's)");
+  sub->add_flag("--add-special", command->add_special,
+                "add the model's own BOS or EOS to a prompt");
+  sub->add_option("--batch", command->batch, "prompts decoded together")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  sub->add_option("--max-new-tokens", command->max_new_tokens, "longest output")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  sub->add_flag("--ignore-eos", command->ignore_eos, "do not end at end-of-text: forced length");
+  sub->footer(
+      "Example:\n  skipbench generate --model models/smollm2-135m --input prompts.txt \\\n"
+      "    --strategy unified --target 2 --batch 8 --max-new-tokens 32");
+  sub->callback([command] { generate(*command); });
+}
+
+}  // namespace skipbench

@@ -1,0 +1,42 @@
+// Options that several commands share, added and read in one way.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+#include "strategies/strategy.h"
+
+namespace skipbench {
+
+// --model, --device, --dtype, --threads, --seed: every command that runs a model has them.
+struct EngineOptions {
+  std::string model;
+  std::string device = "cpu";
+  std::string dtype = "f32";
+  int threads = 0;
+  int64_t seed = 0;  // of a synthetic model whose name gives none
+
+  void add_to(CLI::App& command);
+  DeviceSpec device_spec() const;
+  // The model's name with the seed put in where it is synthetic and names none.
+  std::string model_name() const;
+};
+
+// --strategy, --target, --param KEY=VALUE (repeatable).
+struct StrategyOptions {
+  std::string name = "full";
+  double target = 1.0;
+  std::vector<std::string> params;
+
+  void add_to(CLI::App& command);
+  StrategySpec spec() const;
+};
+
+// Lines of a file, or of standard input for "-", split at LF only; a last line without LF counts.
+// Throws Error naming the file when it cannot be read.
+std::vector<std::string> read_input_lines(const std::string& path);
+
+}  // namespace skipbench

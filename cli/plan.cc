@@ -1,0 +1,86 @@
+// skipbench plan: the layers that a strategy runs, as `logprobs` and `generate` run them.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "engine/base/error.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct PlanOptions {
+  StrategyOptions strategy;
+  int layers = 0;
+  int steps = 1;
+};
+
+Json set_json(const LayerSet& set) {
+  if (set.whole_layers()) return set.layer_list();
+  return {{"attention", set.attention_list()}, {"mlp", set.mlp_list()}};
+}
+
+Json rule_json(const SkipStrategy& strategy, const SkipRule& rule) {
+  constexpr const char* kSignals[] = {"softmax_difference", "top_probability", "entropy"};
+  Json json;
+  json["action"] = "stop";
+  json["signal"] = kSignals[static_cast<int>(rule.signal)];
+  json["min_layer"] = rule.min_layer;
+  json["exit_interval"] = rule.interval;
+  json["threshold"] = rule.threshold_lambda;
+  if (rule.decay_tau > 0) {
+    json["decay_tau"] = rule.decay_tau;
+    json["decay_length"] = rule.decay_length;
+  }
+  json["kv"] = strategy.kv_policy() == KvPolicy::kProject ? "project" : "absent";
+  return json;
+}
+
+void plan(const PlanOptions& options) {
+  StrategySpec spec = options.strategy.spec();
+  const StrategyInfo& info = find_strategy(spec.name);
+  Json json;
+  const int budget = info.uses_target ? layer_budget(options.layers, spec.target) : options.layers;
+  if (info.is_dynamic && !spec.params.contains("threshold")) {
+    spec.params["threshold"] = {"1", "plan"};  // the rule's other parts do not depend on it
+  }
+  const auto strategy = make_strategy(spec, options.layers);
+  json["prefill"] = set_json(strategy->prefill_layers(options.layers));
+  json["budget"] = budget;
+  if (const SkipRule* rule = strategy->rule()) {
+    json["rule"] = rule_json(*strategy, *rule);
+    if (!options.strategy.spec().params.contains("threshold")) json["rule"]["threshold"] = nullptr;
+  } else {
+    json["steps"] = Json::array();
+    for (int step = 0; step < options.steps; ++step) {
+      json["steps"].push_back(set_json(strategy->step_layers(options.layers, step)));
+    }
+    json["longest_skipped_run"] = strategy->step_layers(options.layers, 0).longest_skipped_run();
+  }
+  std::cout << json.dump() << '\n';
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app) {
+  const auto options = std::make_shared<PlanOptions>();
+  CLI::App* command =
+      app.add_subcommand("plan", "The layers that a strategy runs in the prompt and in each step");
+  command->add_option("--layers", options->layers, "layers of the model")
+      ->required()
+      ->check(CLI::Range(1, LayerSet::kMaxLayers));
+  options->strategy.add_to(*command);
+  command->add_option("--steps", options->steps, "decoding steps to print")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->footer(
+      "Step 0 is the forward pass that follows the first generated token.\n"
+      "Example:\n  skipbench plan --layers 30 --strategy unified --target 3");
+  command->callback([options] { plan(*options); });
+}
+
+}  // namespace skipbench

@@ -1,0 +1,75 @@
+// The passes of one batch under a strategy: the prompts' prefill and the decoding steps, with the
+// exit tests of a dynamic rule. Knows the cache and the layers that ran; not how tokens are chosen.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/decoder.h"
+
+namespace skipbench {
+
+class BatchPass {
+ public:
+  // What a pass says about one sequence.
+  struct Row {
+    NextToken next;
+    double log_prob = 0;  // of the target, where targets were given
+    double layers = 0;    // run for this row, counted
+  };
+
+  // A decoding step's input, one entry per sequence that still runs. Arrays of one length.
+  struct StepInput {
+    std::span<const int32_t> sequences;
+    std::span<const int32_t> tokens;
+    std::span<const int32_t> targets;  // empty: no log-probabilities
+  };
+
+  // capacity: positions that the cache holds per sequence. The prompts are kept by reference.
+  BatchPass(Model& model, const SkipStrategy& strategy, std::span<const TokenIds> prompts,
+            int64_t capacity);
+
+  // All prompts in one pass; a row per sequence, about the token that follows its prompt.
+  std::span<const Row> prefill(std::span<const int32_t> targets);
+
+  // One token further for the given sequences; step counts from 0. Results in the input's order.
+  std::span<const Row> step(int step, const StepInput& input);
+
+  double exit_test_us() const { return exit_test_us_; }
+  int64_t exit_tests() const { return exit_tests_; }
+  int64_t kv_cache_bytes() const { return cache_.bytes(); }
+
+ private:
+  void run_layer(int layer, const LayerSet& set, Model::RowRange rows);
+  void step_with_rule(const SkipRule& rule, int step, const StepInput& input);
+  int64_t move_exits_behind(int64_t running, const SkipRule& rule, int step,
+                            const StepInput& input);
+  // `entries` name, per row of logits, the entry of rows_ and of targets that it belongs to.
+  void record_next(std::span<const int32_t> entries, const Matrix& logits);
+  void record_log_probs(std::span<const int32_t> entries, const Matrix& logits,
+                        std::span<const int32_t> targets);
+  void record(std::span<const int32_t> entries, const Matrix& logits,
+              std::span<const int32_t> targets);
+
+  Model& model_;
+  const SkipStrategy& strategy_;
+  std::span<const TokenIds> prompts_;
+  int num_layers_;
+  KvCache cache_;
+  std::vector<int32_t> lengths_;  // [sequences], positions that are filled
+
+  std::vector<Row> rows_;       // the result, per entry of the input
+  std::vector<int32_t> order_;  // pass row -> entry of the input; running rows first
+  std::vector<int32_t> next_order_;
+  std::vector<int32_t> pass_index_;
+  std::vector<int32_t> positions_;
+  std::vector<int32_t> row_list_;
+  std::vector<int32_t> row_targets_;
+  std::vector<NextToken> next_tokens_;
+  std::vector<double> log_probs_;
+  double exit_test_us_ = 0;
+  int64_t exit_tests_ = 0;
+};
+
+}  // namespace skipbench

@@ -1,0 +1,92 @@
+// early_exit: Schuster et al. 2022, "Confident Adaptive Language Modeling" (CALM), arXiv
+// 2207.07061, sections 3.2 and 3.5. Each token stops at the first tested layer whose prediction is
+// confident; the cache above is filled from the state that was passed through. Where the reference
+// code propagates the state of the first possible exit, the paper's (the state at the exit) is
+// followed.
+#include <algorithm>
+#include <cmath>
+
+#include "engine/base/error.h"
+#include "strategies/params.h"
+#include "strategies/strategy.h"
+
+namespace skipbench {
+
+double SkipRule::threshold(int step) const {
+  if (decay_tau == 0.0 || decay_length == 0) return threshold_lambda;
+  const double decayed =
+      0.9 * threshold_lambda + 0.1 * threshold_lambda * std::exp(-decay_tau * step / decay_length);
+  return std::clamp(decayed, 0.0, 1.0);
+}
+
+bool SkipRule::tests_after(int layer, int num_layers) const {
+  const int layers_run = layer + 1;
+  const bool can_exit = threshold_lambda < 1.0 || decay_tau > 0.0;  // confidence never exceeds 1
+  return can_exit && layers_run >= min_layer && (layers_run - min_layer) % interval == 0 &&
+         layers_run < num_layers;
+}
+
+namespace {
+
+class EarlyExit final : public SkipStrategy {
+ public:
+  EarlyExit(SkipRule rule, KvPolicy kv_policy) : rule_(rule), kv_policy_(kv_policy) {}
+
+  const SkipRule* rule() const override { return &rule_; }
+  KvPolicy kv_policy() const override { return kv_policy_; }
+
+ private:
+  SkipRule rule_;
+  KvPolicy kv_policy_;
+};
+
+std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
+  const int budget = layer_budget(num_layers, spec.target, spec.where);
+  SkipRule rule;
+  rule.signal = static_cast<ExitSignal>(
+      param_choice(spec, "signal", {"softmax_difference", "top_probability", "entropy"}, 0));
+  rule.min_layer = param_integer(spec, "min_layer", 1, 1, num_layers);
+  rule.interval = param_integer(spec, "exit_interval", 1, 1, num_layers);
+  rule.threshold_lambda = param_number(spec, "threshold", 1.0, 0.0, 1.0);
+  rule.decay_tau = param_number(spec, "decay_tau", 0.0, 0.0, 1e6);
+  rule.decay_length = param_integer(spec, "decay_length", 0, 0, 1 << 30);
+  if (budget < num_layers && !has_param(spec, "threshold")) {
+    throw Error({.what = "early_exit at a target above 1 needs a threshold",
+                 .where = spec.where.empty() ? "--strategy early_exit" : spec.where,
+                 .expected = "a number in [0, 1]",
+                 .hint = "give --param threshold=0.9, or let `skipbench run` calibrate it on a "
+                         "dataset"});
+  }
+  if (rule.decay_tau > 0.0 && rule.decay_length == 0) {
+    throw Error({.what = "decay_tau needs decay_length",
+                 .where = spec.params.at("decay_tau").where,
+                 .expected = "decay_length = the number of new tokens, at least 1"});
+  }
+  const size_t kv = param_choice(spec, "kv", {"project", "absent"}, 0);
+  return std::make_unique<EarlyExit>(rule, kv == 0 ? KvPolicy::kProject : KvPolicy::kAbsent);
+}
+
+}  // namespace
+
+StrategyInfo describe_early_exit() {
+  return {
+      .name = "early_exit",
+      .summary = "each token stops at the first layer whose prediction is confident",
+      .paper = "Schuster et al. 2022 (CALM), arXiv 2207.07061",
+      .kv_policy = "project (from the state at the exit), or absent",
+      .is_dynamic = true,
+      .needs_training = true,
+      .params = {{"signal", "softmax_difference", "softmax_difference, top_probability, entropy",
+                  "confidence: p1 - p2, p1, or 1 - entropy / log V"},
+                 {"threshold", "calibrated", "[0, 1]", "a row exits when confidence exceeds it"},
+                 {"min_layer", "1", "[1, N]", "layers that always run"},
+                 {"exit_interval", "1", "[1, N]", "layers between two exit tests"},
+                 {"decay_tau", "0", "[0, 1e6]",
+                  "position decay of the threshold: 0.9 L + 0.1 L exp(-tau step / "
+                  "decay_length); 0: constant"},
+                 {"decay_length", "0", "whole number", "T of the decay: new tokens per text"},
+                 {"kv", "project", "project, absent", "what the layers above the exit keep"}},
+      .make = make};
+}
+
+}  // namespace skipbench

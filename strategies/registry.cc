@@ -1,0 +1,69 @@
+// The registry of strategies: a new one is a source file, a declaration and a line here.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "engine/base/error.h"
+#include "strategies/strategy.h"
+
+namespace skipbench {
+
+StrategyInfo describe_full();
+StrategyInfo describe_unified();
+StrategyInfo describe_early_exit();
+
+std::span<const StrategyInfo> strategy_table() {
+  static const std::array table = {
+      describe_full(),
+      describe_unified(),
+      describe_early_exit(),
+  };
+  return table;
+}
+
+const StrategyInfo& find_strategy(std::string_view name, const std::string& where) {
+  std::vector<std::string> known;
+  for (const StrategyInfo& info : strategy_table()) {
+    if (info.name == name) return info;
+    known.push_back(info.name);
+  }
+  throw unknown_name("strategy", name, known, where);
+}
+
+int layer_budget(int num_layers, double target, const std::string& where) {
+  const double highest = std::max(1.0, num_layers / 2.0);
+  if (!(target >= 1.0 && target <= highest)) {  // so written that NaN is refused
+    throw Error({.what = fmt::format("target speedup out of range for {} layers", num_layers),
+                 .where = where,
+                 .expected = fmt::format("a number in [1, {}]", highest),
+                 .got = fmt::format("{}", target)});
+  }
+  if (num_layers == 1) return 1;
+  return std::max(2, static_cast<int>(std::floor(num_layers / target)));
+}
+
+std::unique_ptr<SkipStrategy> make_strategy(const StrategySpec& spec, int num_layers) {
+  const StrategyInfo& info =
+      find_strategy(spec.name, spec.where.empty() ? "--strategy" : spec.where);
+  if (num_layers < 1 || num_layers > LayerSet::kMaxLayers) {
+    throw Error({.what = "number of layers out of range",
+                 .expected = fmt::format("1 to {}", LayerSet::kMaxLayers),
+                 .got = fmt::format("{}", num_layers)});
+  }
+  std::vector<std::string> known;
+  for (const ParamInfo& param : info.params) known.push_back(param.name);
+  for (const auto& [name, value] : spec.params) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    if (known.empty()) {
+      throw Error({.what = fmt::format("strategy '{}' takes no parameters", info.name),
+                   .where = value.where,
+                   .got = "'" + name + "'"});
+    }
+    throw unknown_name("parameter of strategy '" + info.name + "':", name, known, value.where);
+  }
+  return info.make(spec, num_layers);
+}
+
+}  // namespace skipbench

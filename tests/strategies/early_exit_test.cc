@@ -1,0 +1,67 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/base/error.h"
+#include "strategies/strategy.h"
+
+namespace skipbench {
+namespace {
+
+TEST(SkipRule, TestsFromMinLayerAtTheIntervalButNotAfterTheLastLayer) {
+  const SkipRule rule{.min_layer = 3, .interval = 2, .threshold_lambda = 0.5};
+  std::vector<int> tested;
+  for (int layer = 0; layer < 8; ++layer) {
+    if (rule.tests_after(layer, 8)) tested.push_back(layer);
+  }
+  EXPECT_EQ(tested, (std::vector<int>{2, 4, 6}));
+  SkipRule last = rule;
+  last.min_layer = 8;
+  EXPECT_FALSE(last.tests_after(7, 8));
+}
+
+TEST(SkipRule, AThresholdOfOneRunsNoTest) {
+  const SkipRule rule{.threshold_lambda = 1.0};
+  for (int layer = 0; layer < 8; ++layer) EXPECT_FALSE(rule.tests_after(layer, 8));
+}
+
+TEST(SkipRule, ThresholdDecaysWithThePositionAndIsClipped) {
+  SkipRule rule{.threshold_lambda = 0.8};
+  EXPECT_EQ(rule.threshold(100), 0.8);
+  rule.decay_tau = 4;
+  rule.decay_length = 10;
+  EXPECT_DOUBLE_EQ(rule.threshold(0), 0.8);
+  EXPECT_DOUBLE_EQ(rule.threshold(5), 0.72 + 0.08 * std::exp(-2.0));
+  EXPECT_NEAR(rule.threshold(100000), 0.72, 1e-12);
+}
+
+TEST(EarlyExit, NeedsAThresholdUnlessNothingIsSkipped) {
+  const StrategySpec spec{.name = "early_exit", .target = 2};
+  EXPECT_THROW(make_strategy(spec, 8), Error);
+  StrategySpec at_one = spec;
+  at_one.target = 1;
+  const auto strategy = make_strategy(at_one, 8);
+  ASSERT_NE(strategy->rule(), nullptr);
+  EXPECT_FALSE(strategy->rule()->tests_after(3, 8));
+}
+
+TEST(EarlyExit, ParametersReachTheRule) {
+  const StrategySpec spec{.name = "early_exit",
+                          .target = 2,
+                          .params = {{"signal", {"entropy", ""}},
+                                     {"threshold", {"0.25", ""}},
+                                     {"min_layer", {"3", ""}},
+                                     {"exit_interval", {"2", ""}},
+                                     {"kv", {"absent", ""}}}};
+  const auto strategy = make_strategy(spec, 8);
+  const SkipRule& rule = *strategy->rule();
+  EXPECT_EQ(rule.signal, ExitSignal::kEntropy);
+  EXPECT_EQ(rule.threshold_lambda, 0.25);
+  EXPECT_EQ(rule.min_layer, 3);
+  EXPECT_EQ(rule.interval, 2);
+  EXPECT_EQ(strategy->kv_policy(), KvPolicy::kAbsent);
+  EXPECT_TRUE(strategy->sets_can_grow());
+}
+
+}  // namespace
+}  // namespace skipbench
