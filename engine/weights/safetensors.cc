@@ -53,7 +53,8 @@ class EntryReader {
   }
 
   [[noreturn]] void fail(std::string what, std::string expected, std::string got) const {
-    const size_t place = header_.find('"' + name_ + '"');  // not found when the name has escapes
+    const size_t place =
+        header_.find(fmt::format("\"{}\"", name_));  // not found when the name has escapes
     throw Error({.what = std::move(what),
                  .where = fmt::format("{}: tensor '{}' at byte {}", path_, name_,
                                       kLengthBytes + (place == header_.npos ? 0 : place)),
