@@ -1,0 +1,44 @@
+#include "tests/model/fixtures.h"
+
+#include <algorithm>
+#include <fstream>
+
+namespace skipbench {
+
+std::filesystem::path fixtures_folder() {
+  return std::filesystem::path(SKIPBENCH_SOURCE_DIR) / "tests" / "fixtures";
+}
+
+std::vector<std::string> case_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(fixtures_folder() / "cases")) {
+    names.push_back(entry.path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+nlohmann::json read_case(const std::string& name) {
+  std::ifstream file(fixtures_folder() / "cases" / (name + ".json"));
+  return nlohmann::json::parse(file);
+}
+
+std::vector<ScoreRequest> requests_of(const nlohmann::json& fixture) {
+  std::vector<ScoreRequest> requests;
+  for (const auto& request : fixture["requests"]) {
+    requests.push_back(
+        {request["prompt"].get<TokenIds>(), request["continuation"].get<TokenIds>()});
+  }
+  return requests;
+}
+
+StrategySpec spec_of(const nlohmann::json& one_case) {
+  StrategySpec spec{.name = one_case["strategy"], .target = one_case["target"]};
+  if (!one_case.contains("params")) return spec;
+  for (const auto& [key, value] : one_case["params"].items()) {
+    spec.params[key] = {value.is_string() ? value.get<std::string>() : value.dump(), "fixture"};
+  }
+  return spec;
+}
+
+}  // namespace skipbench

@@ -1,0 +1,46 @@
+// The committed models and what they compute (tests/fixtures/README.md says where that comes from).
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/decoder.h"
+#include "engine/weights/load.h"
+
+namespace skipbench {
+
+std::filesystem::path fixtures_folder();
+
+// Names of the case files, without ".json", sorted.
+std::vector<std::string> case_names();
+
+nlohmann::json read_case(const std::string& name);
+
+std::vector<ScoreRequest> requests_of(const nlohmann::json& fixture);
+
+StrategySpec spec_of(const nlohmann::json& one_case);
+
+// A model with its backend and decoder, ready to run.
+class LoadedDecoder {
+ public:
+  LoadedDecoder(const std::string& path, const DeviceSpec& device)
+      : loaded_(load_model(path)),
+        backend_(make_backend(device)),
+        model_(loaded_, *backend_),
+        decoder_(model_) {}
+
+  LoadedModel& loaded() { return loaded_; }
+  Decoder& decoder() { return decoder_; }
+  int num_layers() const { return loaded_.config.num_layers; }
+
+ private:
+  LoadedModel loaded_;
+  std::unique_ptr<Backend> backend_;
+  Model model_;
+  Decoder decoder_;
+};
+
+}  // namespace skipbench

@@ -1,0 +1,200 @@
+// The laws that every strategy obeys (docs/architecture.md, "Laws"), over the whole registry.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <list>
+#include <set>
+
+#include "tests/model/fixtures.h"
+
+namespace skipbench {
+namespace {
+
+constexpr int kLayers = 7;
+
+std::string bloom_path() { return (fixtures_folder() / "models" / "bloom-7layers").string(); }
+
+std::vector<ScoreRequest> bloom_requests() { return requests_of(read_case("bloom-7layers")); }
+
+// One spec per strategy and target. A dynamic one gets a threshold that mixes exits.
+std::vector<StrategySpec> specs() {
+  std::vector<StrategySpec> list;
+  for (const StrategyInfo& info : strategy_table()) {
+    for (const double target : {1.0, 1.5, 2.0, 3.5}) {
+      StrategySpec spec{.name = info.name, .target = target};
+      if (info.is_dynamic && target > 1) spec.params["threshold"] = {"0.3", "test"};
+      list.push_back(spec);
+      if (!info.uses_target) break;
+    }
+  }
+  list.push_back({.name = "early_exit",
+                  .target = 2,
+                  .params = {{"threshold", {"0.3", ""}}, {"kv", {"absent", ""}}}});
+  return list;
+}
+
+std::string name_of(const StrategySpec& spec) {
+  return spec.name + " at " + std::to_string(spec.target);
+}
+
+void expect_same_bits(const ScoreOutput& a, const ScoreOutput& b, const std::string& what) {
+  ASSERT_EQ(a.log_probs.size(), b.log_probs.size()) << what;
+  EXPECT_EQ(
+      std::memcmp(a.log_probs.data(), b.log_probs.data(), a.log_probs.size() * sizeof(double)), 0)
+      << what;
+  EXPECT_EQ(a.layers_per_token, b.layers_per_token) << what;
+}
+
+TEST(Laws, SkippingNothingIsBitIdenticalToFull) {
+  LoadedDecoder model(bloom_path(), {.threads = 2});
+  const auto requests = bloom_requests();
+  const auto full = model.decoder().score(requests, *make_strategy({.name = "full"}, kLayers));
+  for (const StrategyInfo& info : strategy_table()) {
+    const auto at_one = make_strategy({.name = info.name, .target = 1}, kLayers);
+    const auto outputs = model.decoder().score(requests, *at_one);
+    for (size_t r = 0; r < requests.size(); ++r) expect_same_bits(outputs[r], full[r], info.name);
+  }
+}
+
+TEST(Laws, ARowAloneInABatchAndAtAnyThreadCountGivesTheSameBits) {
+  const auto requests = bloom_requests();
+  for (const StrategySpec& spec : specs()) {
+    const auto strategy = make_strategy(spec, kLayers);
+    LoadedDecoder one_thread(bloom_path(), {.threads = 1});
+    const auto batched = one_thread.decoder().score(requests, *strategy);
+    for (const int threads : {1, 2, 3}) {
+      LoadedDecoder model(bloom_path(), {.threads = threads});
+      for (size_t r = 0; r < requests.size(); ++r) {
+        const auto alone = model.decoder().score(std::span(requests).subspan(r, 1), *strategy);
+        expect_same_bits(alone[0], batched[r], name_of(spec));
+      }
+    }
+  }
+}
+
+TEST(Laws, TheRealisedLayersEqualTheDeclaredOnes) {
+  LoadedDecoder model(bloom_path(), {.threads = 1});
+  for (const StrategySpec& spec : specs()) {
+    const auto strategy = make_strategy(spec, kLayers);
+    if (strategy->rule() != nullptr) continue;  // decided at run time: the fixtures say which
+    for (const ScoreOutput& output : model.decoder().score(bloom_requests(), *strategy)) {
+      EXPECT_EQ(output.layers_per_token[0], strategy->prefill_layers(kLayers).layers());
+      for (size_t i = 1; i < output.layers_per_token.size(); ++i) {
+        EXPECT_EQ(output.layers_per_token[i],
+                  strategy->step_layers(kLayers, static_cast<int>(i) - 1).layers())
+            << name_of(spec);
+      }
+    }
+  }
+}
+
+TEST(Laws, TheSameRunTwiceGivesTheSameTokens) {
+  const std::vector<TokenIds> prompts = {{1, 2, 3}, {9}, {4, 4, 4, 4, 4, 4, 4, 4, 4}};
+  for (const StrategySpec& spec : specs()) {
+    const auto strategy = make_strategy(spec, kLayers);
+    std::vector<std::vector<GenerateOutput>> runs;
+    for (int run = 0; run < 2; ++run) {
+      LoadedDecoder model(bloom_path(), {.threads = 2});
+      runs.push_back(model.decoder().generate(prompts, *strategy, {.max_new_tokens = 12}).outputs);
+    }
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      EXPECT_EQ(runs[0][i].tokens, runs[1][i].tokens) << name_of(spec);
+      EXPECT_EQ(runs[0][i].layers_per_token, runs[1][i].layers_per_token) << name_of(spec);
+    }
+  }
+}
+
+// A copy of a model's weights that may be overwritten.
+class OwnedLayers {
+ public:
+  explicit OwnedLayers(LoadedModel& model) : model_(model) {
+    for (LayerWeights& layer : model.weights.layers) {
+      for (Projection* projection : {&layer.qkv, &layer.attention_output, &layer.up, &layer.down}) {
+        for (Weight& part : projection->parts) {
+          auto& copy = copies_.emplace_back(part.data, part.data + part.bytes());
+          part.data = copy.data();
+        }
+      }
+    }
+  }
+
+  // f32 only. `keep`: matrices of the layer that stay readable.
+  void poison(int layer, const std::set<const Projection*>& keep) {
+    LayerWeights& weights = model_.weights.layers[static_cast<size_t>(layer)];
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    for (Projection* projection :
+         {&weights.qkv, &weights.attention_output, &weights.up, &weights.down}) {
+      if (keep.contains(projection)) continue;
+      for (Weight& part : projection->parts) {
+        ASSERT_EQ(part.type, DType::kF32);
+        auto* values = reinterpret_cast<float*>(const_cast<std::byte*>(part.data));
+        std::fill_n(values, part.rows * part.cols, nan);
+      }
+    }
+    for (NormWeights* norm : {&weights.attention_norm, &weights.mlp_norm}) {
+      if (norm == &weights.attention_norm && keep.contains(&weights.qkv)) continue;
+      std::fill(norm->gain.begin(), norm->gain.end(), nan);
+    }
+  }
+
+ private:
+  LoadedModel& model_;
+  std::list<std::vector<std::byte>> copies_;
+};
+
+// After the prefill, weights of layers that no decoding step runs may be anything.
+TEST(Laws, LayersThatDecodingSkipsAreNotReadAfterThePrefill) {
+  const auto requests = bloom_requests();
+  for (const StrategySpec& spec : specs()) {
+    const auto strategy = make_strategy(spec, kLayers);
+    if (strategy->rule() != nullptr) continue;
+    LoadedDecoder clean(bloom_path(), {.threads = 1});
+    const auto want = clean.decoder().score(requests, *strategy);
+
+    LoadedModel loaded = load_model(bloom_path());
+    OwnedLayers owned(loaded);
+    const auto backend = make_backend({.threads = 1});
+    Model model(loaded, *backend);
+    const LayerSet read = strategy->any_step_layers(kLayers);
+    const auto poison = [&] {
+      for (int layer = 0; layer < kLayers; ++layer) {
+        if (!read.any(layer)) owned.poison(layer, {});
+      }
+    };
+    const auto got = Decoder(model).score(requests, *strategy, {.after_prefill = poison});
+    for (size_t r = 0; r < requests.size(); ++r) expect_same_bits(got[r], want[r], name_of(spec));
+  }
+}
+
+// A token that exits at layer 2 leaves only keys and values above: all else may be anything.
+TEST(Laws, AboveTheExitOnlyKeyAndValueProjectionsAreRead) {
+  const auto requests = bloom_requests();
+  for (const std::string kv : {"project", "absent"}) {
+    const StrategySpec spec{.name = "early_exit",
+                            .target = 2,
+                            .params = {{"threshold", {"0", ""}},  // exits wherever it is tested
+                                       {"min_layer", {"3", ""}},
+                                       {"kv", {kv, ""}}}};
+    const auto strategy = make_strategy(spec, kLayers);
+    LoadedDecoder clean(bloom_path(), {.threads = 1});
+    const auto want = clean.decoder().score(requests, *strategy);
+
+    LoadedModel loaded = load_model(bloom_path());
+    OwnedLayers owned(loaded);
+    const auto backend = make_backend({.threads = 1});
+    Model model(loaded, *backend);
+    const auto poison = [&] {
+      for (int layer = 3; layer < kLayers; ++layer) {
+        const Projection& qkv = loaded.weights.layers[static_cast<size_t>(layer)].qkv;
+        owned.poison(layer, kv == "project" ? std::set{&qkv} : std::set<const Projection*>{});
+      }
+    };
+    const auto got = Decoder(model).score(requests, *strategy, {.after_prefill = poison});
+    for (size_t r = 0; r < requests.size(); ++r) expect_same_bits(got[r], want[r], kv);
+  }
+}
+
+}  // namespace
+}  // namespace skipbench
