@@ -1,0 +1,113 @@
+// skipbench tokenize: text to token ids and back, line by line.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/token_lines.h"
+#include "engine/base/error.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "engine/tokenizer/utf8.h"
+
+namespace skipbench {
+namespace {
+
+struct TokenizeRequest {
+  std::string model;
+  std::string input = "-";
+  bool json = false;
+  bool decode = false;
+  bool add_special = false;
+  bool parse_special = false;
+  bool skip_special = false;
+};
+
+std::string encode_line(const TokenizeRequest& request, const Tokenizer& tokenizer,
+                        const std::string& line, const std::string& where) {
+  TextSegment segment{line, request.parse_special};
+  if (request.json) {
+    const nlohmann::json value = parse_json_line(line, where);
+    if (!value.is_string()) {
+      throw Error({.what = "not a text",
+                   .where = where,
+                   .expected = "a JSON string",
+                   .got = value.type_name()});
+    }
+    segment.text = value.get<std::string>();
+  }
+  const nlohmann::json ids = tokenizer.encode(std::span(&segment, 1), request.add_special);
+  return nlohmann::json{{"ids", ids}}.dump();
+}
+
+std::string hex(std::string_view bytes) {
+  std::string digits;
+  for (const char byte : bytes) digits += fmt::format("{:02x}", static_cast<uint8_t>(byte));
+  return digits;
+}
+
+// JSON holds no bytes outside UTF-8: such a text is printed with U+FFFD for them, and whole in hex.
+std::string decode_line(const TokenizeRequest& request, const Tokenizer& tokenizer,
+                        const std::string& line, const std::string& where) {
+  nlohmann::json value = parse_json_line(line, where);
+  if (value.is_object() && value.contains("ids")) value = nlohmann::json(value["ids"]);
+  const std::string text =
+      tokenizer.decode(token_ids_from_json(value, where), request.skip_special);
+  nlohmann::json out{{"text", replace_invalid_utf8(text)}};
+  if (!is_valid_utf8(text)) out["bytes"] = hex(text);
+  return out.dump();
+}
+
+void tokenize(const TokenizeRequest& request) {
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(request.model);
+  std::ifstream file;
+  if (request.input != "-") {
+    file.open(request.input, std::ios::binary);
+    if (!file) throw Error({.what = "cannot open", .where = request.input});
+  }
+  std::istream& in = request.input == "-" ? std::cin : file;
+  const std::string name = request.input == "-" ? "standard input" : request.input;
+  std::string line;
+  for (int64_t number = 1; std::getline(in, line); ++number) {  // at LF only
+    const std::string where = fmt::format("{}:{}", name, number);
+    const auto& convert = request.decode ? decode_line : encode_line;
+    std::cout << convert(request, *tokenizer, line, where) << '\n';
+  }
+  if (in.bad()) throw Error({.what = "cannot read", .where = name});
+}
+
+}  // namespace
+
+void add_tokenize(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("tokenize", "Text to token ids and back, line by line");
+  const auto request = std::make_shared<TokenizeRequest>();
+  command
+      ->add_option("-m,--model", request->model,
+                   "model folder, GGUF (with or without weights), tokenizer.json or sentencepiece "
+                   ".model file")
+      ->required();
+  command
+      ->add_option(
+          "-i,--input", request->input,
+          "file to read, - for standard input; lines end at LF only and may hold any bytes")
+      ->capture_default_str();
+  command->add_flag("--json", request->json, "each input line is a JSON string");
+  command->add_flag("--decode", request->decode,
+                    "each input line is a JSON array of ids or {\"ids\":[...]}; prints "
+                    "{\"text\":...}, with U+FFFD for what is not UTF-8 and then also "
+                    "\"bytes\":\"HEX\", which holds the text exactly");
+  command->add_flag("--add-special", request->add_special,
+                    "add the tokens that the model puts around a text (BOS, EOS)");
+  command->add_flag("--parse-special", request->parse_special,
+                    "recognise special tokens in the text, as in a chat template");
+  command->add_flag("--skip-special", request->skip_special, "with --decode: leave them out");
+  command->footer(
+      "Example:\n  echo 'Guten Tag' | skipbench tokenize --model models/smollm2-135m --input -");
+  command->callback([request] { tokenize(*request); });
+}
+
+}  // namespace skipbench
