@@ -48,7 +48,7 @@ void log_prob(Context& context, const LogProbArgs& args);
 double measure_read_bytes_per_second(Context& context);
 double measure_flops_per_second(Context& context);
 
-// Name of the instruction set that run-time dispatch chose: "avx3", "avx2", "emu128".
+// Name of the instruction set that run-time dispatch chose: "avx3", "avx2", "scalar".
 std::string instruction_set();
 
 // Slope of a head's ALiBi bias, slope * (key position - query position), as transformers'

@@ -19,7 +19,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using DF = hn::ScalableTag<float>;
 using VF = hn::Vec<DF>;
-constexpr int64_t kLanes = HWY_MAX_BYTES / sizeof(float);  // the targets built here are fixed-size
+constexpr int64_t kLanes = hn::MaxLanes(DF());  // exact: the targets built here are fixed-size
 
 // Calls fn(integral_constant<int, i>) for i = 0 .. N - 1, unrolled: arrays of vectors indexed by
 // the constant stay in registers.
@@ -69,7 +69,7 @@ HWY_INLINE void store_from_f32(VF value, void* data) {
   if constexpr (kType == DType::kF32) {
     hn::StoreU(value, d, static_cast<float*>(data));
   } else if constexpr (kType == DType::kF16) {
-#if HWY_TARGET == HWY_EMU128
+#if HWY_TARGET == HWY_STATIC_TARGET  // its DemoteTo is not trusted with the rounding
     float lanes[kLanes];
     hn::StoreU(value, d, lanes);
     for (int64_t i = 0; i < kLanes; ++i) {

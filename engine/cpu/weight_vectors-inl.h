@@ -49,9 +49,12 @@ template <DType kType, int kCount>
 HWY_INLINE void prepare_scales(const std::byte* row, int64_t blocks, float* scales) {
   const hn::CappedTag<float, 4> d;
   const hn::Rebind<hwy::float16_t, decltype(d)> d16;
+  constexpr int kAtOnce = hn::MaxLanes(d);  // 1 in the portable fallback
   for (int64_t b = 0; b < blocks; ++b) {
     const auto* head = reinterpret_cast<const hwy::float16_t*>(row + b * block_bytes(kType));
-    hn::StoreU(hn::PromoteTo(d, hn::LoadU(d16, head)), d, scales + b * kCount);
+    for (int i = 0; i < kCount; i += kAtOnce) {
+      hn::StoreU(hn::PromoteTo(d, hn::LoadU(d16, head + i)), d, scales + b * kCount + i);
+    }
   }
 }
 

@@ -1,0 +1,186 @@
+#include <algorithm>
+#include <cmath>
+
+#include "engine/cpu/operations.h"
+#include "fmt/format.h"
+#include "tests/cpu/attention_case.h"
+
+namespace skipbench::cpu_test {
+namespace {
+
+class Attend : public OnEveryInstructionSet {};
+INSTANTIATE_TEST_SUITE_P(, Attend, testing::ValuesIn(kInstructionSets), instruction_set_name);
+
+constexpr int64_t kCapacity = 80;
+
+struct Case {
+  Shape shape;
+  DType type = DType::kF32;
+  int window = 0;
+  bool with_present = false;
+};
+
+// What head `head` of row r sees, in double.
+reference::AttentionInput want_input(const AttendArgs& args, const TestCache& cache, int64_t r,
+                                     int head, const double* query) {
+  const ModelConfig& config = *args.config;
+  const int kv_head = head / (config.num_heads / config.num_kv_heads);
+  const int64_t sequence = args.rows.sequence[r];
+  reference::AttentionInput input;
+  input.query = query;
+  input.own_position = args.rows.position[r];
+  input.scale = config.attention_scale;
+  if (config.position == PositionKind::kAlibi) {
+    input.slope = reference::alibi_slopes(config.num_heads)[head];
+  }
+  for (int64_t p = 0; p <= input.own_position; ++p) {
+    if (args.window > 0 && p <= input.own_position - args.window) continue;
+    if (cache.view.present != nullptr && cache.present[sequence * kCapacity + p] == 0) continue;
+    input.positions.push_back(p);
+  }
+  const auto count = static_cast<int64_t>(input.positions.size());
+  input.keys = input.values = reference::DoubleMatrix(count, config.head_dim);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t slot =
+        cpu::cache_offset(config, cache.view, sequence, kv_head, input.positions[i]);
+    for (int64_t d = 0; d < config.head_dim; ++d) {
+      input.keys.at(i, d) = cache.keys.get(0, slot + d);
+      input.values.at(i, d) = cache.values.get(0, slot + d);
+    }
+  }
+  return input;
+}
+
+void check(Random& random, const Case& test, int64_t dim_steps) {
+  const ModelConfig config = make_config(test.shape);
+  const TestRows rows{{0, 2, 1, 0, 2, 2}, {0, 17, 63, 64, 18, 79}};
+  TestCache cache(random, config, test.type, 3, kCapacity, test.with_present);
+  for (uint8_t& present : cache.present) present = random() % 3 == 0;
+  for (size_t r = 0; r < rows.position.size() && test.with_present; ++r) {
+    cache.present[rows.sequence[r] * kCapacity + rows.position[r]] = 1;
+  }
+  // What is absent must not even be read: it may be NaN.
+  for (size_t slot = 0; slot < cache.present.size(); ++slot) {
+    if (cache.present[slot] != 0) continue;
+    const int64_t sequence = static_cast<int64_t>(slot) / kCapacity;
+    for (int h = 0; h < config.num_kv_heads; ++h) {
+      const int64_t at = cpu::cache_offset(config, cache.view, sequence, h, slot % kCapacity);
+      cache.keys.set(0, at, NAN);
+      cache.values.set(0, at, NAN);
+    }
+  }
+  const TestMatrix qkv =
+      random_matrix(random, test.type, rows.table().rows, config.qkv_rows(), false);
+  TestMatrix out(test.type, rows.table().rows, config.num_heads * config.head_dim);
+  const AttendArgs args{&config, rows.table(), qkv.matrix(), cache.view, test.window, out.matrix()};
+  backend(2)->attend(args);
+
+  const auto label = fmt::format("heads {}/{} dim {} {} window {} present {}", config.num_heads,
+                                 config.num_kv_heads, config.head_dim, dtype_name(test.type),
+                                 test.window, test.with_present);
+  const auto before = reference::to_double(qkv.matrix());
+  for (int64_t r = 0; r < rows.table().rows; ++r) {
+    for (int h = 0; h < config.num_heads; ++h) {
+      const auto input =
+          want_input(args, cache, r, h, before.row(r) + cpu::query_column(config, h));
+      auto want = reference::attend(input, std::max(dim_steps, int64_t{2} * kCapacity));
+      std::vector<double> got(config.head_dim);
+      for (int d = 0; d < config.head_dim; ++d) {
+        got[d] = out.get(r, h * config.head_dim + d);
+        want[d].error += reference::rounding_error(test.type, want[d].value);
+      }
+      expect_within(got, want, fmt::format("{}, row {} head {}", label, r, h));
+    }
+  }
+  out.check_guards(label);
+}
+
+TEST_P(Attend, HeadShapesAndTypes) {
+  Random random(1);
+  for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int dim : {1, 31, 33, 64, 256}) {
+      check(random, {{4, 4, dim}, type}, steps(dim));
+      check(random, {{6, 2, dim}, type}, steps(dim));
+      check(random, {{7, 1, dim}, type}, steps(dim));
+    }
+  }
+}
+
+TEST_P(Attend, WindowAndAbsentPositions) {
+  Random random(2);
+  for (int window : {0, 1, 16, 33}) {
+    for (bool with_present : {false, true}) {
+      check(random, {{6, 2, 40}, DType::kF32, window, with_present}, steps(40));
+    }
+  }
+}
+
+TEST_P(Attend, AlibiForAnyNumberOfHeads) {
+  Random random(3);
+  for (int heads : {1, 4, 7, 12}) {
+    const Shape shape{heads, heads, 24, PositionKind::kAlibi, QkvLayout::kPerHead};
+    check(random, {shape}, steps(24));
+    check(random, {shape, DType::kF32, 0, true}, steps(24));
+  }
+}
+
+TEST(Alibi, SlopesAreThoseOfTransformers) {
+  for (int heads : {1, 2, 3, 7, 8, 12, 14, 16, 17, 32, 112}) {
+    const auto want = reference::alibi_slopes(heads);
+    ASSERT_EQ(want.size(), static_cast<size_t>(heads));
+    for (int h = 0; h < heads; ++h) {
+      EXPECT_NEAR(cpu::alibi_slope(h, heads), want[h], 1e-7 * want[h]) << heads << " heads: " << h;
+    }
+  }
+}
+
+// Scores far apart: the softmax must neither overflow nor divide by zero.
+TEST_P(Attend, LargeScoresStayFinite) {
+  Random random(4);
+  const ModelConfig config = make_config({1, 1, 16});
+  const TestRows rows{{0}, {kCapacity - 1}};
+  TestCache cache(random, config, DType::kF32, 1, kCapacity, false);
+  for (int64_t i = 0; i < kCapacity * 16; ++i) cache.keys.set(0, i, cache.keys.get(0, i) * 1e4);
+  const TestMatrix qkv = random_matrix(random, DType::kF32, 1, config.qkv_rows(), false);
+  TestMatrix out(DType::kF32, 1, 16);
+  backend(1)->attend({&config, rows.table(), qkv.matrix(), cache.view, 0, out.matrix()});
+  for (int64_t i = 0; i < 16; ++i) EXPECT_TRUE(std::isfinite(out.get(0, i)));
+}
+
+// The law: bits depend on the row and what it sees alone; a full bitmap equals none.
+TEST_P(Attend, BitsDependOnTheRowAlone) {
+  Random random(5);
+  const ModelConfig config = make_config({6, 2, 33});
+  constexpr int64_t kRows = 64;
+  TestRows rows;
+  for (int32_t r = 0; r < kRows; ++r) {
+    rows.sequence.push_back(r % 3);
+    rows.position.push_back(r);
+  }
+  TestCache cache(random, config, DType::kF32, 3, kCapacity, true);
+  std::fill(cache.present.begin(), cache.present.end(), uint8_t{1});
+  const TestMatrix qkv = random_matrix(random, DType::kF32, kRows, config.qkv_rows(), false);
+  const auto run = [&](int threads, int64_t first, int64_t count, bool with_present) {
+    KvView view = cache.view;
+    if (!with_present) view.present = nullptr;
+    TestMatrix out(DType::kF32, count, 6 * 33);
+    backend(threads)->attend({&config, rows.table().slice(first, count),
+                              qkv.matrix().slice_rows(first, count), view, 0, out.matrix()});
+    return out;
+  };
+  std::vector<std::string> want;
+  for (int64_t r = 0; r < kRows; ++r) want.push_back(run(1, r, 1, false).row_bytes(0));
+  for (int threads : {1, 2, 3}) {
+    for (int64_t count : {1, 2, 3, 5, 8, 17, 64}) {
+      for (bool with_present : {false, true}) {
+        const TestMatrix out = run(threads, kRows - count, count, with_present);
+        for (int64_t r = 0; r < count; ++r) {
+          ASSERT_EQ(out.row_bytes(r), want[kRows - count + r]) << threads << " " << count;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace skipbench::cpu_test

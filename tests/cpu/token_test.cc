@@ -1,0 +1,132 @@
+// next_token and log_prob.
+#include <cmath>
+#include <limits>
+
+#include "fmt/format.h"
+#include "tests/cpu/test_support.h"
+
+namespace skipbench::cpu_test {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+class Token : public OnEveryInstructionSet {};
+INSTANTIATE_TEST_SUITE_P(, Token, testing::ValuesIn(kInstructionSets), instruction_set_name);
+
+std::vector<double> row_of(const TestMatrix& logits, int64_t row) {
+  std::vector<double> out(logits.matrix().cols);
+  for (int64_t c = 0; c < logits.matrix().cols; ++c) out[c] = logits.get(row, c);
+  return out;
+}
+
+NextToken one(const std::vector<float>& logits, bool with_entropy = true) {
+  const auto cols = static_cast<int64_t>(logits.size());
+  TestMatrix matrix(DType::kF32, 1, cols);
+  for (int64_t c = 0; c < cols; ++c) matrix.set(0, c, logits[c]);
+  NextToken out;
+  backend(2)->next_token({matrix.matrix(), with_entropy, &out});
+  return out;
+}
+
+TEST_P(Token, MatchesTheSoftmaxInDouble) {
+  Random random(1);
+  auto cpu = backend(2);
+  for (int64_t cols : {1, 31, 33, 1000, 4096, 4097, 49152}) {
+    const TestMatrix logits = random_matrix(random, DType::kF32, 3, cols, false);
+    std::vector<NextToken> out(3);
+    cpu->next_token({logits.matrix(), true, out.data()});
+    for (int64_t r = 0; r < 3; ++r) {
+      const auto want = reference::next_token(row_of(logits, r));
+      EXPECT_EQ(out[r].token, want.token) << cols;
+      EXPECT_EQ(out[r].top_logit, static_cast<float>(want.top_logit));
+      EXPECT_EQ(out[r].second_logit, static_cast<float>(want.second_logit));
+      // All terms of the sum are positive: its relative error is at most the chain of additions
+      // within a chunk, and a few units for each exp.
+      const double unit =
+          static_cast<double>(steps(std::min<int64_t>(cols, 4096)) + 8) * reference::kUnit;
+      EXPECT_NEAR(out[r].top_probability, want.top_probability, unit * want.top_probability);
+      EXPECT_NEAR(out[r].second_probability, want.second_probability,
+                  unit * want.second_probability);
+      EXPECT_NEAR(out[r].entropy, want.entropy, unit * (2 + std::log(cols) * 2));
+    }
+  }
+}
+
+TEST_P(Token, TiesGoToTheLowestId) {
+  for (size_t first : {0, 5, 31, 4095, 4096, 4999}) {
+    for (size_t second : {5000, 5001, 5017, 9000}) {
+      std::vector<float> logits(9001, 1.0f);
+      logits[first] = logits[second] = 7.0f;
+      const NextToken next = one(logits);
+      EXPECT_EQ(next.token, static_cast<int32_t>(first));
+      EXPECT_EQ(next.second_logit, 7.0f);
+      EXPECT_EQ(next.top_probability, next.second_probability);
+    }
+  }
+  EXPECT_EQ(one(std::vector<float>(100, -3.0f)).token, 0);
+  EXPECT_EQ(one(std::vector<float>(100, -3.0f)).second_logit, -3.0f);
+}
+
+TEST_P(Token, EntropyOnlyWhereAskedFor) {
+  EXPECT_EQ(one({1, 2, 3}, false).entropy, 0);
+  EXPECT_NEAR(one(std::vector<float>(64, 0.5f)).entropy, std::log(64.0), 1e-6);
+}
+
+TEST_P(Token, NaNAndInfinityAreDefined) {
+  const float nan = NAN;
+  EXPECT_EQ(one({nan, 1, 3, nan, 2}).token, 2);
+  EXPECT_EQ(one({nan, 1, 3, nan, 2}).second_logit, 2);
+  EXPECT_GT(one({nan, 1, 3, nan, 2}).top_probability, 0.6f);
+  EXPECT_EQ(one({nan, nan}).token, 0);
+  EXPECT_EQ(one({nan, nan}).top_probability, 0);
+  EXPECT_EQ(one({-kInfinity, -kInfinity, -kInfinity}).token, 0);
+  EXPECT_EQ(one({0, kInfinity, 5}).token, 1);
+  EXPECT_EQ(one({0, kInfinity, 5}).top_probability, 1);
+  EXPECT_EQ(one({-kInfinity, 4, -kInfinity}).top_probability, 1);
+  EXPECT_EQ(one({-kInfinity, 4, -kInfinity}).entropy, 0);
+  EXPECT_EQ(one({4}).second_logit, -kInfinity);
+}
+
+TEST_P(Token, BitsDependOnTheRowAlone) {
+  Random random(2);
+  const TestMatrix logits = random_matrix(random, DType::kF32, 17, 10001, false);
+  const std::vector<int32_t> target(17, 4321);
+  std::vector<NextToken> want(17);
+  std::vector<double> want_log(17);
+  for (int64_t r = 0; r < 17; ++r) {
+    auto cpu = backend(1);
+    cpu->next_token({logits.matrix().slice_rows(r, 1), true, &want[r]});
+    cpu->log_prob({logits.matrix().slice_rows(r, 1), target.data(), &want_log[r]});
+  }
+  for (int threads : {1, 2, 3}) {
+    std::vector<NextToken> got(17);
+    std::vector<double> got_log(17);
+    auto cpu = backend(threads);
+    cpu->next_token({logits.matrix(), true, got.data()});
+    cpu->log_prob({logits.matrix(), target.data(), got_log.data()});
+    for (int64_t r = 0; r < 17; ++r) {
+      EXPECT_EQ(std::memcmp(&got[r], &want[r], sizeof(NextToken)), 0);
+      EXPECT_EQ(got_log[r], want_log[r]);
+    }
+  }
+}
+
+TEST_P(Token, LogProbIsInDouble) {
+  Random random(3);
+  auto cpu = backend(2);
+  for (int64_t cols : {1, 31, 33, 1000, 49152}) {
+    TestMatrix logits = random_matrix(random, DType::kF32, 4, cols, false);
+    for (int64_t c = 0; c < cols; ++c) logits.set(0, c, logits.get(0, c) * 30);
+    const std::vector<int32_t> target = {static_cast<int32_t>(cols - 1), 0,
+                                         static_cast<int32_t>(cols / 2), 0};
+    std::vector<double> out(4);
+    cpu->log_prob({logits.matrix(), target.data(), out.data()});
+    for (int64_t r = 0; r < 4; ++r) {
+      const double want = reference::log_prob(row_of(logits, r), target[r]);
+      EXPECT_NEAR(out[r], want, 1e-13 * (1 + std::fabs(want)) * std::sqrt(cols)) << cols;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace skipbench::cpu_test
