@@ -1,0 +1,38 @@
+#include "eval/provenance.h"
+
+#include <cstdlib>
+#include <fstream>
+
+#include "build_info.h"
+
+namespace skipbench {
+namespace {
+
+std::string cpu_model_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (!line.starts_with("model name")) continue;
+    const size_t begin = line.find_first_not_of(" \t:", line.find(':'));
+    if (begin != std::string::npos) return line.substr(begin);
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Provenance collect_provenance(const Backend& backend) {
+  Provenance provenance;
+  provenance.commit = build_info::kCommit;
+  provenance.dirty_hash = build_info::kDirtyHash;
+  provenance.compiler = build_info::kCompiler;
+  provenance.flags = build_info::kFlags;
+  provenance.device = backend.name();
+  provenance.device_name = backend.device_name();
+  provenance.cpu = cpu_model_name();
+  provenance.threads = backend.threads();
+  provenance.instruction_set = backend.instruction_set();
+  if (getloadavg(&provenance.load_average, 1) != 1) provenance.load_average = 0;
+  return provenance;
+}
+
+}  // namespace skipbench

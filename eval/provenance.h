@@ -1,0 +1,25 @@
+// Where a number comes from: the program, its build, the machine and its state.
+#pragma once
+
+#include <string>
+
+#include "engine/backend.h"
+
+namespace skipbench {
+
+struct Provenance {
+  std::string commit;
+  std::string dirty_hash;  // of uncommitted source changes; empty: none
+  std::string compiler;
+  std::string flags;
+  std::string device;       // "cpu"
+  std::string device_name;  // the CPU's or the card's model name
+  std::string cpu;          // model name
+  int threads = 0;
+  std::string instruction_set;
+  double load_average = 0;  // of the last minute, when the run began
+};
+
+Provenance collect_provenance(const Backend& backend);
+
+}  // namespace skipbench

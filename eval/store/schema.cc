@@ -1,0 +1,137 @@
+#include "eval/store/schema.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace skipbench {
+namespace {
+
+constexpr int64_t kApplicationId = 0x736b6970;  // "skip", in the file's header
+
+// Entry i brings version i to i + 1. An entry is never edited once files of its version exist.
+constexpr std::array kMigrations = {
+    R"sql(
+CREATE TABLE runs(
+  id INTEGER PRIMARY KEY,
+  started TEXT NOT NULL, ended TEXT,      -- UTC, ISO 8601
+  state TEXT NOT NULL,                    -- running, done, failed, interrupted
+  command TEXT NOT NULL, config TEXT NOT NULL,
+  commit_hash TEXT NOT NULL, dirty_hash TEXT NOT NULL, compiler TEXT NOT NULL, flags TEXT NOT NULL,
+  device TEXT NOT NULL, device_name TEXT NOT NULL, cpu TEXT NOT NULL, threads INTEGER NOT NULL,
+  instruction_set TEXT NOT NULL, load_average REAL NOT NULL,
+  model TEXT NOT NULL, model_hash TEXT NOT NULL, num_layers INTEGER NOT NULL,
+  peak_read_bytes_per_second REAL, peak_flops_per_second REAL);
+
+CREATE TABLE calibrations(
+  id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, run_id INTEGER NOT NULL REFERENCES runs,
+  strategy TEXT NOT NULL, target REAL NOT NULL, dataset TEXT NOT NULL, data_hash TEXT NOT NULL,
+  threshold REAL NOT NULL, budget REAL NOT NULL, realised_budget REAL NOT NULL,
+  on_target INTEGER NOT NULL, passes INTEGER NOT NULL);
+
+-- Prompts and `full`'s own tokens for them, on which thresholds are found.
+CREATE TABLE calibration_data(
+  identity TEXT PRIMARY KEY, run_id INTEGER NOT NULL REFERENCES runs, requests TEXT NOT NULL);
+
+-- A round of timing in which strategies take turns; speedups compare within one.
+CREATE TABLE timing_groups(
+  id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL REFERENCES runs, dataset TEXT NOT NULL,
+  batch INTEGER NOT NULL, mean_context REAL NOT NULL, finished TEXT NOT NULL);
+
+CREATE TABLE cells(
+  id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL CHECK(kind IN ('quality', 'timing')),
+  resolved TEXT NOT NULL,                 -- JSON behind `identity`
+  status TEXT NOT NULL CHECK(status IN
+    ('pending', 'done', 'failed', 'oom', 'interrupted', 'invalid', 'unsupported')),
+  message TEXT NOT NULL DEFAULT '',
+  run_id INTEGER REFERENCES runs,         -- the run that gave it its status
+  group_id INTEGER REFERENCES timing_groups,  -- timing: the last group that measured it
+  calibration_id INTEGER REFERENCES calibrations,
+  longest_skipped_run INTEGER,            -- null: depends on the input
+  bound REAL);                            -- timing: upper bound of the speedup
+
+-- What a run's configuration asked for, in the order of its table.
+CREATE TABLE run_cells(
+  run_id INTEGER NOT NULL REFERENCES runs, ordinal INTEGER NOT NULL,
+  cell_id INTEGER NOT NULL REFERENCES cells,
+  strategy TEXT NOT NULL, target REAL NOT NULL, dataset TEXT NOT NULL, batch INTEGER NOT NULL,
+  PRIMARY KEY(run_id, ordinal)) WITHOUT ROWID;
+
+CREATE TABLE outputs(
+  cell_id INTEGER NOT NULL REFERENCES cells, idx INTEGER NOT NULL, batch_index INTEGER NOT NULL,
+  prompt_tokens INTEGER NOT NULL, tokens TEXT NOT NULL, text TEXT NOT NULL,
+  reference TEXT NOT NULL, layers TEXT NOT NULL,   -- JSON arrays
+  PRIMARY KEY(cell_id, idx)) WITHOUT ROWID;
+
+-- One row per batch that was decoded: raw times. group_id 0: a quality cell.
+CREATE TABLE samples(
+  cell_id INTEGER NOT NULL REFERENCES cells, group_id INTEGER NOT NULL,
+  repetition INTEGER NOT NULL, batch_index INTEGER NOT NULL,
+  rows INTEGER NOT NULL, prefill_us REAL NOT NULL, decode_us REAL NOT NULL,
+  prompt_tokens INTEGER NOT NULL, decode_tokens INTEGER NOT NULL,
+  exit_tests INTEGER NOT NULL, exit_test_us REAL NOT NULL, kv_cache_bytes INTEGER NOT NULL,
+  step_us TEXT NOT NULL,
+  PRIMARY KEY(cell_id, group_id, repetition, batch_index)) WITHOUT ROWID;
+
+CREATE TABLE scores(
+  cell_id INTEGER NOT NULL REFERENCES cells, signature TEXT NOT NULL, name TEXT NOT NULL,
+  ordinal INTEGER NOT NULL, score REAL NOT NULL, precision REAL, recall REAL,
+  PRIMARY KEY(cell_id, signature, name)) WITHOUT ROWID;
+)sql",
+};
+
+int64_t pragma(Database& database, const std::string& name) {
+  Statement statement(database, "PRAGMA " + name);
+  return statement.step() ? statement.integer(0) : 0;
+}
+
+bool is_empty(Database& database) {
+  Statement statement(database, "SELECT count(*) FROM sqlite_master");
+  statement.step();
+  return statement.integer(0) == 0;
+}
+
+// The file's version, 0 for an empty one.
+int64_t checked_version(Database& database) {
+  const int64_t version = pragma(database, "user_version");
+  if (is_empty(database)) return 0;
+  if (pragma(database, "application_id") != kApplicationId) {
+    throw StoreError({.what = "a database of another program",
+                      .where = database.path(),
+                      .expected = "a results file that `skipbench run` wrote"});
+  }
+  if (version > static_cast<int64_t>(kMigrations.size())) {
+    throw StoreError({.what = "written by a newer skipbench",
+                      .where = database.path(),
+                      .expected = fmt::format("results version {} or older", kMigrations.size()),
+                      .got = fmt::format("version {}", version),
+                      .hint = "update skipbench, or write results to another file"});
+  }
+  return version;
+}
+
+}  // namespace
+
+void migrate(Database& database) {
+  int64_t version = checked_version(database);
+  while (version < static_cast<int64_t>(kMigrations.size())) {
+    Transaction transaction(database);
+    database.execute(kMigrations[version]);
+    ++version;
+    database.execute(fmt::format("PRAGMA application_id = {}", kApplicationId));
+    database.execute(fmt::format("PRAGMA user_version = {}", version));
+    transaction.commit();
+  }
+}
+
+void check_version(Database& database) {
+  const int64_t version = checked_version(database);
+  if (version == static_cast<int64_t>(kMigrations.size())) return;
+  throw StoreError(
+      {.what = version == 0 ? "an empty results file" : "written by an older skipbench",
+       .where = database.path(),
+       .hint = "`skipbench run CONFIG` fills it or brings it up to date"});
+}
+
+}  // namespace skipbench

@@ -1,0 +1,144 @@
+// The results file of a sweep: runs, cells and what was measured. Everything that belongs together
+// is written in one transaction, so that a kill at any moment loses at most the batch at work.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/decoder.h"
+#include "eval/calibration.h"
+#include "eval/provenance.h"
+#include "eval/store/database.h"
+
+namespace skipbench {
+
+// Names of cells.status.
+namespace cell_status {
+inline constexpr char kPending[] = "pending";
+inline constexpr char kDone[] = "done";
+inline constexpr char kFailed[] = "failed";
+inline constexpr char kOutOfMemory[] = "oom";
+inline constexpr char kInterrupted[] = "interrupted";
+inline constexpr char kInvalid[] = "invalid";          // the target is outside its range
+inline constexpr char kUnsupported[] = "unsupported";  // asked for something not built yet
+}  // namespace cell_status
+
+// A cell as a run's configuration names it.
+struct CellKey {
+  std::string kind;  // "quality" or "timing"
+  std::string strategy;
+  double target = 1.0;
+  std::string dataset;
+  int64_t batch = 1;
+};
+
+struct StoredCell {
+  int64_t id = 0;
+  std::string status;
+  std::string message;
+};
+
+struct OutputRecord {
+  int64_t index = 0;  // of the example in its dataset
+  int64_t batch_index = 0;
+  int64_t prompt_tokens = 0;
+  TokenIds tokens;
+  std::string text;  // after post-processing; UTF-8
+  std::vector<std::string> references;
+  LayersPerToken layers;
+};
+
+// Raw times of one decoded batch.
+struct SampleRecord {
+  int64_t repetition = 0;
+  int64_t batch_index = 0;
+  int64_t rows = 0;
+  BatchTimings timings;
+};
+
+struct ScoreRecord {
+  std::string signature;
+  std::string name;
+  double score = 0;
+  std::optional<double> precision, recall;
+};
+
+struct RunRecord {
+  std::string command;
+  std::string config;  // resolved, JSON
+  Provenance provenance;
+  std::string model;
+  std::string model_hash;
+  int num_layers = 0;
+};
+
+class ResultStore {
+ public:
+  // kReadWrite creates and migrates the file and holds it alone until the object goes. Throws
+  // StoreError when another run holds it, and whatever Database and migrate throw.
+  ResultStore(const std::string& path, OpenMode mode);
+  ~ResultStore();
+  ResultStore(const ResultStore&) = delete;
+  ResultStore& operator=(const ResultStore&) = delete;
+
+  Database& database() { return *database_; }
+  // Forgets everything (`--fresh`).
+  void clear();
+
+  int64_t begin_run(const RunRecord& run);
+  void set_peaks(int64_t run, double read_bytes_per_second, double flops_per_second);
+  void end_run(int64_t run, const std::string& state);
+
+  // Finds or makes the cell of `identity` and lists it in the run's table at `ordinal`.
+  StoredCell add_cell(int64_t run, int64_t ordinal, const CellKey& key, const std::string& identity,
+                      const std::string& resolved);
+  void set_status(int64_t cell, int64_t run, const std::string& status,
+                  const std::string& message = "");
+  void set_longest_skipped_run(int64_t cell, int longest);
+  void set_calibration_of(int64_t cell, int64_t calibration);
+
+  // Quality: batches that are done stay done.
+  int64_t num_outputs(int64_t cell);
+  void add_batch(int64_t cell, std::span<const OutputRecord> outputs, const SampleRecord& sample);
+  std::vector<OutputRecord> outputs(int64_t cell);
+  void finish_quality(int64_t cell, int64_t run, std::span<const ScoreRecord> scores);
+  bool has_score(int64_t cell, const std::string& signature);
+
+  // Timing: a whole group at once, or nothing of it.
+  struct TimedCell {
+    int64_t cell = 0;
+    std::vector<SampleRecord> samples;
+    std::vector<OutputRecord> outputs;
+    double bound = 0;
+  };
+  void finish_group(int64_t run, const std::string& dataset, int64_t batch, double mean_context,
+                    std::span<const TimedCell> cells);
+
+  struct StoredCalibration {
+    int64_t id = 0;
+    Calibration calibration;
+  };
+  std::optional<StoredCalibration> find_calibration(const std::string& identity);
+  StoredCalibration add_calibration(int64_t run, const std::string& identity,
+                                    const std::string& strategy, double target,
+                                    const std::string& dataset, const std::string& data_hash,
+                                    const Calibration& calibration);
+  std::optional<std::vector<ScoreRequest>> find_calibration_data(const std::string& identity);
+  void add_calibration_data(int64_t run, const std::string& identity,
+                            std::span<const ScoreRequest> requests);
+
+ private:
+  void insert_output(int64_t cell, const OutputRecord& output);
+  void insert_sample(int64_t cell, int64_t group, const SampleRecord& sample);
+
+  int lock_ = -1;  // file descriptor that holds the lock; closed after the database
+  std::optional<Database> database_;
+};
+
+std::string utc_now();  // "2026-11-24T13:20:00Z"
+
+}  // namespace skipbench

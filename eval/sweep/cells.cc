@@ -1,0 +1,188 @@
+#include "eval/sweep/cells.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/error.h"
+#include "engine/weights/sha256.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;  // keys in sorted order, so that a dump is canonical
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string digest(const std::string& text) {
+  Sha256 hash;
+  hash.update(text);
+  return hash.hex_digest();
+}
+
+class CellMaker {
+ public:
+  CellMaker(const SweepConfig& config, std::span<const SweepInputs> inputs,
+            const CellContext& context)
+      : config_(config), inputs_(inputs), context_(context) {}
+
+  std::vector<Cell> make() {
+    for (size_t d = 0; d < config_.datasets.size(); ++d) {
+      for (size_t s = 0; s < config_.strategies.size(); ++s) {
+        for (const double target : config_.strategies[s].targets) add_point(d, s, target);
+      }
+    }
+    return std::move(cells_);
+  }
+
+ private:
+  void add_point(size_t dataset, size_t strategy, double target) {
+    const StrategySection& section = config_.strategies[strategy];
+    const StrategyInfo& info = find_strategy(section.name, section.where);
+    Cell cell;
+    cell.key = {"quality", section.label, target, config_.datasets[dataset].name,
+                config_.largest_batch()};
+    cell.dataset = dataset;
+    cell.strategy = strategy;
+    cell.spec = {section.name, target, section.params, section.where};
+    cell.is_full = !info.uses_target && section.name == "full";
+    const double highest = std::max(1.0, context_.num_layers / 2.0);
+    if (!(target >= 1.0 && target <= highest)) {
+      cell.status = cell_status::kInvalid;
+      cell.message = fmt::format("target {} is outside [1, {}] for {} layers", target, highest,
+                                 context_.num_layers);
+    } else {
+      const int budget = layer_budget(context_.num_layers, target, section.targets_where);
+      cell.needs_calibration =
+          info.is_dynamic && budget < context_.num_layers && !section.params.contains("threshold");
+      check_parameters(cell);
+      if (config_.beams > 1) {
+        cell.status = cell_status::kUnsupported;
+        cell.message = "beam search is not built: decoding.beams must be 1";
+      }
+    }
+    if (cell.needs_calibration) {
+      Json calibration = point_json(cell);
+      calibration["data"] =
+          calibration_data_identity(config_, config_.datasets[dataset], inputs_[dataset], context_);
+      cell.calibration_identity = digest(dump(calibration));
+    }
+    add_quality(cell);
+    if (cell.status == cell_status::kInvalid) return;
+    for (const int64_t batch : config_.batch_sizes) add_timing(cell, batch);
+  }
+
+  // Fails before anything runs; the threshold itself comes later.
+  void check_parameters(const Cell& cell) const {
+    StrategySpec spec = cell.spec;
+    if (cell.needs_calibration) spec.params["threshold"] = {"0.5", spec.where};
+    make_strategy(spec, context_.num_layers);
+    if (cell.needs_calibration && inputs_[cell.dataset].calibration_prompts.empty()) {
+      throw Error({.what = fmt::format("dataset '{}' has no examples left to calibrate '{}' on",
+                                       cell.key.dataset, cell.key.strategy),
+                   .where = config_.datasets[cell.dataset].calibration.where,
+                   .expected = "examples that are not evaluated",
+                   .hint = "lower `limit`, give `calibration: {source: FILE}`, or the strategy's "
+                           "`threshold`"});
+    }
+  }
+
+  // What every identity of a point holds.
+  Json point_json(const Cell& cell) const {
+    Json params = Json::object();
+    for (const auto& [name, value] : cell.spec.params) params[name] = value.text;
+    return {{"model", context_.model_hash}, {"dtype", config_.model.dtype_name},
+            {"device", config_.device},     {"strategy", cell.spec.name},
+            {"params", std::move(params)},  {"target", cell.spec.target}};
+  }
+
+  void add_quality(Cell cell) {
+    const DatasetSection& dataset = config_.datasets[cell.dataset];
+    Json json = point_json(cell);
+    json["kind"] = "quality";
+    json["data"] = inputs_[cell.dataset].hash;
+    json["max_new_tokens"] = config_.max_new_tokens;
+    json["beams"] = config_.beams;
+    json["stop"] = dataset.stop;
+    json["post"] = dataset.post;
+    json["calibration"] = cell.calibration_identity;
+    // On the CPU a row's bits do not depend on its batch (a law with its own test).
+    if (config_.device != "cpu") json["batch"] = cell.key.batch;
+    finish(std::move(cell), json);
+  }
+
+  void add_timing(Cell cell, int64_t batch) {
+    if (config_.timing.repetitions == 0) return;
+    const Provenance& from = context_.provenance;
+    const auto timed = static_cast<size_t>(config_.timing.prompts);
+    const auto& prompts = inputs_[cell.dataset].prompts;
+    cell.key.kind = "timing";
+    cell.key.batch = batch;
+    Json json = point_json(cell);
+    json["kind"] = "timing";
+    json["data"] = hash_prompts(std::span(prompts).first(std::min(timed, prompts.size())));
+    json["batch"] = batch;
+    json["new_tokens"] = config_.timing.new_tokens;
+    json["repetitions"] = config_.timing.repetitions;
+    json["warmup"] = config_.timing.warmup;
+    json["calibration"] = cell.calibration_identity;
+    json["build"] = {from.commit, from.dirty_hash, from.compiler, from.flags};
+    json["machine"] = {from.device, from.device_name, from.cpu, from.threads, from.instruction_set};
+    finish(std::move(cell), json);
+  }
+
+  void finish(Cell cell, const Json& json) {
+    cell.resolved = dump(json);
+    cell.identity = digest(cell.resolved);
+    cells_.push_back(std::move(cell));
+  }
+
+  const SweepConfig& config_;
+  std::span<const SweepInputs> inputs_;
+  const CellContext& context_;
+  std::vector<Cell> cells_;
+};
+
+void check_timed_prompts(const SweepConfig& config, std::span<const SweepInputs> inputs) {
+  if (config.timing.repetitions == 0) return;
+  for (size_t d = 0; d < inputs.size(); ++d) {
+    if (std::ssize(inputs[d].prompts) >= config.timing.prompts) continue;
+    throw Error(
+        {.what = fmt::format("dataset '{}' has too few prompts to time", config.datasets[d].name),
+         .where = config.timing.where,
+         .expected = fmt::format("timing.prompts of at most {}", inputs[d].prompts.size()),
+         .got = std::to_string(config.timing.prompts),
+         .hint = "raise the dataset's `limit`, or use smaller batches"});
+  }
+}
+
+}  // namespace
+
+std::vector<Cell> make_cells(const SweepConfig& config, std::span<const SweepInputs> inputs,
+                             const CellContext& context) {
+  check_timed_prompts(config, inputs);
+  return CellMaker(config, inputs, context).make();
+}
+
+std::string cell_name(const CellKey& key) {
+  if (key.kind == "quality") {
+    return fmt::format("{} {:g}x, {}, quality", key.strategy, key.target, key.dataset);
+  }
+  return fmt::format("{} {:g}x, {}, batch {}", key.strategy, key.target, key.dataset, key.batch);
+}
+
+std::string calibration_data_identity(const SweepConfig& config, const DatasetSection& dataset,
+                                      const SweepInputs& inputs, const CellContext& context) {
+  const Json json = {{"model", context.model_hash},
+                     {"dtype", config.model.dtype_name},
+                     {"device", config.device},
+                     {"data", inputs.calibration_hash},
+                     {"max_new_tokens", config.max_new_tokens},
+                     {"stop", dataset.stop}};
+  return digest(dump(json));
+}
+
+}  // namespace skipbench

@@ -1,0 +1,49 @@
+// The points of a sweep and what identifies them.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "eval/provenance.h"
+#include "eval/store/store.h"
+#include "eval/sweep/config.h"
+#include "eval/sweep/inputs.h"
+
+namespace skipbench {
+
+struct Cell {
+  CellKey key;
+  size_t dataset = 0;   // index into the configuration
+  size_t strategy = 0;  // index into the configuration
+  StrategySpec spec;    // a calibrated threshold is put in when the cell is run
+  bool needs_calibration = false;
+  bool is_full = false;                        // the reference of speedups
+  std::string status = cell_status::kPending;  // or invalid, unsupported
+  std::string message;
+  std::string resolved;  // canonical JSON
+  std::string identity;  // SHA-256 of `resolved`
+  std::string calibration_identity;
+};
+
+// What identities depend on besides the configuration.
+struct CellContext {
+  std::string model_hash;
+  int num_layers = 0;
+  Provenance provenance;  // part of the identity of timings
+};
+
+// All cells in the order of the table: dataset, strategy, target, then quality and one timing per
+// batch size. Targets outside [1, max(1, N/2)] make one cell with status `invalid`; beams > 1 makes
+// cells with status `unsupported`. Throws Error for parameters that the strategy refuses.
+std::vector<Cell> make_cells(const SweepConfig& config, std::span<const SweepInputs> inputs,
+                             const CellContext& context);
+
+// "unified 2x, de-en, batch 8": for progress and messages.
+std::string cell_name(const CellKey& key);
+
+// Identity of `full`'s own outputs on the calibration prompts.
+std::string calibration_data_identity(const SweepConfig& config, const DatasetSection& dataset,
+                                      const SweepInputs& inputs, const CellContext& context);
+
+}  // namespace skipbench

@@ -1,0 +1,215 @@
+#include "eval/sweep/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "datasets/postprocess.h"
+#include "datasets/prompt_template.h"
+#include "engine/base/error.h"
+#include "eval/metrics/registry.h"
+#include "eval/sweep/yaml_section.h"
+
+namespace skipbench {
+namespace {
+
+DataFiles read_files(const YamlSection& section, bool needs_reference) {
+  DataFiles files;
+  files.source = section.path("source");
+  files.references = section.paths("reference");
+  files.jsonl = section.path("jsonl");
+  if (files.source.empty() == files.jsonl.empty()) {
+    throw Error({.what = "data comes from text files or from JSON lines",
+                 .where = section.where(files.source.empty() ? "name" : "jsonl"),
+                 .expected = "either `source` and `reference`, or `jsonl`",
+                 .got = files.source.empty() ? "neither" : "both"});
+  }
+  if (files.jsonl.empty() && files.references.empty() && needs_reference) {
+    throw Error({.what = "no reference to score against",
+                 .where = section.where("source"),
+                 .expected = "`reference`: a file aligned with `source`"});
+  }
+  return files;
+}
+
+std::vector<std::string> default_steps(const std::string& task) {
+  if (task == "translation") return {"response", "first_line", "strip"};
+  return {"response", "strip"};
+}
+
+MetricSpec read_metric(const YamlSection::MetricEntry& entry) {
+  MetricSpec metric{.name = entry.name, .where = entry.where};
+  for (const auto& setting : entry.settings) metric.options[setting.name] = setting.value;
+  make_metric(metric.name, metric.options, metric.where);  // throws for what it cannot use
+  return metric;
+}
+
+CalibrationSection read_calibration(const YamlSection& dataset, const DataFiles& files) {
+  const YamlSection section = dataset.section("calibration");
+  CalibrationSection calibration{.limit = section.integer("limit"),
+                                 .where = dataset.where("calibration")};
+  if (!section.has("source") && !section.has("jsonl")) return calibration;
+  DataFiles own = files;  // the field names are the evaluated data's
+  own.source = section.path("source");
+  own.references = section.paths("reference");
+  own.jsonl = section.path("jsonl");
+  own.reference_fields.clear();  // nothing is scored
+  if (own.source.empty() == own.jsonl.empty()) {
+    throw Error({.what = "calibration data comes from `source` or from `jsonl`, not from both",
+                 .where = calibration.where});
+  }
+  calibration.files = own;
+  return calibration;
+}
+
+DatasetSection read_dataset(const YamlSection& section) {
+  DatasetSection dataset;
+  dataset.name = section.text("name");
+  dataset.where = section.where("name");
+  dataset.task = section.text("task");
+  dataset.files = read_files(section, /*needs_reference=*/true);
+  dataset.files.source_field = section.text("source_field");
+  dataset.files.reference_fields = section.texts("reference_fields");
+  dataset.limit = section.integer("limit");
+  dataset.prompt = section.text("prompt");
+  dataset.prompt_where = section.where("prompt");
+  dataset.instruction = section.text("instruction");
+  dataset.chat_template = section.text("chat_template");
+  dataset.chat_template_where = section.where("chat_template");
+  dataset.add_special = section.text("add_special") == "true";
+  dataset.stop = section.texts("stop");
+  dataset.post = section.has("post") ? section.texts("post") : default_steps(dataset.task);
+  for (const std::string& step : dataset.post) find_postprocess_step(step, section.where("post"));
+  for (const auto& entry : section.metrics("metrics"))
+    dataset.metrics.push_back(read_metric(entry));
+  dataset.calibration = read_calibration(section, dataset.files);
+  PromptTemplate(dataset.prompt, dataset.prompt_where);  // throws for bad braces
+  return dataset;
+}
+
+// Strategies of one name are told apart by the parameters they were given.
+std::string default_label(const StrategySection& strategy, bool name_is_unique) {
+  if (name_is_unique || strategy.params.empty()) return strategy.name;
+  std::string params;
+  for (const auto& [name, value] : strategy.params) {
+    params += fmt::format("{}{}={}", params.empty() ? "" : ", ", name, value.text);
+  }
+  return fmt::format("{} ({})", strategy.name, params);
+}
+
+StrategySection read_strategy(const YamlSection& section, const YamlSection& root, int64_t seed) {
+  StrategySection strategy;
+  strategy.name = section.text("name");
+  strategy.label = section.text("label");
+  strategy.where = section.where("name");
+  const StrategyInfo& info = find_strategy(strategy.name, strategy.where);
+  for (const auto& setting : section.settings("params")) {
+    strategy.params[setting.name] = {setting.value, setting.where};
+  }
+  for (const ParamInfo& param : info.params) {
+    if (param.name == "seed" && !strategy.params.contains("seed")) {
+      strategy.params["seed"] = {std::to_string(seed), "seed"};
+    }
+  }
+  const bool own = section.has("targets");
+  const YamlSection& from = own ? section : root;
+  strategy.targets_where = from.where("targets");
+  if (!info.uses_target) {
+    strategy.targets = {1.0};
+    return strategy;
+  }
+  strategy.targets = from.numbers("targets");
+  if (strategy.targets.empty()) {
+    throw Error({.what = fmt::format("strategy '{}' needs targets", strategy.name),
+                 .where = strategy.where,
+                 .expected = "`targets: [2, 3, 5]`, common or the strategy's own"});
+  }
+  return strategy;
+}
+
+std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t seed) {
+  std::vector<StrategySection> strategies;
+  for (const YamlSection& section : root.sections("strategies")) {
+    strategies.push_back(read_strategy(section, root, seed));
+  }
+  std::set<std::string> labels;
+  for (StrategySection& strategy : strategies) {
+    const auto same_name = [&](const StrategySection& s) { return s.name == strategy.name; };
+    const bool unique = std::count_if(strategies.begin(), strategies.end(), same_name) == 1;
+    if (strategy.label.empty()) strategy.label = default_label(strategy, unique);
+    if (!labels.insert(strategy.label).second) {
+      throw Error({.what = fmt::format("strategy '{}' given twice", strategy.label),
+                   .where = strategy.where,
+                   .hint = "give one of them another `label`"});
+    }
+  }
+  return strategies;
+}
+
+TimingSection read_timing(const YamlSection& root, const std::vector<int64_t>& batch_sizes) {
+  const YamlSection section = root.section("timing");
+  TimingSection timing;
+  timing.repetitions = static_cast<int>(section.integer("repetitions"));
+  timing.warmup = static_cast<int>(section.integer("warmup"));
+  timing.new_tokens = static_cast<int>(section.integer("new_tokens"));
+  timing.prompts = section.integer("prompts");
+  timing.where = section.where("prompts");
+  if (timing.prompts == 0) {
+    timing.prompts = *std::max_element(batch_sizes.begin(), batch_sizes.end());
+  }
+  for (const int64_t batch : batch_sizes) {
+    if (timing.repetitions == 0 || timing.prompts % batch == 0) continue;
+    throw Error({.what = "a smaller last batch would be timed as if it were a full one",
+                 .where = timing.where,
+                 .expected = fmt::format("a multiple of every batch size ({})", batch),
+                 .got = std::to_string(timing.prompts)});
+  }
+  return timing;
+}
+
+}  // namespace
+
+int64_t SweepConfig::largest_batch() const {
+  return *std::max_element(batch_sizes.begin(), batch_sizes.end());
+}
+
+SweepConfig load_sweep_config(const std::string& path, std::span<const std::string> overrides) {
+  const YamlDocument document = YamlDocument::load(path, overrides);
+  const YamlSection root = YamlSection::root(document);
+  SweepConfig config;
+  config.path = path;
+  config.name = root.text("name");
+  config.results = root.path("results");
+  config.device = root.text("device");
+  config.seed = root.integer("seed");
+
+  const YamlSection model = root.section("model");
+  config.model = {.path = model.path("path"),
+                  .where = model.where("path"),
+                  .dtype_name = model.text("dtype"),
+                  .tokenizer = model.path("tokenizer"),
+                  .threads = static_cast<int>(model.integer("threads"))};
+  config.model.dtype = parse_activation_dtype(config.model.dtype_name, model.where("dtype"));
+
+  std::set<std::string> names;
+  for (const YamlSection& section : root.sections("datasets")) {
+    config.datasets.push_back(read_dataset(section));
+    if (!names.insert(config.datasets.back().name).second) {
+      throw Error({.what = fmt::format("dataset '{}' given twice", config.datasets.back().name),
+                   .where = config.datasets.back().where});
+    }
+  }
+  const YamlSection decoding = root.section("decoding");
+  config.max_new_tokens = static_cast<int>(decoding.integer("max_new_tokens"));
+  config.beams = static_cast<int>(decoding.integer("beams"));
+  config.strategies = read_strategies(root, config.seed);
+  config.batch_sizes = root.integers("batch_sizes");
+  if (config.batch_sizes.empty()) {
+    throw Error({.what = "no batch size", .where = root.where("batch_sizes")});
+  }
+  config.timing = read_timing(root, config.batch_sizes);
+  return config;
+}
+
+}  // namespace skipbench

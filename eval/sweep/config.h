@@ -1,0 +1,99 @@
+// A sweep's configuration: what the YAML says, with defaults filled in.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "engine/base/dtype.h"
+#include "eval/metrics/metric_options.h"
+#include "strategies/strategy.h"
+
+namespace skipbench {
+
+struct ModelSection {
+  std::string path;  // with ${} replaced
+  std::string where;
+  std::string dtype_name;
+  DType dtype = DType::kF32;
+  std::string tokenizer;  // empty: the model's own
+  int threads = 0;
+};
+
+struct MetricSpec {
+  std::string name;
+  MetricOptions options;
+  std::string where;
+};
+
+struct CalibrationSection {
+  std::optional<DataFiles> files;  // none: the same files, after the evaluated lines
+  int64_t limit = 32;
+  std::string where;
+};
+
+struct DatasetSection {
+  std::string name;
+  std::string where;
+  std::string task;
+  DataFiles files;
+  int64_t limit = 0;  // 0: all
+  std::string prompt;
+  std::string prompt_where;
+  std::string instruction;
+  std::string chat_template;  // empty: none
+  std::string chat_template_where;
+  bool add_special = false;  // the tokenizer's own BOS and EOS around a prompt
+  std::vector<std::string> stop;
+  std::vector<std::string> post;
+  std::vector<MetricSpec> metrics;
+  CalibrationSection calibration;
+};
+
+struct StrategySection {
+  std::string name;
+  std::string label;
+  std::string where;
+  StrategyParams params;
+  std::vector<double> targets;  // its own, or the common ones; {1} where it uses none
+  std::string targets_where;
+};
+
+struct TimingSection {
+  int repetitions = 3;
+  int warmup = 1;
+  int new_tokens = 32;
+  int64_t prompts = 0;  // a multiple of every batch size
+  std::string where;
+};
+
+struct SweepConfig {
+  std::string path;
+  std::string name;
+  std::string results;
+  std::string device;
+  int64_t seed = 0;
+  ModelSection model;
+  std::vector<DatasetSection> datasets;
+  int max_new_tokens = 64;
+  int beams = 1;
+  std::vector<StrategySection> strategies;
+  std::vector<int64_t> batch_sizes;  // ascending order is not needed; the first is the reference
+  TimingSection timing;
+
+  int64_t largest_batch() const;
+};
+
+// Reads and checks all that can be checked without opening other files: keys, types, ranges, names
+// of strategies and metrics. Throws Error with file:line and the key path. `overrides` are --set's.
+SweepConfig load_sweep_config(const std::string& path, std::span<const std::string> overrides = {});
+
+// The configuration with every default written out, for the store.
+nlohmann::json resolved_json(const SweepConfig& config);
+
+}  // namespace skipbench

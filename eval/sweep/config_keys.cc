@@ -1,0 +1,151 @@
+#include "eval/sweep/config_keys.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace skipbench {
+namespace {
+
+using enum KeyType;
+
+constexpr double kBig = 1e9;
+
+constexpr std::array kKeys = {
+    ConfigKey{"name", kText, kRequired, 0, 0, "", "name of the experiment"},
+    ConfigKey{"results", kPath, kRequired, 0, 0, "", "results file (SQLite); made when missing"},
+    ConfigKey{"device", kText, "cpu", 0, 0, "", "cpu, or cuda where it is built"},
+    ConfigKey{"seed", kInteger, "0", 0, kBig, "",
+              "seed of strategies that have one and of a synthetic model without its own"},
+
+    ConfigKey{"model", kSection, kRequired, 0, 0, "", "the model"},
+    ConfigKey{"model.path", kPath, kRequired, 0, 0, "",
+              "Hugging Face folder, GGUF file, or synthetic:CONFIG.json[:seed]"},
+    ConfigKey{"model.dtype", kText, "f32", 0, 0, "f32|f16|bf16", "type of activations and cache"},
+    ConfigKey{"model.tokenizer", kPath, "", 0, 0, "", "tokenizer file or folder; the model's own"},
+    ConfigKey{"model.threads", kInteger, "0", 0, 4096, "", "CPU threads; 0: the machine's cores"},
+
+    ConfigKey{"datasets", kSections, kRequired, 0, 0, "", "what is decoded and scored"},
+    ConfigKey{"datasets[].name", kText, kRequired, 0, 0, "", "name in the table"},
+    ConfigKey{"datasets[].task", kText, "translation", 0, 0, "translation|summarization|other",
+              "decides the defaults of `post`"},
+    ConfigKey{"datasets[].source", kPath, "", 0, 0, "", "text file, one input per line (or .gz)"},
+    ConfigKey{"datasets[].reference", kPathList, "", 0, 0, "",
+              "text files aligned with `source`, one per reference"},
+    ConfigKey{"datasets[].jsonl", kPath, "", 0, 0, "", "JSON lines instead of text files"},
+    ConfigKey{"datasets[].source_field", kText, "source", 0, 0, "",
+              "JSON field that {source} stands for"},
+    ConfigKey{"datasets[].reference_fields", kTextList, "reference", 0, 0, "",
+              "JSON fields of references; a list in one gives several"},
+    ConfigKey{"datasets[].limit", kInteger, "0", 0, kBig, "",
+              "examples evaluated, from the first; 0: all (and then `calibration` names others)"},
+    ConfigKey{"datasets[].prompt", kText, "{source}", 0, 0, "",
+              "template: {source}, {instruction}, {input} (= {source}) or any JSON field"},
+    ConfigKey{"datasets[].instruction", kText, "", 0, 0, "", "text of {instruction}"},
+    ConfigKey{"datasets[].chat_template", kText, "", 0, 0, "",
+              "name of a chat template around the prompt"},
+    ConfigKey{"datasets[].add_special", kText, "false", 0, 0, "true|false",
+              "add the tokenizer's own BOS and EOS to a prompt"},
+    ConfigKey{"datasets[].stop", kTextList, "", 0, 0, "",
+              "texts that end an output, left out of it"},
+    ConfigKey{"datasets[].post", kTextList, "", 0, 0, "",
+              "steps after decoding: response, first_line, strip; default for translation: all "
+              "three, else response and strip"},
+    ConfigKey{"datasets[].metrics", kMetrics, kRequired, 0, 0, "",
+              "[{bleu: {tokenize: 13a}}, {rouge: {stemmer: true}}]"},
+    ConfigKey{"datasets[].calibration", kSection, "", 0, 0, "",
+              "examples for thresholds; default: the lines after `limit`, at most 32"},
+    ConfigKey{"datasets[].calibration.source", kPath, "", 0, 0, "", "text file of its own"},
+    ConfigKey{"datasets[].calibration.reference", kPathList, "", 0, 0, "",
+              "its references (not scored; may be left out)"},
+    ConfigKey{"datasets[].calibration.jsonl", kPath, "", 0, 0, "", "JSON lines of its own"},
+    ConfigKey{"datasets[].calibration.limit", kInteger, "32", 1, kBig, "", "examples used"},
+
+    ConfigKey{"decoding", kSection, "", 0, 0, "", "how outputs are made"},
+    ConfigKey{"decoding.max_new_tokens", kInteger, "64", 1, 1 << 20, "", "longest output"},
+    ConfigKey{"decoding.beams", kInteger, "1", 1, 64, "", "1: greedy"},
+
+    ConfigKey{"strategies", kSections, kRequired, 0, 0, "",
+              "names, or {name, params, targets, label}"},
+    ConfigKey{"strategies[].name", kText, kRequired, 0, 0, "", "a name of `skipbench strategies`"},
+    ConfigKey{"strategies[].label", kText, "", 0, 0, "", "name in the table"},
+    ConfigKey{"strategies[].params", kSettings, "", 0, 0, "", "the strategy's parameters"},
+    ConfigKey{"strategies[].targets", kNumberList, "", 0, 0, "", "instead of the common `targets`"},
+    ConfigKey{"targets", kNumberList, "", 0, 0, "", "asked-for speedups, 1 to half the layers"},
+
+    ConfigKey{"batch_sizes", kIntegerList, "1", 1, 65536, "", "prompts decoded together"},
+    ConfigKey{"timing", kSection, "", 0, 0, "", "how speed is measured"},
+    ConfigKey{"timing.repetitions", kInteger, "3", 0, 10000, "", "0: no timing"},
+    ConfigKey{"timing.warmup", kInteger, "1", 0, 1000, "", "untimed rounds at the measured shape"},
+    ConfigKey{"timing.new_tokens", kInteger, "32", 2, 1 << 20, "", "forced output length"},
+    ConfigKey{"timing.prompts", kInteger, "0", 0, 1 << 20, "",
+              "prompts timed, a multiple of every batch size; 0: the largest batch size"},
+};
+
+std::string_view type_name(KeyType type) {
+  switch (type) {
+    case kText:
+      return "text";
+    case kPath:
+      return "path";
+    case kInteger:
+      return "integer";
+    case kNumber:
+      return "number";
+    case kTextList:
+      return "text or list";
+    case kPathList:
+      return "path or list";
+    case kIntegerList:
+      return "integer or list";
+    case kNumberList:
+      return "number or list";
+    case kSettings:
+      return "settings";
+    case kSection:
+      return "section";
+    case kSections:
+      return "list of sections";
+    case kMetrics:
+      return "list of metrics";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::span<const ConfigKey> config_keys() { return kKeys; }
+
+const ConfigKey* find_config_key(std::string_view path) {
+  for (const ConfigKey& key : kKeys) {
+    if (key.path == path) return &key;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> child_names(std::string_view path) {
+  const std::string prefix = path.empty() ? "" : std::string(path) + ".";
+  std::vector<std::string> names;
+  for (const ConfigKey& key : kKeys) {
+    if (!key.path.starts_with(prefix)) continue;
+    const std::string_view rest = key.path.substr(prefix.size());
+    if (rest.find('.') == std::string_view::npos) names.emplace_back(rest);
+  }
+  return names;
+}
+
+std::string config_keys_markdown() {
+  std::string table = "| key | type | default | meaning |\n|---|---|---|---|\n";
+  for (const ConfigKey& key : kKeys) {
+    std::string help(key.help);
+    if (!key.choices.empty()) help += fmt::format(" ({})", key.choices);
+    size_t bar = 0;
+    while ((bar = help.find('|', bar)) != std::string::npos) help.replace(bar, 1, ", ");
+    table +=
+        fmt::format("| `{}` | {} | {} | {} |\n", key.path, type_name(key.type),
+                    key.default_text.empty() ? "" : fmt::format("`{}`", key.default_text), help);
+  }
+  return table;
+}
+
+}  // namespace skipbench

@@ -1,0 +1,31 @@
+// What a sweep decodes: a dataset's prompts as token ids, its references, its calibration prompts.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/decoder.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "eval/sweep/config.h"
+
+namespace skipbench {
+
+struct SweepInputs {
+  std::vector<TokenIds> prompts;                     // evaluated
+  std::vector<std::vector<std::string>> references;  // of each prompt
+  std::vector<TokenIds> calibration_prompts;         // none of them evaluated
+  // SHA-256 of token ids and references: whatever changes a prompt (data, template, tokenizer)
+  // changes it.
+  std::string hash;
+  std::string calibration_hash;
+};
+
+// Throws Error for data that is missing or does not fit together, a template that names an unknown
+// field, an empty prompt, and prompts that leave no room for new tokens.
+SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenizer,
+                        const ModelConfig& model, int new_tokens);
+
+// SHA-256 over the first `count` prompts.
+std::string hash_prompts(std::span<const TokenIds> prompts);
+
+}  // namespace skipbench

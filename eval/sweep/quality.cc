@@ -1,0 +1,119 @@
+// Quality cells: natural length, post-processed texts, corpus scores.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "datasets/postprocess.h"
+#include "engine/base/error.h"
+#include "eval/metrics/registry.h"
+#include "eval/sweep/interrupt.h"
+#include "eval/sweep/session.h"
+
+namespace skipbench {
+
+void SweepSession::finish_batch() const {
+  if (after_batch) after_batch();
+  InterruptGuard::check();
+}
+
+namespace {
+
+struct MetricAndSignature {
+  std::unique_ptr<Metric> metric;
+  std::string signature;  // "BLEU|nrefs:1|case:mixed|..."
+};
+
+MetricAndSignature metric_for(const MetricSpec& spec, const SweepInputs& inputs) {
+  MetricAndSignature made{make_metric(spec.name, spec.options, spec.where), ""};
+  size_t references = inputs.references.front().size();
+  for (const auto& list : inputs.references) {
+    if (list.size() != references) references = 0;  // they differ
+  }
+  std::string name = spec.name;
+  for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  made.signature =
+      name + "|" + format_signature(full_signature(*made.metric, static_cast<int>(references)));
+  return made;
+}
+
+std::vector<ScoreRecord> score_outputs(const SweepSession& session, RunnableCell cell,
+                                       std::span<const OutputRecord> outputs) {
+  std::vector<std::string> hypotheses;
+  for (const OutputRecord& output : outputs) hypotheses.push_back(output.text);
+  const SweepInputs& inputs = session.inputs(*cell.cell);
+  std::vector<ScoreRecord> records;
+  for (const MetricSpec& spec : session.dataset(*cell.cell).metrics) {
+    const MetricAndSignature made = metric_for(spec, inputs);
+    for (const Score& score : corpus_scores(*made.metric, hypotheses, inputs.references)) {
+      records.push_back({made.signature, score.name, score.score, score.precision, score.recall});
+    }
+  }
+  return records;
+}
+
+OutputRecord output_record(const SweepSession& session, const Cell& cell, int64_t index,
+                           int64_t batch_index, const GenerateOutput& output) {
+  const DatasetSection& dataset = session.dataset(cell);
+  const SweepInputs& inputs = session.inputs(cell);
+  OutputRecord record;
+  record.index = index;
+  record.batch_index = batch_index;
+  record.prompt_tokens = std::ssize(inputs.prompts[index]);
+  record.tokens = output.tokens;
+  record.text = postprocess(session.setup.tokenizer->decode(output.tokens, /*skip_special=*/true),
+                            dataset.stop, dataset.post);
+  record.references = inputs.references[index];
+  record.layers = output.layers_per_token;
+  return record;
+}
+
+}  // namespace
+
+GenerateOptions natural_length(const SweepSession& session, const DatasetSection& dataset) {
+  GenerateOptions options{.max_new_tokens = session.config().max_new_tokens,
+                          .end_of_text_ids = session.setup.loaded.config.end_of_text_ids};
+  if (!dataset.stop.empty()) {
+    options.stop = [&](size_t, std::span<const int32_t> tokens) {
+      const std::string text = session.setup.tokenizer->decode(tokens, /*skip_special=*/true);
+      return find_stop(text, dataset.stop) != std::string::npos;
+    };
+  }
+  options.on_tokens = [&](int tokens) { session.progress.add_tokens(tokens); };
+  return options;
+}
+
+void run_quality_cell(const SweepSession& session, RunnableCell cell,
+                      const SkipStrategy& strategy) {
+  const auto& prompts = session.inputs(*cell.cell).prompts;
+  const int64_t total = std::ssize(prompts), batch = cell.cell->key.batch;
+  const GenerateOptions options = natural_length(session, session.dataset(*cell.cell));
+  // Batches are stored whole, so what is there ends at a batch's border.
+  for (int64_t begin = session.store.num_outputs(cell.id); begin < total; begin += batch) {
+    const int64_t count = std::min(batch, total - begin);
+    const auto part = std::span(prompts).subspan(begin, count);
+    const GenerateResult result = session.decoder.generate(part, strategy, options);
+    std::vector<OutputRecord> records;
+    for (int64_t i = 0; i < count; ++i) {
+      records.push_back(
+          output_record(session, *cell.cell, begin + i, begin / batch, result.outputs[i]));
+    }
+    session.store.add_batch(cell.id, records, {0, begin / batch, count, result.timings});
+    session.progress.set_share(static_cast<double>(begin + count) / static_cast<double>(total));
+    session.finish_batch();
+  }
+  const auto outputs = session.store.outputs(cell.id);
+  session.store.finish_quality(cell.id, session.run, score_outputs(session, cell, outputs));
+}
+
+void score_stored_outputs(const SweepSession& session, RunnableCell cell) {
+  const SweepInputs& inputs = session.inputs(*cell.cell);
+  for (const MetricSpec& spec : session.dataset(*cell.cell).metrics) {
+    if (session.store.has_score(cell.id, metric_for(spec, inputs).signature)) continue;
+    const auto outputs = session.store.outputs(cell.id);
+    session.store.finish_quality(cell.id, session.run, score_outputs(session, cell, outputs));
+    return;
+  }
+}
+
+}  // namespace skipbench

@@ -1,0 +1,204 @@
+#include "eval/sweep/runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <new>
+#include <optional>
+
+#include "engine/base/error.h"
+#include "eval/sweep/interrupt.h"
+#include "eval/sweep/session.h"
+
+namespace skipbench {
+
+// Layer-tokens, less for larger batches, which share weights: a guess that only the time left
+// depends on.
+double estimated_work(const SweepSetup& setup, const Cell& cell) {
+  if (cell.status != cell_status::kPending) return 0;
+  const SweepConfig& config = setup.config;
+  const double layers = setup.context.num_layers;
+  const double budget = cell.is_full ? layers : layers / cell.key.target;
+  const double sharing = std::sqrt(static_cast<double>(std::min<int64_t>(cell.key.batch, 16)));
+  if (cell.key.kind == "quality") {
+    const auto prompts = static_cast<double>(setup.inputs[cell.dataset].prompts.size());
+    const double calibration = cell.needs_calibration ? 4 : 1;
+    return calibration * prompts * config.max_new_tokens / 2 * (budget + 3) / sharing;
+  }
+  const double rounds = config.timing.repetitions + config.timing.warmup;
+  return rounds * static_cast<double>(config.timing.prompts) * config.timing.new_tokens *
+         (budget + 3) / sharing;
+}
+
+namespace {
+
+class Runner {
+ public:
+  Runner(SweepSession& session, std::span<const StoredCell> stored)
+      : session_(session), stored_(stored.begin(), stored.end()) {}
+
+  bool some_failed() const { return some_failed_; }
+
+  void run_all_quality() {
+    for (size_t i = 0; i < cells().size(); ++i) {
+      const Cell& cell = cells()[i];
+      if (cell.key.kind != "quality" || cell.status != cell_status::kPending) continue;
+      if (is_done(i)) {
+        score_stored_outputs(session_, runnable(i));
+        continue;
+      }
+      session_.progress.begin(cell_name(cell.key), estimated_work(session_.setup, cell));
+      guarded(i, [&] {
+        const auto strategy = strategy_of(session_, runnable(i));
+        run_quality_cell(session_, runnable(i), *strategy);
+      });
+      session_.progress.end();
+    }
+  }
+
+  void run_all_timing() {
+    std::map<std::pair<size_t, int64_t>, std::vector<size_t>> groups;  // by dataset and batch
+    for (size_t i = 0; i < cells().size(); ++i) {
+      const Cell& cell = cells()[i];
+      if (cell.key.kind != "timing" || cell.status != cell_status::kPending) continue;
+      groups[{cell.dataset, cell.key.batch}].push_back(i);
+    }
+    for (const auto& [key, members] : groups) run_group(members);
+  }
+
+ private:
+  const std::vector<Cell>& cells() const { return session_.setup.cells; }
+  bool is_done(size_t i) const { return stored_[i].status == cell_status::kDone; }
+  RunnableCell runnable(size_t i) const { return {&cells()[i], stored_[i].id}; }
+
+  // Cells without a result, and `full` with them: a speedup compares within one group.
+  void run_group(const std::vector<size_t>& members) {
+    std::vector<RunnableCell> pending;
+    double work = 0;
+    const bool complete =
+        std::all_of(members.begin(), members.end(), [&](size_t i) { return is_done(i); });
+    if (complete) return;
+    for (const size_t i : members) {
+      if (is_done(i) && !cells()[i].is_full) continue;
+      pending.push_back(runnable(i));
+      work += estimated_work(session_.setup, cells()[i]);
+    }
+    const CellKey& key = cells()[members.front()].key;
+    if (!peaks_) measure_peaks();
+    session_.progress.begin(
+        fmt::format("timing, {}, batch {}, {} strategies", key.dataset, key.batch, pending.size()),
+        work);
+    run_timing_group(session_, pending, *peaks_,
+                     [&](RunnableCell cell, const std::string& status, const std::string& message) {
+                       record_failure(cell, status, message);
+                     });
+    session_.progress.end();
+  }
+
+  void measure_peaks() {
+    Backend& backend = *session_.setup.backend;
+    peaks_ = {backend.peak_read_bytes_per_second(), backend.peak_flops_per_second()};
+    session_.store.set_peaks(session_.run, peaks_->read_bytes_per_second, peaks_->flops_per_second);
+  }
+
+  template <typename Work>
+  void guarded(size_t i, const Work& work) {
+    try {
+      work();
+    } catch (const StoreError&) {
+      throw;
+    } catch (const Interrupted&) {
+      session_.store.set_status(stored_[i].id, session_.run, cell_status::kInterrupted);
+      throw;
+    } catch (const std::bad_alloc&) {
+      record_failure(runnable(i), cell_status::kOutOfMemory, "out of memory");
+    } catch (const std::exception& error) {
+      record_failure(runnable(i), cell_status::kFailed, error.what());
+    }
+  }
+
+  void record_failure(RunnableCell cell, const std::string& status, const std::string& message) {
+    some_failed_ = true;
+    session_.store.set_status(cell.id, session_.run, status, message);
+    session_.progress.message(
+        fmt::format("{}: {}: {}", status, cell_name(cell.cell->key), message));
+  }
+
+  SweepSession& session_;
+  std::vector<StoredCell> stored_;  // one per cell
+  std::optional<MeasuredPeaks> peaks_;
+  bool some_failed_ = false;
+};
+
+std::vector<StoredCell> register_cells(ResultStore& store, const SweepSetup& setup, int64_t run) {
+  Transaction transaction(store.database());
+  std::vector<StoredCell> stored;
+  for (size_t i = 0; i < setup.cells.size(); ++i) {
+    const Cell& cell = setup.cells[i];
+    stored.push_back(
+        store.add_cell(run, static_cast<int64_t>(i), cell.key, cell.identity, cell.resolved));
+    if (cell.status != cell_status::kPending) {
+      store.set_status(stored[i].id, run, cell.status, cell.message);
+    }
+  }
+  transaction.commit();
+  return stored;
+}
+
+int64_t count_pending(const SweepSetup& setup, std::span<const StoredCell> stored) {
+  int64_t pending = 0;
+  for (size_t i = 0; i < stored.size(); ++i) {
+    pending +=
+        setup.cells[i].status == cell_status::kPending && stored[i].status != cell_status::kDone;
+  }
+  return pending;
+}
+
+class NullBuffer : public std::streambuf {
+  int overflow(int c) override { return c; }
+};
+
+}  // namespace
+
+SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options) {
+  NullBuffer null_buffer;
+  std::ostream null_log(&null_buffer);
+  std::ostream& log = options.log != nullptr ? *options.log : null_log;
+  ResultStore store(setup.config.results, OpenMode::kReadWrite);
+  const InterruptGuard interrupt_guard;
+  if (options.fresh) store.clear();
+  const int64_t run = store.begin_run({options.command, resolved_json(setup.config).dump(),
+                                       setup.context.provenance, setup.config.model.path,
+                                       setup.context.model_hash, setup.context.num_layers});
+  const std::vector<StoredCell> stored = register_cells(store, setup, run);
+  const int64_t pending = count_pending(setup, stored);
+  log << (pending == 0 ? fmt::format("all {} cells are done", stored.size())
+                       : fmt::format("{} of {} cells to do", pending, stored.size()))
+      << std::endl;
+
+  Model model(setup.loaded, *setup.backend);
+  Decoder decoder(model);
+  double total_work = 0;
+  for (size_t i = 0; i < stored.size(); ++i) {
+    if (stored[i].status != cell_status::kDone) {
+      total_work += estimated_work(setup, setup.cells[i]);
+    }
+  }
+  Progress progress(log, options.log_is_terminal, total_work);
+  SweepSession session{setup, decoder, store, progress, run, options.after_batch};
+  Runner runner(session, stored);
+  try {
+    runner.run_all_quality();
+    runner.run_all_timing();
+  } catch (const Interrupted&) {
+    store.end_run(run, "interrupted");
+    progress.message("interrupted: what is done is kept, run again to go on");
+    return SweepOutcome::kInterrupted;
+  }
+  store.end_run(run, runner.some_failed() ? "failed" : "done");
+  return runner.some_failed() ? SweepOutcome::kSomeFailed : SweepOutcome::kDone;
+}
+
+}  // namespace skipbench

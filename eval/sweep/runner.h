@@ -1,0 +1,26 @@
+// Runs a sweep against its results file: what is done stays done, the rest is measured.
+#pragma once
+
+#include <functional>
+#include <ostream>
+#include <string>
+
+#include "eval/sweep/setup.h"
+
+namespace skipbench {
+
+enum class SweepOutcome { kDone, kSomeFailed, kInterrupted };
+
+struct SweepOptions {
+  bool fresh = false;           // forget what the results file holds
+  std::string command;          // as typed, for the store
+  std::ostream* log = nullptr;  // progress; null: none
+  bool log_is_terminal = false;
+  std::function<void()> after_batch;  // test hook
+};
+
+// Throws Error for wrong input and StoreError when the results file cannot be used; a cell that
+// fails is recorded and the sweep goes on.
+SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options);
+
+}  // namespace skipbench

@@ -1,0 +1,62 @@
+// What the parts of a running sweep share.
+#pragma once
+
+#include <functional>
+
+#include "engine/decoder.h"
+#include "eval/cost_model.h"
+#include "eval/store/store.h"
+#include "eval/sweep/progress.h"
+#include "eval/sweep/setup.h"
+
+namespace skipbench {
+
+struct SweepSession {
+  const SweepSetup& setup;
+  Decoder& decoder;
+  ResultStore& store;
+  Progress& progress;
+  int64_t run = 0;
+  std::function<void()> after_batch;  // test hook: after each batch that was decoded
+
+  const SweepConfig& config() const { return setup.config; }
+  const DatasetSection& dataset(const Cell& cell) const {
+    return setup.config.datasets[cell.dataset];
+  }
+  const SweepInputs& inputs(const Cell& cell) const { return setup.inputs[cell.dataset]; }
+  int num_layers() const { return setup.context.num_layers; }
+
+  // The end of a unit of work that is kept: where ^C takes effect. Throws Interrupted.
+  void finish_batch() const;
+};
+
+struct RunnableCell {
+  const Cell* cell = nullptr;
+  int64_t id = 0;
+};
+
+// Decodes all prompts of the dataset, going on after those that the store has, scores the texts
+// and marks the cell done.
+void run_quality_cell(const SweepSession& session, RunnableCell cell, const SkipStrategy& strategy);
+
+// Until end of text, a stop text or max_new_tokens, with progress. The result refers to `session`
+// and `dataset`.
+GenerateOptions natural_length(const SweepSession& session, const DatasetSection& dataset);
+
+// Scores that the configuration asks for and the store lacks, from stored texts.
+void score_stored_outputs(const SweepSession& session, RunnableCell cell);
+
+// The strategy of a cell, its threshold calibrated, and noted in the store, where it has one.
+std::unique_ptr<SkipStrategy> strategy_of(const SweepSession& session, RunnableCell cell);
+
+// Measures cells of one dataset and batch size side by side and marks them done. A cell that fails
+// is recorded as failed; `on_failure` hears of it.
+void run_timing_group(const SweepSession& session, std::span<const RunnableCell> cells,
+                      MeasuredPeaks peaks,
+                      const std::function<void(RunnableCell, const std::string& status,
+                                               const std::string& message)>& on_failure);
+
+// The work of a cell in the progress bar's unit.
+double estimated_work(const SweepSetup& setup, const Cell& cell);
+
+}  // namespace skipbench

@@ -1,0 +1,40 @@
+#include "eval/sweep/setup.h"
+
+#include <algorithm>
+
+#include "engine/weights/load.h"
+
+namespace skipbench {
+namespace {
+
+// A synthetic model whose name gives no seed takes the sweep's.
+std::string model_name(const SweepConfig& config) {
+  const std::string& path = config.model.path;
+  const bool is_synthetic = path.starts_with("synthetic:");
+  const bool has_seed = path.find(':', path.find(':') + 1) != std::string::npos;
+  if (!is_synthetic || has_seed || config.seed == 0) return path;
+  return path + ":" + std::to_string(config.seed);
+}
+
+}  // namespace
+
+SweepSetup prepare_sweep(SweepConfig config) {
+  SweepSetup setup;
+  setup.config = std::move(config);
+  const SweepConfig& sweep = setup.config;
+  setup.loaded = load_model(model_name(sweep));
+  setup.tokenizer =
+      load_tokenizer(sweep.model.tokenizer.empty() ? sweep.model.path : sweep.model.tokenizer);
+  setup.backend = make_backend({sweep.device, sweep.model.dtype, sweep.model.threads});
+  const bool is_timed = sweep.timing.repetitions > 0;
+  const int new_tokens = std::max(sweep.max_new_tokens, is_timed ? sweep.timing.new_tokens : 0);
+  for (const DatasetSection& dataset : sweep.datasets) {
+    setup.inputs.push_back(load_inputs(dataset, *setup.tokenizer, setup.loaded.config, new_tokens));
+  }
+  setup.context = {model_hash(setup.loaded), setup.loaded.config.num_layers,
+                   collect_provenance(*setup.backend)};
+  setup.cells = make_cells(sweep, setup.inputs, setup.context);
+  return setup;
+}
+
+}  // namespace skipbench

@@ -1,0 +1,30 @@
+// Everything that a sweep needs before its first token: loaded, checked, and its cells listed.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "engine/weights/weight.h"
+#include "eval/sweep/cells.h"
+#include "eval/sweep/config.h"
+#include "eval/sweep/inputs.h"
+
+namespace skipbench {
+
+struct SweepSetup {
+  SweepConfig config;
+  LoadedModel loaded;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<SweepInputs> inputs;  // one per dataset
+  std::unique_ptr<Backend> backend;
+  CellContext context;
+  std::vector<Cell> cells;
+};
+
+// Opens model, tokenizer and data and makes the cells; nothing is decoded. Throws Error for all
+// that `skipbench validate` finds.
+SweepSetup prepare_sweep(SweepConfig config);
+
+}  // namespace skipbench

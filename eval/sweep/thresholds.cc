@@ -1,0 +1,76 @@
+// Thresholds of dynamic strategies: found on `full`'s own tokens, kept in the store.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/base/error.h"
+#include "eval/calibration.h"
+#include "eval/sweep/interrupt.h"
+#include "eval/sweep/session.h"
+
+namespace skipbench {
+namespace {
+
+// `full`'s outputs for the calibration prompts, made once per dataset.
+std::vector<ScoreRequest> calibration_data(const SweepSession& session, const Cell& cell) {
+  const DatasetSection& dataset = session.dataset(cell);
+  const SweepInputs& inputs = session.inputs(cell);
+  const std::string identity =
+      calibration_data_identity(session.config(), dataset, inputs, session.setup.context);
+  if (auto stored = session.store.find_calibration_data(identity)) return *stored;
+  const auto full = make_strategy({.name = "full", .where = dataset.where}, session.num_layers());
+  const GenerateOptions options = natural_length(session, dataset);
+  const std::span<const TokenIds> prompts = inputs.calibration_prompts;
+  const auto batch = static_cast<size_t>(session.config().largest_batch());
+  std::vector<ScoreRequest> requests;
+  for (size_t begin = 0; begin < prompts.size(); begin += batch) {
+    const auto part = prompts.subspan(begin, std::min(batch, prompts.size() - begin));
+    GenerateResult result = session.decoder.generate(part, *full, options);
+    for (size_t i = 0; i < part.size(); ++i) {
+      requests.push_back({part[i], std::move(result.outputs[i].tokens)});
+    }
+    session.finish_batch();
+  }
+  session.store.add_calibration_data(session.run, identity, requests);
+  return requests;
+}
+
+ResultStore::StoredCalibration calibrate(const SweepSession& session, const Cell& cell) {
+  if (auto stored = session.store.find_calibration(cell.calibration_identity)) return *stored;
+  const auto data = calibration_data(session, cell);
+  const Calibration found =
+      calibrate_threshold(session.decoder, cell.spec, data, session.config().largest_batch(),
+                          [&] { session.finish_batch(); });
+  return session.store.add_calibration(session.run, cell.calibration_identity, cell.key.strategy,
+                                       cell.key.target, cell.key.dataset,
+                                       session.inputs(cell).calibration_hash, found);
+}
+
+// Null where it depends on the input.
+std::optional<int> longest_skipped_run(const SkipStrategy& strategy, int num_layers, int steps) {
+  if (strategy.rule() != nullptr) return std::nullopt;
+  int longest = 0;
+  for (int t = 0; t < steps; ++t) {
+    longest = std::max(longest, strategy.step_layers(num_layers, t).longest_skipped_run());
+  }
+  return longest;
+}
+
+}  // namespace
+
+std::unique_ptr<SkipStrategy> strategy_of(const SweepSession& session, RunnableCell cell) {
+  StrategySpec spec = cell.cell->spec;
+  if (cell.cell->needs_calibration) {
+    const auto stored = calibrate(session, *cell.cell);
+    spec.params["threshold"] = {fmt::format("{}", stored.calibration.threshold), "calibration"};
+    session.store.set_calibration_of(cell.id, stored.id);
+  }
+  auto strategy = make_strategy(spec, session.num_layers());
+  if (const auto longest =
+          longest_skipped_run(*strategy, session.num_layers(), session.config().max_new_tokens)) {
+    session.store.set_longest_skipped_run(cell.id, *longest);
+  }
+  return strategy;
+}
+
+}  // namespace skipbench

@@ -1,0 +1,154 @@
+// Timing groups: forced length, strategies take turns repetition by repetition.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+#include "datasets/postprocess.h"
+#include "engine/base/error.h"
+#include "eval/sweep/interrupt.h"
+#include "eval/sweep/session.h"
+
+namespace skipbench {
+namespace {
+
+struct Contestant {
+  RunnableCell runnable;
+  std::unique_ptr<SkipStrategy> strategy;
+  ResultStore::TimedCell timed;
+};
+
+class TimingGroup {
+ public:
+  TimingGroup(const SweepSession& session, const Cell& any_cell)
+      : session_(session),
+        prompts_(std::span(session.inputs(any_cell).prompts)
+                     .first(static_cast<size_t>(session.config().timing.prompts))),
+        batch_(any_cell.key.batch) {
+    options_.max_new_tokens = session.config().timing.new_tokens;
+    options_.on_tokens = [&](int tokens) { session_.progress.add_tokens(tokens); };
+  }
+
+  // The measured shape, untimed; once is enough to fill caches and buffers.
+  void warm_up(Contestant& contestant) {
+    session_.decoder.generate(batch(0), *contestant.strategy, options_);
+    session_.finish_batch();
+  }
+
+  void measure(Contestant& contestant, int64_t repetition) {
+    for (int64_t index = 0; index < num_batches(); ++index) {
+      const auto part = batch(index);
+      const GenerateResult result = session_.decoder.generate(part, *contestant.strategy, options_);
+      contestant.timed.samples.push_back({repetition, index, std::ssize(part), result.timings});
+      for (size_t i = 0; i < part.size(); ++i) {
+        keep_output(contestant, repetition, index, i, result.outputs[i]);
+      }
+      session_.finish_batch();
+    }
+  }
+
+  // Positions that a decoding step attends to, averaged over prompts and steps: step t sees the
+  // prompt and t + 1 generated tokens.
+  double mean_context() const {
+    double sum = 0;
+    for (const TokenIds& prompt : prompts_) sum += static_cast<double>(prompt.size());
+    return sum / static_cast<double>(prompts_.size()) + options_.max_new_tokens / 2.0;
+  }
+
+  double bound(const Contestant& contestant, MeasuredPeaks peaks) const {
+    const SweepSetup& setup = session_.setup;
+    const CostModel model(setup.loaded, setup.config.model.dtype, peaks, {batch_, mean_context()});
+    const LayerSet all = LayerSet::all(session_.num_layers());
+    const double full = model.step_seconds(all, KvPolicy::kAbsent);
+    const SkipStrategy& strategy = *contestant.strategy;
+    if (strategy.rule() == nullptr) {
+      return full / model.static_seconds(strategy, options_.max_new_tokens - 1);
+    }
+    std::vector<LayersPerToken> layers;
+    for (const OutputRecord& output : contestant.timed.outputs) layers.push_back(output.layers);
+    double tests = 0, tokens = 0;
+    for (const SampleRecord& sample : contestant.timed.samples) {
+      tests += static_cast<double>(sample.timings.exit_tests);
+      tokens += static_cast<double>(sample.timings.decode_tokens);
+    }
+    const double per_token = tokens > 0 ? tests / tokens : 0;
+    return full / model.dynamic_seconds(layers, per_token, strategy.kv_policy());
+  }
+
+ private:
+  int64_t num_batches() const { return std::ssize(prompts_) / batch_; }
+  std::span<const TokenIds> batch(int64_t index) const {
+    return prompts_.subspan(index * batch_, batch_);
+  }
+
+  // Texts of the first repetition; the others must not differ, or times would not be comparable.
+  void keep_output(Contestant& contestant, int64_t repetition, int64_t batch_index, size_t row,
+                   const GenerateOutput& output) {
+    const int64_t index = batch_index * batch_ + static_cast<int64_t>(row);
+    auto& outputs = contestant.timed.outputs;
+    if (repetition > 0) {
+      if (outputs[index].tokens == output.tokens) return;
+      throw Error(
+          {.what = "the same prompts gave other tokens when they were decoded again",
+           .where = cell_name(contestant.runnable.cell->key),
+           .got = fmt::format("a difference in prompt {}, repetition {}", index, repetition)});
+    }
+    OutputRecord record;
+    record.index = index;
+    record.batch_index = batch_index;
+    record.prompt_tokens = std::ssize(prompts_[index]);
+    record.tokens = output.tokens;
+    record.text = postprocess(session_.setup.tokenizer->decode(output.tokens, true), {}, {});
+    record.references = session_.inputs(*contestant.runnable.cell).references[index];
+    record.layers = output.layers_per_token;
+    outputs.push_back(std::move(record));
+  }
+
+  const SweepSession& session_;
+  std::span<const TokenIds> prompts_;
+  int64_t batch_;
+  GenerateOptions options_;  // no end of text: the length is forced
+};
+
+}  // namespace
+
+void run_timing_group(const SweepSession& session, std::span<const RunnableCell> cells,
+                      MeasuredPeaks peaks,
+                      const std::function<void(RunnableCell, const std::string& status,
+                                               const std::string& message)>& on_failure) {
+  TimingGroup group(session, *cells.front().cell);
+  std::vector<Contestant> contestants;
+  // Runs one turn of every contestant; one that fails leaves the group.
+  const auto for_each = [&](const auto& turn) {
+    std::erase_if(contestants, [&](Contestant& contestant) {
+      try {
+        turn(contestant);
+        return false;
+      } catch (const StoreError&) {
+        throw;
+      } catch (const std::bad_alloc&) {
+        on_failure(contestant.runnable, cell_status::kOutOfMemory, "out of memory");
+      } catch (const std::exception& error) {
+        on_failure(contestant.runnable, cell_status::kFailed, error.what());
+      }
+      return true;
+    });
+  };
+  for (const RunnableCell& cell : cells)
+    contestants.push_back({cell, nullptr, {cell.id, {}, {}, 0}});
+  for_each([&](Contestant& c) { c.strategy = strategy_of(session, c.runnable); });
+  const TimingSection& timing = session.config().timing;
+  for (int i = 0; i < timing.warmup; ++i) for_each([&](Contestant& c) { group.warm_up(c); });
+  for (int i = 0; i < timing.repetitions; ++i) {
+    for_each([&](Contestant& c) { group.measure(c, i); });
+    session.progress.set_share(static_cast<double>(i + 1) / timing.repetitions);
+  }
+  for_each([&](Contestant& c) { c.timed.bound = group.bound(c, peaks); });
+  std::vector<ResultStore::TimedCell> timed;
+  for (Contestant& contestant : contestants) timed.push_back(std::move(contestant.timed));
+  const Cell& first = *cells.front().cell;
+  session.store.finish_group(session.run, first.key.dataset, first.key.batch, group.mean_context(),
+                             timed);
+}
+
+}  // namespace skipbench

@@ -1,0 +1,111 @@
+// Loading a YAML file and putting the command line's --set values in.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "engine/base/error.h"
+#include "eval/sweep/yaml_section.h"
+
+namespace skipbench {
+namespace {
+
+std::string read_config(const std::string& path) {
+  std::error_code ignored;
+  std::ifstream file(path, std::ios::binary);
+  if (!file || std::filesystem::is_directory(path, ignored)) {
+    throw Error({.what = "cannot read the configuration",
+                 .where = path,
+                 .hint = "examples are in configs/"});
+  }
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+YAML::Node parse_yaml(const std::string& text, const std::string& where) {
+  try {
+    return YAML::Load(text);
+  } catch (const YAML::Exception& error) {
+    throw Error(
+        {.what = "not valid YAML: " + error.msg,
+         .where = error.mark.is_null() ? where : fmt::format("{}:{}", where, error.mark.line + 1)});
+  }
+}
+
+// The item that `name` means: its number, or the value of its `name` key.
+size_t find_item(const YAML::Node& list, const std::string& name, const std::string& where) {
+  size_t index = 0;
+  const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), index);
+  if (code == std::errc() && end == name.data() + name.size() && index < list.size()) return index;
+  std::vector<std::string> known;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const YAML::Node item = list[i];
+    if (item.IsMap() && item["name"].IsDefined()) {
+      known.push_back(item["name"].as<std::string>(""));
+      if (known.back() == name) return i;
+    }
+    known.push_back(std::to_string(i));
+  }
+  throw unknown_name("list item", name, known, where);
+}
+
+// Returns the actual key path ("datasets[0].limit").
+std::string apply_override(YAML::Node root, const std::string& text) {
+  const std::string place = "--set " + text;
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw Error({.what = "not KEY=VALUE", .where = place, .expected = "as in --set targets=[2,3]"});
+  }
+  const YAML::Node value = parse_yaml(text.substr(equals + 1), place);
+  std::string actual;
+  YAML::Node node = root;
+  std::istringstream keys(text.substr(0, equals));
+  for (std::string key; std::getline(keys, key, '.');) {
+    if (node.IsSequence()) {
+      const size_t index = find_item(node, key, place);
+      actual += fmt::format("[{}]", index);
+      node.reset(node[index]);
+    } else if (node.IsDefined() && !node.IsNull() && !node.IsMap()) {
+      throw Error({.what = fmt::format("'{}' has no keys below it", actual), .where = place});
+    } else {
+      actual += actual.empty() ? key : "." + key;
+      node.reset(node[key]);
+    }
+  }
+  node = value;  // assigns through to the document
+  return actual;
+}
+
+}  // namespace
+
+YamlDocument YamlDocument::load(const std::string& path, std::span<const std::string> overrides) {
+  YamlDocument document;
+  document.path = path;
+  document.root = parse_yaml(read_config(path), path);
+  if (!document.root.IsMap()) {
+    throw Error({.what = "not a configuration",
+                 .where = path + ":1",
+                 .expected = "keys with values, as in configs/quickstart.yaml"});
+  }
+  for (const std::string& text : overrides) {
+    document.overridden.push_back(apply_override(document.root, text));
+  }
+  return document;
+}
+
+std::string YamlDocument::where(const std::string& key_path, const YAML::Node& node) const {
+  for (const std::string& key : overridden) {
+    if (key_path == key || key_path.starts_with(key + ".") || key_path.starts_with(key + "[")) {
+      return "--set " + key;
+    }
+  }
+  const YAML::Mark mark = node.IsDefined() ? node.Mark() : YAML::Mark::null_mark();
+  std::string place = mark.is_null() ? path : fmt::format("{}:{}", path, mark.line + 1);
+  if (!key_path.empty()) place += ": " + key_path;
+  return place;
+}
+
+}  // namespace skipbench
