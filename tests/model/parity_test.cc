@@ -11,9 +11,11 @@
 namespace skipbench {
 namespace {
 
-// The bar of the parity claim: f32 against f32 or f64 sums of another order. Where a token's
-// log-prob is large, so are the logits that it is the difference of, and f32 rounds them coarser.
-double tolerance(double log_prob) { return 1e-4 + 2e-6 * std::abs(log_prob); }
+// The bar of the parity claim: f32 against f32 or f64 sums of another order.
+constexpr double kTolerance = 1e-4;
+// A model that was not trained for skipping has states far outside its usual range under it, which
+// amplify f32 rounding; the reference for skipping is computed in f64.
+constexpr double kToleranceOfTheDemoModelSkipping = 5e-4;
 
 class Parity : public testing::TestWithParam<std::string> {
  protected:
@@ -27,7 +29,7 @@ class Parity : public testing::TestWithParam<std::string> {
 };
 
 void expect_case(Decoder& decoder, const nlohmann::json& one_case,
-                 const std::vector<ScoreRequest>& requests) {
+                 const std::vector<ScoreRequest>& requests, double tolerance = kTolerance) {
   const std::string name = one_case["name"];
   const auto strategy = make_strategy(spec_of(one_case), decoder.model().config().num_layers);
   const std::vector<ScoreOutput> outputs = decoder.score(requests, *strategy);
@@ -36,7 +38,7 @@ void expect_case(Decoder& decoder, const nlohmann::json& one_case,
     const auto want = one_case["logprobs"][r].get<std::vector<double>>();
     ASSERT_EQ(outputs[r].log_probs.size(), want.size()) << name;
     for (size_t i = 0; i < want.size(); ++i) {
-      ASSERT_NEAR(outputs[r].log_probs[i], want[i], tolerance(want[i]))
+      ASSERT_NEAR(outputs[r].log_probs[i], want[i], tolerance)
           << name << ", request " << r << ", token " << i;
     }
     EXPECT_EQ(outputs[r].layers_per_token, one_case["layers_per_token"][r].get<LayersPerToken>())
@@ -147,7 +149,8 @@ TEST_F(DemoModel, LogProbsUnderSkipping) {
       counts[0] = model_->num_layers();
       one_case["layers_per_token"].push_back(counts);
     }
-    expect_case(model_->decoder(), one_case, requests);
+    expect_case(model_->decoder(), one_case, requests,
+                one_case["strategy"] == "full" ? kTolerance : kToleranceOfTheDemoModelSkipping);
   }
 }
 
