@@ -4,7 +4,7 @@
 #include <array>
 
 #include "engine/base/error.h"
-#include "eval/metrics/unicode.h"
+#include "engine/base/utf8.h"
 
 namespace skipbench {
 namespace {

@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "engine/base/error.h"
-#include "eval/metrics/unicode.h"
+#include "engine/base/utf8.h"
 
 namespace skipbench {
 

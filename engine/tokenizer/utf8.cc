@@ -8,57 +8,6 @@
 #include "engine/base/error.h"
 
 namespace skipbench {
-namespace {
-
-struct SequenceForm {
-  int bytes = 0;
-  char32_t smallest = 0;  // below it the form is overlong
-};
-
-SequenceForm form_of(unsigned char lead) {
-  if (lead < 0x80) return {1, 0};
-  if (lead >= 0xC2 && lead <= 0xDF) return {2, 0x80};
-  if (lead >= 0xE0 && lead <= 0xEF) return {3, 0x800};
-  if (lead >= 0xF0 && lead <= 0xF4) return {4, 0x10000};
-  return {};
-}
-
-}  // namespace
-
-Utf8Character first_character(std::string_view text) {
-  if (text.empty()) return {};
-  const auto lead = static_cast<unsigned char>(text[0]);
-  const SequenceForm form = form_of(lead);
-  if (form.bytes == 0 || text.size() < static_cast<size_t>(form.bytes)) return {};
-  if (form.bytes == 1) return {lead, 1};
-  char32_t code_point = lead & (0x7F >> form.bytes);
-  for (int i = 1; i < form.bytes; ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if ((byte & 0xC0) != 0x80) return {};
-    code_point = code_point << 6 | (byte & 0x3F);
-  }
-  const bool surrogate = code_point >= 0xD800 && code_point <= 0xDFFF;
-  if (code_point < form.smallest || surrogate || code_point > 0x10FFFF) return {};
-  return {code_point, form.bytes};
-}
-
-void append_utf8(char32_t code_point, std::string* out) {
-  const auto put = [out](char32_t byte) { out->push_back(static_cast<char>(byte)); };
-  if (code_point < 0x80) return put(code_point);
-  if (code_point < 0x800) {
-    put(0xC0 | code_point >> 6);
-  } else {
-    if (code_point < 0x10000) {
-      put(0xE0 | code_point >> 12);
-    } else {
-      put(0xF0 | code_point >> 18);
-      put(0x80 | (code_point >> 12 & 0x3F));
-    }
-    put(0x80 | (code_point >> 6 & 0x3F));
-  }
-  put(0x80 | (code_point & 0x3F));
-}
-
 void for_each_utf8_run(std::string_view text,
                        const std::function<void(std::string_view, bool)>& run) {
   size_t begin = 0;

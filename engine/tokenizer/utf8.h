@@ -1,4 +1,5 @@
-// UTF-8 as the tokenizers need it: valid runs, replacement of what is not valid, and NFC.
+// Text as the tokenizers need it, beyond engine/base/utf8.h: valid runs, replacement of what is not
+// valid, character classes and NFC.
 #pragma once
 
 #include <cstdint>
@@ -6,20 +7,9 @@
 #include <string>
 #include <string_view>
 
+#include "engine/base/utf8.h"
+
 namespace skipbench {
-
-constexpr char32_t kReplacementCharacter = 0xFFFD;
-
-struct Utf8Character {
-  char32_t code_point = 0;
-  int bytes = 0;  // 0: the text does not begin with a valid sequence
-};
-
-// First character of `text`. Strict (RFC 3629): no overlong forms, surrogates or values beyond
-// U+10FFFF.
-Utf8Character first_character(std::string_view text);
-
-void append_utf8(char32_t code_point, std::string* out);
 
 // Calls `run(bytes, is_valid)` for the maximal valid and invalid runs of `text`, in order.
 void for_each_utf8_run(std::string_view text,

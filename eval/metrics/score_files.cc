@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "engine/base/error.h"
-#include "eval/metrics/unicode.h"
+#include "engine/base/utf8.h"
 
 namespace skipbench {
 namespace {
