@@ -10,8 +10,13 @@ namespace skipbench {
 namespace {
 
 void add_commands(CLI::App& app) {
+  add_run(app);
+  add_validate(app);
+  add_table(app);
+  add_export(app);
   add_generate(app);
   add_logprobs(app);
+  add_tokenize(app);
   add_plan(app);
   add_strategies(app);
   add_score(app);

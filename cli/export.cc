@@ -1,0 +1,30 @@
+// skipbench export: raw outputs of a results file as JSON lines.
+#include "eval/report/export.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "cli/commands.h"
+
+namespace skipbench {
+
+void add_export(CLI::App& app) {
+  struct Options {
+    std::string path;
+    bool outputs = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* sub = app.add_subcommand(
+      "export", "Every output with its tokens, layers and times, one JSON line each");
+  sub->add_option("db", options->path, "results file that `skipbench run` wrote")->required();
+  sub->add_flag("--outputs", options->outputs, "export the outputs")->required();
+  sub->footer("Example:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl");
+  sub->callback([options] {
+    ResultStore store(options->path, OpenMode::kReadOnly);
+    export_outputs(store, [](const std::string& line) { std::cout << line << '\n'; });
+  });
+}
+
+}  // namespace skipbench

@@ -1,0 +1,85 @@
+// skipbench run: a sweep from its configuration to its table.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/sweep_options.h"
+#include "engine/base/error.h"
+#include "eval/report/render.h"
+#include "eval/sweep/runner.h"
+
+namespace skipbench {
+namespace {
+
+struct RunCommand {
+  SweepCommandOptions sweep;
+  bool fresh = false;
+  bool dry_run = false;
+  std::string format = "md";
+};
+
+// As typed: what a reader of the table can run again.
+std::string command_line() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string line, argument;
+  while (std::getline(file, argument, '\0')) {
+    const bool plain = argument.find_first_of(" \t\n'\"$&|;<>*?()[]{}\\") == std::string::npos;
+    line += (line.empty() ? "" : " ") + (plain ? argument : "'" + argument + "'");
+  }
+  return line;
+}
+
+void list_cells(const SweepSetup& setup) {
+  for (const Cell& cell : setup.cells) {
+    nlohmann::ordered_json json;
+    json["kind"] = cell.key.kind;
+    json["strategy"] = cell.key.strategy;
+    json["target"] = cell.key.target;
+    json["dataset"] = cell.key.dataset;
+    json["batch"] = cell.key.batch;
+    json["status"] = cell.status;
+    json["message"] = cell.message;
+    json["identity"] = cell.identity;
+    std::cout << json.dump() << '\n';
+  }
+}
+
+void run(const RunCommand& command) {
+  // Checks the format before hours of work.
+  render_table(ResultTable(), command.format);
+  const SweepSetup setup = prepare_sweep(command.sweep.load());
+  if (command.dry_run) return list_cells(setup);
+  const SweepOptions options{.fresh = command.fresh,
+                             .command = command_line(),
+                             .log = &std::cerr,
+                             .log_is_terminal = isatty(STDERR_FILENO) != 0};
+  const SweepOutcome outcome = run_sweep(setup, options);
+  ResultStore store(setup.config.results, OpenMode::kReadOnly);
+  std::cout << render_table(load_result_table(store), command.format) << std::flush;
+  if (outcome == SweepOutcome::kInterrupted) throw ExitWith{ExitCode::kInterrupted};
+  if (outcome == SweepOutcome::kSomeFailed) throw ExitWith{ExitCode::kCellFailed};
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  const auto command = std::make_shared<RunCommand>();
+  CLI::App* sub = app.add_subcommand("run", "Run a sweep; goes on where an earlier run ended");
+  command->sweep.add_to(*sub);
+  sub->add_flag("--fresh", command->fresh, "forget the results so far and start over");
+  sub->add_flag("--dry-run", command->dry_run, "list the cells as JSON lines and run nothing");
+  sub->add_option("-o,--output", command->format, "of the table: md, csv, json")
+      ->capture_default_str();
+  sub->footer(
+      "Example:\n  skipbench run configs/quickstart.yaml --set datasets.de-en.limit=20\n"
+      "Exit codes: 0 done, 1 some cell failed, 2 wrong input, 3 interrupted (run again to go on).");
+  sub->callback([command] { run(*command); });
+}
+
+}  // namespace skipbench

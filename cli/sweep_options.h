@@ -1,0 +1,21 @@
+// What `run` and `validate` share: the configuration and the options that change it.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "eval/sweep/config.h"
+
+namespace skipbench {
+
+struct SweepCommandOptions {
+  std::string config;
+  std::vector<std::string> overrides;  // KEY=VALUE
+
+  // CONFIG, --set, and --device, --dtype, --threads, --seed as short forms of --set.
+  void add_to(CLI::App& command);
+  SweepConfig load() const { return load_sweep_config(config, overrides); }
+};
+
+}  // namespace skipbench

@@ -1,0 +1,129 @@
+#include "eval/report/columns.h"
+
+#include <fmt/format.h>
+
+namespace skipbench {
+namespace {
+
+using Text = std::optional<std::string>;
+using Value = std::optional<double>;
+
+template <typename T>
+Text formatted(const std::optional<T>& value, const char* format) {
+  if (!value) return std::nullopt;
+  return fmt::format(fmt::runtime(format), *value);
+}
+
+Value per_target(const TableRow& row) {
+  if (!row.speedup) return std::nullopt;
+  return *row.speedup / row.target;
+}
+
+Text layers_text(const TableRow& row) {
+  if (!row.layers) return std::nullopt;
+  return fmt::format("{:.2f} ± {:.2f}", row.layers->mean, row.layers->deviation);
+}
+
+Text calibration_text(const TableRow& row) {
+  if (!row.calibration) return std::nullopt;
+  const TableCalibration& found = *row.calibration;
+  return fmt::format("{}{:.2f} of {:g}",
+                     found.on_target ? "" : "off target: ", found.realised_budget, found.budget);
+}
+
+Text status_text(const TableRow& row) {
+  return row.message.empty() ? row.status : row.status + ": " + row.message;
+}
+
+Value longest_run(const TableRow& row) {
+  if (!row.longest_skipped_run) return std::nullopt;
+  return static_cast<double>(*row.longest_skipped_run);
+}
+
+Value batch(const TableRow& row) {
+  if (!row.batch) return std::nullopt;
+  return static_cast<double>(*row.batch);
+}
+
+}  // namespace
+
+const std::vector<Column>& leading_columns() {
+  static const std::vector<Column> columns = {
+      {"strategy", "strategy", "", [](const TableRow& row) -> Text { return row.strategy; },
+       nullptr},
+      {"target", "target", "asked-for speedup s; the layer budget is K = max(2, floor(N/s))",
+       [](const TableRow& row) { return formatted<double>(row.target, "{:g}"); },
+       [](const TableRow& row) -> Value { return row.target; }},
+      {"batch", "batch", "prompts decoded together when speed is measured",
+       [](const TableRow& row) { return formatted(row.batch, "{}"); }, batch},
+      {"layers", "layers",
+       "layers run per decoding step in the scored outputs, counted: mean ± standard deviation "
+       "over "
+       "tokens",
+       layers_text,
+       [](const TableRow& row) -> Value {
+         if (!row.layers) return std::nullopt;
+         return row.layers->mean;
+       }},
+      {"longest skip", "longest_skipped_run",
+       "most consecutive layers that a step skips; empty where it depends on the input",
+       [](const TableRow& row) { return formatted(row.longest_skipped_run, "{}"); }, longest_run},
+  };
+  return columns;
+}
+
+const std::vector<Column>& trailing_columns() {
+  static const std::vector<Column> columns = {
+      {"total tok/s", "total_tokens_per_second",
+       "prompt and output tokens over prefill and decode time, forced length; median of "
+       "repetitions",
+       [](const TableRow& row) { return formatted(row.total_per_second, "{:.1f}"); },
+       [](const TableRow& row) { return row.total_per_second; }},
+      {"decode tok/s", "decode_tokens_per_second",
+       "tokens made by decoding steps over their time, forced length; median of repetitions",
+       [](const TableRow& row) { return formatted(row.decode_per_second, "{:.1f}"); },
+       [](const TableRow& row) { return row.decode_per_second; }},
+      {"spread", "decode_spread", "(fastest - slowest) / median of the repetitions' decode tok/s",
+       [](const TableRow& row) -> Text {
+         if (!row.decode_spread) return std::nullopt;
+         return fmt::format("{:.1f}%", 100 * *row.decode_spread);
+       },
+       [](const TableRow& row) { return row.decode_spread; }},
+      {"timed layers", "timed_layers", "layers run per decoding step in the timed outputs: mean",
+       [](const TableRow& row) { return formatted(row.timed_layers, "{:.2f}"); },
+       [](const TableRow& row) { return row.timed_layers; }},
+      {"speedup", "speedup",
+       "decode tok/s over that of `full`, measured side by side at the same batch size",
+       [](const TableRow& row) { return formatted(row.speedup, "{:.2f}"); },
+       [](const TableRow& row) { return row.speedup; }},
+      {"total speedup", "total_speedup", "the same of total tok/s",
+       [](const TableRow& row) { return formatted(row.total_speedup, "{:.2f}"); },
+       [](const TableRow& row) { return row.total_speedup; }},
+      {"speedup/target", "speedup_per_target", "share of the asked-for speedup that was achieved",
+       [](const TableRow& row) { return formatted(per_target(row), "{:.2f}"); }, per_target},
+      {"bound", "bound",
+       "speedup if each operation of a step, head and cache included, ran at the measured peak",
+       [](const TableRow& row) { return formatted(row.bound, "{:.2f}"); },
+       [](const TableRow& row) { return row.bound; }},
+      {"calibrated", "calibrated_layers",
+       "dynamic strategies: layers per step that the threshold reaches on the calibration split, "
+       "of "
+       "the budget; off target: more than 1 % away",
+       calibration_text,
+       [](const TableRow& row) -> Value {
+         if (!row.calibration) return std::nullopt;
+         return row.calibration->realised_budget;
+       }},
+      {"outputs differ", "output_difference",
+       "share of timed prompts whose tokens differ from those at the first batch size",
+       [](const TableRow& row) -> Text {
+         if (!row.output_difference) return std::nullopt;
+         return fmt::format("{:.0f}%", 100 * *row.output_difference);
+       },
+       [](const TableRow& row) { return row.output_difference; }},
+      {"status", "status", "", status_text, nullptr},
+  };
+  return columns;
+}
+
+}  // namespace skipbench

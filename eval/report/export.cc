@@ -1,0 +1,52 @@
+#include "eval/report/export.h"
+
+#include <nlohmann/json.hpp>
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json reference_json(const std::string& stored) {
+  Json references = Json::parse(stored);
+  return references.size() == 1 ? references[0] : references;
+}
+
+}  // namespace
+
+void export_outputs(ResultStore& store, const std::function<void(const std::string& line)>& write) {
+  // A timed output appears once per group and repetition that decoded it.
+  Statement rows(store.database(),
+                 "SELECT c.id, c.kind, r.strategy, r.target, r.dataset, r.batch, o.idx,"
+                 " o.prompt_tokens, o.tokens, o.text, o.reference, o.layers,"
+                 " s.prefill_us / s.rows, s.decode_us / s.rows, s.group_id, s.repetition"
+                 " FROM run_cells r JOIN cells c ON c.id = r.cell_id"
+                 " JOIN outputs o ON o.cell_id = c.id"
+                 " JOIN samples s ON s.cell_id = c.id AND s.batch_index = o.batch_index"
+                 " WHERE r.run_id = (SELECT max(id) FROM runs)"
+                 " ORDER BY c.kind, r.ordinal, s.group_id, s.repetition, o.idx");
+  while (rows.step()) {
+    Json line;
+    line["cell"] = rows.integer(0);
+    line["kind"] = rows.text(1);
+    line["strategy"] = rows.text(2);
+    line["target"] = rows.real(3);
+    line["dataset"] = rows.text(4);
+    line["batch"] = rows.integer(5);
+    line["index"] = rows.integer(6);
+    line["prompt_tokens"] = rows.integer(7);
+    line["tokens"] = Json::parse(rows.text(8));
+    line["text"] = rows.text(9);
+    line["reference"] = reference_json(rows.text(10));
+    line["layers_per_token"] = Json::parse(rows.text(11));
+    line["prefill_us"] = rows.real(12);
+    line["decode_us"] = rows.real(13);
+    if (rows.text(1) == "timing") {
+      line["group"] = rows.integer(14);
+      line["repetition"] = rows.integer(15);
+    }
+    write(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+}
+
+}  // namespace skipbench

@@ -1,0 +1,270 @@
+#include "eval/report/result_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "engine/base/error.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+struct ListedCell {
+  int64_t id = 0;
+  CellKey key;
+  std::string status, message;
+  std::optional<int64_t> group, calibration, longest_run;
+  std::optional<double> bound;
+};
+
+// Speeds of a cell in one timing group: medians over repetitions.
+struct Speeds {
+  double total = 0, decode = 0, spread = 0;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+class TableLoader {
+ public:
+  explicit TableLoader(ResultStore& store) : store_(store), database_(store.database()) {}
+
+  ResultTable load() {
+    const int64_t run = load_run();
+    const std::vector<ListedCell> cells = list_cells(run);
+    for (const ListedCell& cell : cells) {
+      if (cell.key.kind == "quality") add_rows(cell, cells);
+    }
+    find_other_builds(run);
+    return std::move(table_);
+  }
+
+ private:
+  int64_t load_run() {
+    Statement statement(database_,
+                        "SELECT id, command, config, commit_hash, dirty_hash, compiler, flags,"
+                        " device, device_name, cpu, threads, instruction_set, load_average, model,"
+                        " model_hash, num_layers, started FROM runs ORDER BY id DESC LIMIT 1");
+    if (!statement.step()) {
+      throw Error({.what = "the results file holds no run", .where = database_.path()});
+    }
+    RunRecord& run = table_.run;
+    run.command = statement.text(1);
+    run.config = statement.text(2);
+    run.provenance = {statement.text(3),  statement.text(4),
+                      statement.text(5),  statement.text(6),
+                      statement.text(7),  statement.text(8),
+                      statement.text(9),  static_cast<int>(statement.integer(10)),
+                      statement.text(11), statement.real(12)};
+    run.model = statement.text(13);
+    run.model_hash = statement.text(14);
+    run.num_layers = static_cast<int>(statement.integer(15));
+    table_.started = statement.text(16);
+    const Json config = Json::parse(run.config, nullptr, /*allow_exceptions=*/false);
+    if (config.is_object()) table_.dtype = config.at("model").value("dtype", "");
+    load_peaks();
+    return statement.integer(0);
+  }
+
+  // A run that found all done has measured no peaks; those of the cells' runs stand.
+  void load_peaks() {
+    Statement statement(database_,
+                        "SELECT peak_read_bytes_per_second, peak_flops_per_second FROM runs"
+                        " WHERE peak_read_bytes_per_second IS NOT NULL ORDER BY id DESC LIMIT 1");
+    if (!statement.step()) return;
+    table_.peak_read_bytes_per_second = statement.real(0);
+    table_.peak_flops_per_second = statement.real(1);
+  }
+
+  std::vector<ListedCell> list_cells(int64_t run) {
+    Statement statement(
+        database_,
+        "SELECT c.id, c.kind, r.strategy, r.target, r.dataset, r.batch, c.status, c.message,"
+        " c.group_id, c.calibration_id, c.longest_skipped_run, c.bound"
+        " FROM run_cells r JOIN cells c ON c.id = r.cell_id WHERE r.run_id = ? ORDER BY ordinal");
+    statement.bind(run);
+    const auto integer = [&](int column) -> std::optional<int64_t> {
+      if (statement.is_null(column)) return std::nullopt;
+      return statement.integer(column);
+    };
+    std::vector<ListedCell> cells;
+    while (statement.step()) {
+      ListedCell cell;
+      cell.id = statement.integer(0);
+      cell.key = {statement.text(1), statement.text(2), statement.real(3), statement.text(4),
+                  statement.integer(5)};
+      cell.status = statement.text(6);
+      cell.message = statement.text(7);
+      cell.group = integer(8);
+      cell.calibration = integer(9);
+      cell.longest_run = integer(10);
+      if (!statement.is_null(11)) cell.bound = statement.real(11);
+      cells.push_back(std::move(cell));
+    }
+    return cells;
+  }
+
+  static bool same_point(const ListedCell& a, const ListedCell& b) {
+    return a.key.strategy == b.key.strategy && a.key.target == b.key.target &&
+           a.key.dataset == b.key.dataset;
+  }
+
+  void add_rows(const ListedCell& quality, const std::vector<ListedCell>& cells) {
+    TableRow base = quality_row(quality);
+    const ListedCell* first = nullptr;
+    for (const ListedCell& cell : cells) {
+      if (cell.key.kind != "timing" || !same_point(cell, quality)) continue;
+      if (first == nullptr) first = &cell;
+      TableRow row = base;
+      add_timing(row, cell, *first, cells);
+      table_.rows.push_back(std::move(row));
+    }
+    if (first == nullptr) table_.rows.push_back(std::move(base));
+  }
+
+  TableRow quality_row(const ListedCell& cell) {
+    TableRow row;
+    row.strategy = cell.key.strategy;
+    row.target = cell.key.target;
+    row.dataset = cell.key.dataset;
+    row.status = cell.status;
+    row.message = cell.message;
+    row.longest_skipped_run = cell.longest_run;
+    if (cell.calibration) row.calibration = load_calibration(*cell.calibration);
+    if (cell.status != cell_status::kDone) return row;
+    std::vector<LayersPerToken> layers;
+    for (const OutputRecord& output : store_.outputs(cell.id)) layers.push_back(output.layers);
+    row.layers = layer_statistics(layers);
+    Statement scores(
+        database_, "SELECT name, signature, score FROM scores WHERE cell_id = ? ORDER BY ordinal");
+    scores.bind(cell.id);
+    while (scores.step()) row.scores.push_back({scores.text(0), scores.text(1), scores.real(2)});
+    return row;
+  }
+
+  static LayerStatistics layer_statistics(const std::vector<LayersPerToken>& outputs) {
+    LayerStatistics statistics{realised_budget(outputs), 0};
+    double squares = 0, tokens = 0;
+    for (const LayersPerToken& layers : outputs) {
+      for (size_t t = 1; t < layers.size(); ++t) {
+        squares += std::pow(layers[t] - statistics.mean, 2);
+        ++tokens;
+      }
+    }
+    if (tokens > 0) statistics.deviation = std::sqrt(squares / tokens);
+    return statistics;
+  }
+
+  TableCalibration load_calibration(int64_t id) {
+    Statement statement(database_,
+                        "SELECT threshold, budget, realised_budget, on_target FROM calibrations"
+                        " WHERE id = ?");
+    if (!statement.bind(id).step()) return {};
+    return {statement.real(0), statement.real(1), statement.real(2), statement.integer(3) != 0};
+  }
+
+  void add_timing(TableRow& row, const ListedCell& cell, const ListedCell& first,
+                  const std::vector<ListedCell>& cells) {
+    row.batch = cell.key.batch;
+    if (cell.status != cell_status::kDone) {
+      if (row.status == cell_status::kDone) row.status = cell.status;
+      if (row.message.empty()) row.message = cell.message;
+      return;
+    }
+    const std::vector<OutputRecord> outputs = store_.outputs(cell.id);
+    std::vector<LayersPerToken> layers;
+    for (const OutputRecord& output : outputs) layers.push_back(output.layers);
+    row.timed_layers = realised_budget(layers);
+    const auto speeds = speeds_of(cell.id, *cell.group);
+    row.total_per_second = speeds->total;
+    row.decode_per_second = speeds->decode;
+    row.decode_spread = speeds->spread;
+    row.bound = cell.bound;
+    if (const auto full = full_speeds(cell, cells)) {
+      row.speedup = speeds->decode / full->decode;
+      row.total_speedup = speeds->total / full->total;
+    }
+    if (first.status == cell_status::kDone) {
+      row.output_difference = difference(outputs, store_.outputs(first.id));
+    }
+  }
+
+  static double difference(const std::vector<OutputRecord>& outputs,
+                           const std::vector<OutputRecord>& reference) {
+    double different = 0;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      different += i < reference.size() && outputs[i].tokens == reference[i].tokens ? 0 : 1;
+    }
+    return outputs.empty() ? 0 : different / static_cast<double>(outputs.size());
+  }
+
+  // `full` as it was measured in the cell's own group.
+  std::optional<Speeds> full_speeds(const ListedCell& cell, const std::vector<ListedCell>& cells) {
+    for (const ListedCell& other : cells) {
+      if (other.key.kind == "timing" && other.key.dataset == cell.key.dataset &&
+          other.key.batch == cell.key.batch && is_full(other.id)) {
+        return speeds_of(other.id, *cell.group);
+      }
+    }
+    return std::nullopt;
+  }
+
+  bool is_full(int64_t cell) {
+    Statement statement(database_, "SELECT resolved ->> '$.strategy' FROM cells WHERE id = ?");
+    return statement.bind(cell).step() && statement.text(0) == "full";
+  }
+
+  std::optional<Speeds> speeds_of(int64_t cell, int64_t group) {
+    Statement statement(database_,
+                        "SELECT sum(prefill_us), sum(decode_us), sum(prompt_tokens),"
+                        " sum(decode_tokens), sum(rows) FROM samples"
+                        " WHERE cell_id = ? AND group_id = ? GROUP BY repetition");
+    statement.bind(cell, group);
+    std::vector<double> total, decode;
+    while (statement.step()) {
+      const double prefill_us = statement.real(0), decode_us = statement.real(1);
+      const double decode_tokens = statement.real(3);
+      // Each row's first token is the prefill's.
+      const double all_tokens = statement.real(2) + decode_tokens + statement.real(4);
+      total.push_back(1e6 * all_tokens / (prefill_us + decode_us));
+      decode.push_back(1e6 * decode_tokens / decode_us);
+    }
+    if (total.empty()) return std::nullopt;
+    const auto [low, high] = std::minmax_element(decode.begin(), decode.end());
+    const double middle = median(decode);
+    return Speeds{median(total), middle, (*high - *low) / middle};
+  }
+
+  void find_other_builds(int64_t run) {
+    Statement statement(
+        database_,
+        "SELECT DISTINCT o.commit_hash, o.dirty_hash FROM run_cells r"
+        " JOIN cells c ON c.id = r.cell_id JOIN runs o ON o.id = c.run_id WHERE r.run_id = ?");
+    statement.bind(run);
+    const Provenance& from = table_.run.provenance;
+    while (statement.step()) {
+      if (statement.text(0) == from.commit && statement.text(1) == from.dirty_hash) continue;
+      const std::string dirty = statement.text(1).empty() ? "" : " + changes " + statement.text(1);
+      table_.other_builds.push_back(statement.text(0).substr(0, 12) + dirty);
+    }
+  }
+
+  ResultStore& store_;
+  Database& database_;
+  ResultTable table_;
+};
+
+}  // namespace
+
+ResultTable load_result_table(ResultStore& store) { return TableLoader(store).load(); }
+
+}  // namespace skipbench

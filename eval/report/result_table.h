@@ -1,0 +1,69 @@
+// A results file as the table of a paper: every number computed from raw outputs and times.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eval/store/store.h"
+
+namespace skipbench {
+
+struct TableScore {
+  std::string name;       // "BLEU", "ROUGE-L"
+  std::string signature;  // "BLEU|nrefs:1|..."
+  double value = 0;
+};
+
+// Mean and standard deviation over decoded tokens.
+struct LayerStatistics {
+  double mean = 0;
+  double deviation = 0;
+};
+
+struct TableCalibration {
+  double threshold = 0;
+  double budget = 0;  // K
+  double realised_budget = 0;
+  bool on_target = false;
+};
+
+// One strategy at one target, dataset and batch size.
+struct TableRow {
+  std::string strategy;
+  double target = 1;
+  std::string dataset;
+  std::optional<int64_t> batch;  // none: not timed
+  std::string status;            // of the worst of its cells
+  std::string message;
+
+  std::optional<LayerStatistics> layers;  // quality outputs
+  std::optional<int64_t> longest_skipped_run;
+  std::vector<TableScore> scores;
+  std::optional<TableCalibration> calibration;
+
+  std::optional<double> timed_layers;       // mean per decoding step of the timed outputs
+  std::optional<double> total_per_second;   // prompt and output tokens
+  std::optional<double> decode_per_second;  // tokens of decoding steps
+  std::optional<double> decode_spread;      // (max - min) / median over repetitions
+  std::optional<double> speedup;            // decode, against `full` of the same group
+  std::optional<double> total_speedup;      // total, likewise
+  std::optional<double> bound;
+  std::optional<double> output_difference;  // share of prompts, against the first batch size
+};
+
+struct ResultTable {
+  std::vector<TableRow> rows;
+  // Where the numbers come from: the latest run's, and the commits of other runs among its cells.
+  RunRecord run;
+  std::string started;
+  double peak_read_bytes_per_second = 0, peak_flops_per_second = 0;
+  std::vector<std::string> other_builds;
+  std::string dtype;
+};
+
+// The cells that the latest run asked for. Throws Error for a results file without a run.
+ResultTable load_result_table(ResultStore& store);
+
+}  // namespace skipbench
