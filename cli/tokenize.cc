@@ -59,7 +59,8 @@ std::string decode_line(const TokenizeRequest& request, const Tokenizer& tokeniz
       tokenizer.decode(token_ids_from_json(value, where), request.skip_special);
   nlohmann::json out{{"text", replace_invalid_utf8(text)}};
   if (!is_valid_utf8(text)) out["bytes"] = hex(text);
-  return out.dump();
+  // Escaped to ASCII: U+0085 and U+2028 end a line for some readers.
+  return out.dump(-1, ' ', true);
 }
 
 void tokenize(const TokenizeRequest& request) {

@@ -182,29 +182,33 @@ ChatTemplate ChatTemplate::make(std::string_view name, const std::string& model_
 std::vector<TextSegment> ChatTemplate::render(std::optional<std::string_view> system,
                                               std::span<const TextSegment> user) const {
   if (!system && format_.default_system) system = *format_.default_system;
-  std::vector<TextSegment> prompt;
-  const auto write = [&](const std::string& text) {
-    if (!text.empty()) prompt.push_back({fill(text, format_), true});
+  using Segments = std::vector<TextSegment>;
+  const auto write = [&](const std::string& text, Segments* out) {
+    if (!text.empty()) out->push_back({fill(text, format_), true});
   };
-  write(format_.begin);
-  if (system) {
-    std::vector<TextSegment> message{{std::string(*system), false}};
-    if (format_.trim && !format_.system_in_user) {
+  const auto append = [&](Segments message, Segments* out) {
+    if (format_.trim) {
       trim_begin(&message);
       trim_end(&message);
     }
-    write(format_.system_before);
-    prompt.insert(prompt.end(), message.begin(), message.end());
-    write(format_.system_after);
+    out->insert(out->end(), message.begin(), message.end());
+  };
+  Segments prompt, message;
+  write(format_.begin, &prompt);
+  if (system) {
+    Segments* out = format_.system_in_user ? &message : &prompt;
+    write(format_.system_before, out);
+    if (format_.system_in_user) {
+      message.push_back({std::string(*system), false});
+    } else {
+      append({{std::string(*system), false}}, &prompt);
+    }
+    write(format_.system_after, out);
   }
-  write(format_.user_before);
-  std::vector<TextSegment> message(user.begin(), user.end());
-  if (format_.trim) {
-    if (!(system && format_.system_in_user)) trim_begin(&message);
-    trim_end(&message);
-  }
-  prompt.insert(prompt.end(), message.begin(), message.end());
-  write(format_.user_after);
+  write(format_.user_before, &prompt);
+  message.insert(message.end(), user.begin(), user.end());
+  append(std::move(message), &prompt);
+  write(format_.user_after, &prompt);
   return prompt;
 }
 
