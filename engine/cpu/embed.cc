@@ -20,11 +20,10 @@ void embed_rows(const EmbedArgs& args, Scratch& scratch, int64_t begin, int64_t 
   float* row = scratch.get<float>(Slot::kPanel, table.cols);
   with_row_decoder(table.type, [&](auto decoder) {
     using Row = decltype(decoder);
-    auto* scales = scratch.get<float>(Slot::kScales, scale_floats<Row>(table.cols));
     for (int64_t r = begin; r < end; ++r) {
       const int64_t token = args.rows.token[r];
       assert(token >= 0 && token < table.rows);
-      decode_row<Row>(table.data + token * row_bytes, table.cols, scales, row);
+      decode_row<Row>(table.data + token * row_bytes, table.cols, row);
       const int64_t offset = r * args.out.stride * block_bytes(args.out.type);
       convert_row_from_f32(row, table.cols, args.out.type, bytes_at(args.out.data, offset));
     }

@@ -43,6 +43,8 @@ HWY_BEFORE_NAMESPACE();
 namespace skipbench::cpu {
 namespace HWY_NAMESPACE {
 
+static_assert(2 * kMaxOutputs <= kMaxStripOutputs);
+
 // Rows [begin, end) of args.in as f32, normalised, into `out` [rows, k] of stride k.
 void prepare_input(const LinearArgs& args, int64_t begin, int64_t end, float* out) {
   const Matrix& in = args.in;
@@ -83,25 +85,21 @@ void direct_outputs(const Projection& projection, int64_t begin, int64_t count,
               for (int64_t r = 0; r < x_rows; ++r) part_result[r] = result[r] + offset;
               with_row_decoder(part.type, [&](auto decoder) {
                 using Row = decltype(decoder);
-                auto* scales = scratch.get<float>(Slot::kScales,
-                                                  kMaxTileOutputs * scale_floats<Row>(part.cols));
-                dot_rows<Row>(weight_rows, rows, x, x_rows, part.cols, scales, part_result);
+                auto* space = scratch.get<float>(Slot::kSums, strip_floats(part.cols));
+                dot_rows<Row>(weight_rows, rows, x, x_rows, part.cols, space, part_result);
               });
             });
 }
 
 // Output rows [begin, begin + count) decoded to f32: panel [count, k].
-void decode_panel(const Projection& projection, int64_t begin, int64_t count, Scratch& scratch,
-                  float* panel) {
+void decode_panel(const Projection& projection, int64_t begin, int64_t count, float* panel) {
   for_parts(projection, begin, begin + count,
             [&](const Weight& part, int64_t first, int64_t rows, int64_t offset) {
               const int64_t row_bytes = bytes_of(part.type, part.cols);
               with_row_decoder(part.type, [&](auto decoder) {
-                using Row = decltype(decoder);
-                auto* scales = scratch.get<float>(Slot::kScales, scale_floats<Row>(part.cols));
                 for (int64_t o = 0; o < rows; ++o) {
-                  decode_row<Row>(part.data + (first + o) * row_bytes, part.cols, scales,
-                                  panel + (offset + o) * part.cols);
+                  decode_row<decltype(decoder)>(part.data + (first + o) * row_bytes, part.cols,
+                                                panel + (offset + o) * part.cols);
                 }
               });
             });
@@ -145,12 +143,11 @@ void linear_unit(const LinearTask& task, const float* input, int64_t input_strid
   const bool gated = task.args->epilogue == Epilogue::kGated;
   // With more rows than one tile the weights are decoded once into a panel.
   const bool use_panel = task.rows > kTileRows;
-  Projection panels;
   float* panel = nullptr;
   if (use_panel) {
     panel = scratch.get<float>(Slot::kPanel, 2 * kMaxOutputs * task.k);
-    decode_panel(projection, begin, count, scratch, panel);
-    if (gated) decode_panel(projection, task.n + begin, count, scratch, panel + count * task.k);
+    decode_panel(projection, begin, count, panel);
+    if (gated) decode_panel(projection, task.n + begin, count, panel + count * task.k);
   }
   const std::byte* panel_rows[2 * kMaxOutputs];
   const int64_t halves = gated ? 2 : 1;
@@ -171,7 +168,9 @@ void linear_unit(const LinearTask& task, const float* input, int64_t input_strid
       gated_result[r] = y[r] + count;
     }
     if (use_panel) {
-      dot_rows<PlainRow<DType::kF32>>(panel_rows, halves * count, x, rows, task.k, nullptr, result);
+      dot_rows<PlainRow<DType::kF32>>(panel_rows, halves * count, x, rows, task.k,
+                                      scratch.get<float>(Slot::kSums, strip_floats(task.k)),
+                                      result);
     } else {
       direct_outputs(projection, begin, count, x, rows, scratch, result);
       if (gated) {

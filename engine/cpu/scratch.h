@@ -28,7 +28,7 @@ inline AlignedMemory aligned_memory(size_t bytes) {
 }
 
 // What a buffer holds: each has its own memory, so that one call's parts never overlap.
-enum class Slot { kInput, kPanel, kScales, kScores, kPositions, kPartial, kCount };
+enum class Slot { kInput, kPanel, kSums, kScores, kPositions, kPartial, kCount };
 
 class Scratch {
  public:

@@ -143,6 +143,14 @@ HWY_INLINE void convert_row_from_f32(const float* in, int64_t cols, DType type, 
   }
 }
 
+// Keeps the compiler from reading `v` again from memory at each use: GCC 12 does so even where
+// registers are free, and then the load ports, not the multipliers, set the pace.
+HWY_INLINE void keep_in_register([[maybe_unused]] VF& v) {
+#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
+  asm("" : "+v"(v.raw));
+#endif
+}
+
 HWY_INLINE float sum_of_lanes(VF v) { return hn::GetLane(hn::SumOfLanes(DF(), v)); }
 
 }  // namespace HWY_NAMESPACE

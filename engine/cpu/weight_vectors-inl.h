@@ -8,6 +8,8 @@
 #define SKIPBENCH_ENGINE_CPU_WEIGHT_VECTORS_INL_H_
 #endif
 
+#include <algorithm>
+
 #include "engine/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -21,59 +23,41 @@ HWY_INLINE hn::Vec<hn::RebindToSigned<DF>> load_bytes(const std::byte* data) {
   return hn::PromoteTo(di, hn::LoadU(d8, reinterpret_cast<const uint8_t*>(data)));
 }
 
-// The common shape of the decoders below:
-//   kStep       weights per call of `vectors` (one vector, or one block)
-//   kScales     f32 scale values per block, prepared by `prepare`
-//   kTail       whether a row may end inside a step (plain types only)
-//   prepare     converts the scales of one row to f32
-//   vector<I>   the I-th vector of step `s` of a row
-template <DType kType>
-struct PlainRow {
-  static constexpr int64_t kStep = kLanes;
-  static constexpr int kScales = 0;
-  static constexpr bool kTail = true;
+// Blocks of a row that are worked on at a time, and whose scales are prepared together.
+constexpr int64_t kPieceBlocks = 24;
 
-  static void prepare(const std::byte*, int64_t, float*) {}
+// The common shape of the decoders below:
+//   kType, kStep  weights per step: one vector, or one block
+//   kScaled       whether blocks have scales; `pair` is then (d, m), see prepare_scales
+//   vector<I>     the I-th vector of the step whose bytes begin at `step`
+template <DType kPlainType>
+struct PlainRow {
+  static constexpr DType kType = kPlainType;
+  static constexpr int64_t kStep = kLanes;
+  static constexpr bool kScaled = false;
+
   template <int kIndex>
-  static HWY_INLINE VF vector(const std::byte* row, const float*, int64_t step) {
-    return load_as_f32<kType>(row + step * kStep * block_bytes(kType));
+  static HWY_INLINE VF vector(const std::byte* step, const float*) {
+    return load_as_f32<kType>(step);
   }
-  static HWY_INLINE VF tail(const std::byte* row, int64_t step, int64_t count) {
-    return load_tail_as_f32<kType>(row + step * kStep * block_bytes(kType), count);
+  // The last `count` < kLanes weights of a row, then zeros.
+  static HWY_INLINE VF tail(const std::byte* step, int64_t count) {
+    return load_tail_as_f32<kType>(step, count);
   }
 };
 
-// `kCount` f16 values at the head of each block. Four are converted at once (every block is longer
-// than 8 bytes) and the surplus is overwritten by the next block's: scales has 4 floats to spare.
-template <DType kType, int kCount>
-HWY_INLINE void prepare_scales(const std::byte* row, int64_t blocks, float* scales) {
-  const hn::CappedTag<float, 4> d;
-  const hn::Rebind<hwy::float16_t, decltype(d)> d16;
-  constexpr int kAtOnce = hn::MaxLanes(d);  // 1 in the portable fallback
-  for (int64_t b = 0; b < blocks; ++b) {
-    const auto* head = reinterpret_cast<const hwy::float16_t*>(row + b * block_bytes(kType));
-    for (int i = 0; i < kCount; i += kAtOnce) {
-      hn::StoreU(hn::PromoteTo(d, hn::LoadU(d16, head + i)), d, scales + b * kCount + i);
-    }
-  }
-}
-
 struct Q8Row {
+  static constexpr DType kType = DType::kQ8_0;
   static constexpr int64_t kStep = kQuantBlock;
-  static constexpr int kScales = 1;
-  static constexpr bool kTail = false;
+  static constexpr bool kScaled = true;
 
-  static void prepare(const std::byte* row, int64_t blocks, float* scales) {
-    prepare_scales<DType::kQ8_0, 1>(row, blocks, scales);
-  }
   template <int kIndex>
-  static HWY_INLINE VF vector(const std::byte* row, const float* scales, int64_t step) {
+  static HWY_INLINE VF vector(const std::byte* step, const float* pair) {
     const DF d;
     const hn::RebindToSigned<DF> di;
     const hn::Rebind<int8_t, DF> d8;
-    const std::byte* quants = row + step * block_bytes(DType::kQ8_0) + 2 + kIndex * kLanes;
-    const auto q = hn::PromoteTo(di, hn::LoadU(d8, reinterpret_cast<const int8_t*>(quants)));
-    return hn::Mul(hn::ConvertTo(d, q), hn::Set(d, scales[step]));
+    const auto* quants = reinterpret_cast<const int8_t*>(step + 2 + kIndex * kLanes);
+    return hn::Mul(hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, quants))), hn::Set(d, pair[0]));
   }
 };
 
@@ -82,45 +66,67 @@ template <bool kHasMin>
 struct Q4Row {
   static constexpr DType kType = kHasMin ? DType::kQ4_1 : DType::kQ4_0;
   static constexpr int64_t kStep = kQuantBlock;
-  static constexpr int kScales = kHasMin ? 2 : 1;
-  static constexpr int kHeader = kHasMin ? 4 : 2;  // bytes before the quants
-  static constexpr bool kTail = false;
-
-  static void prepare(const std::byte* row, int64_t blocks, float* scales) {
-    prepare_scales<kType, kScales>(row, blocks, scales);
-  }
+  static constexpr bool kScaled = true;
 
   template <int kIndex>
-  static HWY_INLINE VF vector(const std::byte* row, const float* scales, int64_t step) {
+  static HWY_INLINE VF vector(const std::byte* step, const float* pair) {
     const DF d;
     const hn::RebindToSigned<DF> di;
-    constexpr int64_t kFirst = kIndex * kLanes;  // of 32; the high nibbles hold the upper half
+    constexpr int64_t kHeader = kHasMin ? 4 : 2;  // bytes before the quants
+    constexpr int64_t kFirst = kIndex * kLanes;   // of 32; the high nibbles hold the upper half
     constexpr bool kHigh = kFirst >= kQuantBlock / 2;
-    const std::byte* quants = row + step * block_bytes(kType) + kHeader;
-    auto q = load_bytes(quants + kFirst % (kQuantBlock / 2));
+    auto q = load_bytes(step + kHeader + kFirst % (kQuantBlock / 2));
     if constexpr (kHigh) q = hn::ShiftRight<4>(q);
     if constexpr (kLanes == 16) {
       // All 16 values of the block stand in one register and the quant is the lane to pick: the
       // hardware looks at the index's low four bits only. Highway's debug builds insist on them.
       if constexpr (HWY_IS_DEBUG_BUILD) q = hn::And(q, hn::Set(di, 15));
-      const VF table = value(hn::Iota(d, 0.0f), scales, step);
+      const VF table = value(hn::Iota(d, 0.0f), pair);
       return hn::TableLookupLanes(table, hn::IndicesFromVec(d, q));
     } else {
       if constexpr (!kHigh) q = hn::And(q, hn::Set(di, 15));
-      return value(hn::ConvertTo(d, q), scales, step);
+      return value(hn::ConvertTo(d, q), pair);
     }
   }
 
  private:
-  static HWY_INLINE VF value(VF q, const float* scales, int64_t step) {
+  static HWY_INLINE VF value(VF q, const float* pair) {
     const DF d;
-    if constexpr (kHasMin) {
-      return hn::MulAdd(hn::Set(d, scales[2 * step]), q, hn::Set(d, scales[2 * step + 1]));
-    } else {
-      return hn::Mul(hn::Set(d, scales[step]), hn::Sub(q, hn::Set(d, 8.0f)));
-    }
+    if constexpr (kHasMin) return hn::MulAdd(hn::Set(d, pair[0]), q, hn::Set(d, pair[1]));
+    return hn::Mul(hn::Set(d, pair[0]), hn::Sub(q, hn::Set(d, 8.0f)));
   }
 };
+
+// The heads of blocks, their first four bytes, are copied by integer moves and converted to f32 a
+// vector at a time: pairs[block][row][2] is (d, m), or d and a number without meaning where blocks
+// have no m. Apart from the products, since a scale that comes from memory is broadcast for free,
+// and since the products leave the vector units no time for converting one by one.
+HWY_INLINE void copy_head(const std::byte* block, uint32_t* head) {
+  uint32_t value;
+  std::memcpy(&value, block, sizeof(value));
+  asm("" : "+r"(value));  // else GCC 12 builds vectors of them, in the very units to be spared
+  *head = value;
+}
+
+template <DType kType, int kRows>
+HWY_INLINE void copy_heads(const std::byte* const* rows, int64_t first_block, int64_t blocks,
+                           uint32_t* heads) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    unroll<kRows>([&](auto r) HWY_ATTR {
+      copy_head(rows[r] + (first_block + b) * block_bytes(kType), heads + b * kRows + r);
+    });
+  }
+}
+
+// `count` heads to pairs; both arrays have kLanes elements to spare.
+HWY_INLINE void convert_heads(const uint32_t* heads, int64_t count, float* pairs) {
+  const DF d;
+  const hn::Rebind<hwy::float16_t, DF> d16;
+  const auto* halves = reinterpret_cast<const hwy::float16_t*>(heads);
+  for (int64_t i = 0; i < 2 * count; i += kLanes) {
+    hn::StoreU(hn::PromoteTo(d, hn::LoadU(d16, halves + i)), d, pairs + i);
+  }
+}
 
 // Calls fn(decoder) with the decoder of a type known at run time.
 template <typename Fn>
@@ -141,29 +147,33 @@ HWY_INLINE void with_row_decoder(DType type, Fn&& fn) {
   }
 }
 
-// Floats that the scales of one row of `cols` weights take, with room for prepare's surplus and a
-// distance between rows that keeps them on their own cache lines.
-template <typename Row>
-constexpr int64_t scale_floats(int64_t cols) {
-  if (Row::kScales == 0) return 0;
-  return (cols / kQuantBlock * Row::kScales + 4 + 15) / 16 * 16;
-}
-
 // One row of `cols` weights as f32.
 template <typename Row>
-HWY_INLINE void decode_row(const std::byte* row, int64_t cols, float* scales, float* out) {
+HWY_INLINE void decode_row(const std::byte* row, int64_t cols, float* out) {
   const DF d;
+  alignas(64) uint32_t heads[kPieceBlocks + kLanes];
+  alignas(64) float pairs[2 * (kPieceBlocks + kLanes)];
   const int64_t steps = cols / Row::kStep;
-  Row::prepare(row, steps, scales);
+  const int64_t step_bytes = bytes_of(Row::kType, Row::kStep);
   for (int64_t s = 0; s < steps; ++s) {
+    if constexpr (Row::kScaled) {
+      if (s % kPieceBlocks == 0) {
+        const int64_t blocks = std::min(kPieceBlocks, steps - s);
+        copy_heads<Row::kType, 1>(&row, s, blocks, heads);
+        convert_heads(heads, blocks, pairs);
+      }
+    }
     unroll<Row::kStep / kLanes>([&](auto i) HWY_ATTR {
-      hn::StoreU(Row::template vector<i>(row, scales, s), d, out + s * Row::kStep + i * kLanes);
+      const VF value =
+          Row::template vector<i>(row + s * step_bytes, pairs + 2 * (s % kPieceBlocks));
+      hn::StoreU(value, d, out + s * Row::kStep + i * kLanes);
     });
   }
-  if constexpr (Row::kTail) {
+  if constexpr (!Row::kScaled) {
     const int64_t rest = cols - steps * Row::kStep;
     if (rest > 0) {
-      store_some(DType::kF32, Row::tail(row, steps, rest), out + steps * Row::kStep, rest);
+      store_some(DType::kF32, Row::tail(row + steps * step_bytes, rest), out + steps * Row::kStep,
+                 rest);
     }
   }
 }
