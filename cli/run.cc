@@ -10,7 +10,6 @@
 
 #include "cli/commands.h"
 #include "cli/sweep_options.h"
-#include "engine/base/error.h"
 #include "eval/report/render.h"
 #include "eval/sweep/runner.h"
 

@@ -25,7 +25,7 @@ std::string hint_for(int code) {
     case SQLITE_CANTOPEN:
       return "check that the folder exists and can be written";
     case SQLITE_CORRUPT:
-      return "the file is damaged: restore a copy or start over with --fresh";
+      return "the file is damaged: restore a copy, or remove it and run again";
     case SQLITE_IOERR:
       return "reading or writing the disk failed: check its space and health, then run again";
     default:

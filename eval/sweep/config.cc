@@ -77,6 +77,12 @@ DatasetSection read_dataset(const YamlSection& section) {
   dataset.instruction = section.text("instruction");
   dataset.chat_template = section.text("chat_template");
   dataset.chat_template_where = section.where("chat_template");
+  dataset.system = section.text("system");
+  if (!dataset.system.empty() && dataset.chat_template.empty()) {
+    throw Error({.what = "a system message needs a chat template",
+                 .where = section.where("system"),
+                 .expected = "`chat_template` beside it"});
+  }
   dataset.add_special = section.text("add_special") == "true";
   dataset.stop = section.texts("stop");
   dataset.post = section.has("post") ? section.texts("post") : default_steps(dataset.task);

@@ -48,6 +48,7 @@ struct DatasetSection {
   std::string instruction;
   std::string chat_template;  // empty: none
   std::string chat_template_where;
+  std::string system;        // message of the chat template; empty: the template's own default
   bool add_special = false;  // the tokenizer's own BOS and EOS around a prompt
   std::vector<std::string> stop;
   std::vector<std::string> post;

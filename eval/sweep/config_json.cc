@@ -29,6 +29,7 @@ Json dataset_json(const DatasetSection& dataset) {
   json["prompt"] = dataset.prompt;
   json["instruction"] = dataset.instruction;
   json["chat_template"] = dataset.chat_template;
+  json["system"] = dataset.system;
   json["add_special"] = dataset.add_special;
   json["stop"] = dataset.stop;
   json["post"] = dataset.post;

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "datasets/prompt_template.h"
 #include "engine/base/error.h"
+#include "engine/tokenizer/chat_template.h"
 #include "engine/weights/sha256.h"
 
 namespace skipbench {
@@ -25,18 +27,28 @@ void add_tokens(Sha256& hash, const TokenIds& tokens) {
 
 class PromptEncoder {
  public:
-  PromptEncoder(const DatasetSection& dataset, const Tokenizer& tokenizer, const ModelConfig& model,
-                int new_tokens)
+  PromptEncoder(const DatasetSection& dataset, const Tokenizer& tokenizer,
+                const std::string& model_path, const ModelConfig& model, int new_tokens)
       : dataset_(dataset),
         tokenizer_(tokenizer),
         model_(model),
         new_tokens_(new_tokens),
-        prompt_(dataset.prompt, dataset.prompt_where) {}
+        prompt_(dataset.prompt, dataset.prompt_where) {
+    if (dataset.chat_template.empty()) return;
+    try {
+      chat_ = ChatTemplate::make(dataset.chat_template, model_path);
+    } catch (const Error& error) {
+      ErrorParts parts = error.parts();
+      parts.where = dataset.chat_template_where + (parts.where.empty() ? "" : ": " + parts.where);
+      throw Error(std::move(parts));
+    }
+  }
 
   TokenIds operator()(Example& example, size_t line) const {
     example.fields.emplace("instruction", dataset_.instruction);
     example.fields.emplace("input", example.fields.at("source"));
     std::vector<TextSegment> segments = prompt_.fill(example.fields);
+    if (chat_) segments = chat_->render(system_message(), segments);
     const TokenIds tokens = tokenizer_.encode(segments, dataset_.add_special);
     const std::string where =
         fmt::format("{}: prompt {} of dataset '{}'", dataset_.where, line + 1, dataset_.name);
@@ -53,11 +65,17 @@ class PromptEncoder {
   }
 
  private:
+  std::optional<std::string_view> system_message() const {
+    if (dataset_.system.empty()) return std::nullopt;
+    return dataset_.system;
+  }
+
   const DatasetSection& dataset_;
   const Tokenizer& tokenizer_;
   const ModelConfig& model_;
   int new_tokens_;
   PromptTemplate prompt_;
+  std::optional<ChatTemplate> chat_;
 };
 
 // How many of the file's examples are evaluated.
@@ -82,10 +100,10 @@ std::string hash_prompts(std::span<const TokenIds> prompts) {
 }
 
 SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenizer,
-                        const ModelConfig& model, int new_tokens) {
+                        const std::string& model_path, const ModelConfig& model, int new_tokens) {
   std::vector<Example> examples = load_examples(dataset.files);
   const size_t evaluated = evaluated_count(dataset, examples.size());
-  const PromptEncoder encode(dataset, tokenizer, model, new_tokens);
+  const PromptEncoder encode(dataset, tokenizer, model_path, model, new_tokens);
   SweepInputs inputs;
   Sha256 hash;
   std::set<TokenIds> seen;

@@ -20,10 +20,11 @@ struct SweepInputs {
   std::string calibration_hash;
 };
 
-// Throws Error for data that is missing or does not fit together, a template that names an unknown
-// field, an empty prompt, and prompts that leave no room for new tokens.
+// `model_path`: where the chat template "model" comes from. Throws Error for data that is missing
+// or does not fit together, a template that names an unknown field, an empty prompt, and prompts
+// that leave no room for new tokens.
 SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenizer,
-                        const ModelConfig& model, int new_tokens);
+                        const std::string& model_path, const ModelConfig& model, int new_tokens);
 
 // SHA-256 over the first `count` prompts.
 std::string hash_prompts(std::span<const TokenIds> prompts);

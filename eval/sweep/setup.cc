@@ -29,7 +29,8 @@ SweepSetup prepare_sweep(SweepConfig config) {
   const bool is_timed = sweep.timing.repetitions > 0;
   const int new_tokens = std::max(sweep.max_new_tokens, is_timed ? sweep.timing.new_tokens : 0);
   for (const DatasetSection& dataset : sweep.datasets) {
-    setup.inputs.push_back(load_inputs(dataset, *setup.tokenizer, setup.loaded.config, new_tokens));
+    setup.inputs.push_back(
+        load_inputs(dataset, *setup.tokenizer, sweep.model.path, setup.loaded.config, new_tokens));
   }
   setup.context = {model_hash(setup.loaded), setup.loaded.config.num_layers,
                    collect_provenance(*setup.backend)};

@@ -1,0 +1,202 @@
+// The configuration: what is right is read whole, what is wrong says where and what is near.
+#include "eval/sweep/config.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "engine/base/error.h"
+#include "eval/sweep/config_keys.h"
+#include "tests/eval/sweep_fixture.h"
+
+namespace skipbench {
+namespace {
+
+TEST(Config, QuickstartAsItStands) {
+  const std::string path = std::string(SKIPBENCH_SOURCE_DIR) + "/configs/quickstart.yaml";
+  const SweepConfig config = load_sweep_config(path);
+  EXPECT_EQ(config.name, "quickstart");
+  EXPECT_EQ(config.model.dtype, DType::kF32);
+  ASSERT_EQ(config.datasets.size(), 1u);
+  const DatasetSection& dataset = config.datasets[0];
+  EXPECT_EQ(dataset.limit, 100);
+  EXPECT_EQ(dataset.prompt,
+            "Translate the following sentence from German to English.\n{source}\nEnglish:");
+  EXPECT_EQ(dataset.stop, std::vector<std::string>{"\n"});
+  EXPECT_EQ(dataset.metrics.at(0).name, "bleu");
+  EXPECT_EQ(dataset.metrics.at(0).options.at("tokenize"), "13a");
+  EXPECT_EQ(dataset.post, (std::vector<std::string>{"response", "first_line", "strip"}));
+  EXPECT_EQ(dataset.calibration.limit, 32);
+  ASSERT_EQ(config.strategies.size(), 3u);
+  EXPECT_EQ(config.strategies[0].targets, std::vector<double>{1});
+  EXPECT_EQ(config.strategies[2].params.at("min_layer").text, "4");
+  EXPECT_EQ(config.strategies[2].targets, (std::vector<double>{2, 3, 5}));
+  EXPECT_EQ(config.batch_sizes, (std::vector<int64_t>{1, 8}));
+  EXPECT_EQ(config.timing.new_tokens, 32);
+  EXPECT_EQ(config.timing.prompts, 8);
+}
+
+struct WrongCase {
+  const char* name;
+  const char* from;  // text of the fixture's configuration
+  const char* to;
+  std::vector<std::string> says;  // parts of the message; {0} is the file
+};
+
+class WrongConfig : public testing::TestWithParam<WrongCase> {};
+
+TEST_P(WrongConfig, SaysWhere) {
+  const SweepFolder folder;
+  std::string text = folder.config_text();
+  const size_t at = text.find(GetParam().from);
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, std::string(GetParam().from).size(), GetParam().to);
+  const std::string path = folder.write_config(text);
+  try {
+    prepare_sweep(load_sweep_config(path));
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    for (const std::string& part : GetParam().says) {
+      const std::string expected = part.starts_with(":") ? path + part : part;
+      EXPECT_NE(message.find(expected), std::string::npos) << expected << "\n" << message;
+    }
+  }
+}
+
+const WrongCase kWrong[] = {
+    {"top_key", "targets:", "target:", {":15: target", "unknown key", "(nearest first): targets"}},
+    {"nested_key",
+     "    limit: 7",
+     "    limits: 7",
+     {":7: datasets[0].limits", "(nearest first): limit"}},
+    {"flow_key",
+     "max_new_tokens: 9",
+     "max_tokens: 9",
+     {":10: decoding.max_tokens", "(nearest first): max_new_tokens"}},
+    {"strategy", "  - unified", "  - unifed", {":13", "unknown strategy 'unifed'", "unified"}},
+    {"strategy_parameter", "min_layer: 1", "min_layers: 1", {":14", "min_layer"}},
+    {"parameter_range", "min_layer: 1", "min_layer: 99", {":14", "min_layer"}},
+    {"metric",
+     "metrics: [{bleu: {tokenize: 13a}}, rouge]",
+     "metrics: [blue]",
+     {":9: datasets[0].metrics[0]", "bleu"}},
+    {"metric_setting", "tokenize: 13a", "tokenise: 13a", {":9", "tokenize"}},
+    {"metric_value", "tokenize: 13a", "tokenize: 14a", {":9", "14a", "13a"}},
+    {"no_metrics",
+     "metrics: [{bleu: {tokenize: 13a}}, rouge]",
+     "metrics: []",
+     {":9: datasets[0].metrics", "at least one"}},
+    {"number", "limit: 7", "limit: seven", {":7: datasets[0].limit", "a whole number", "'seven'"}},
+    {"fraction", "limit: 7", "limit: 7.5", {":7: datasets[0].limit", "a whole number"}},
+    {"negative", "limit: 7", "limit: -7", {":7: datasets[0].limit", "from 0"}},
+    {"nan_target", "targets: [1.5, 3]", "targets: [.nan]", {":15: targets[0]", "a number"}},
+    {"list_for_text", "name: tiny", "name: [tiny]", {":1: name", "one text", "a list"}},
+    {"section_for_text", "limit: 7", "limit: {a: 1}", {":7: datasets[0].limit"}},
+    {"text_for_section", "decoding: {max_new_tokens: 9}", "decoding: 9", {":10: decoding"}},
+    {"missing", "name: tiny", "device: cpu", {"required key 'name' is missing"}},
+    {"twice",
+     "targets: [1.5, 3]",
+     "targets: [1.5, 3]\ntargets: [2]",
+     {":16: targets", "given twice"}},
+    {"syntax", "targets: [1.5, 3]", "targets: [1.5, 3", {"not valid YAML"}},
+    {"dtype", "threads: 2", "dtype: f64", {":2: model.dtype", "f32"}},
+    {"brace", "Say: {source}", "Say: {source", {":8: datasets[0].prompt", "brace"}},
+    {"field", "Say: {source}", "Say: {sauce}", {":8: datasets[0].prompt", "sauce", "source"}},
+    {"post", "    limit: 7", "    limit: 7\n    post: [stripp]", {":8", "stripp", "strip"}},
+    {"chat", "    limit: 7", "    limit: 7\n    chat_template: chatlm", {":8", "chatml"}},
+    {"too_many", "limit: 7", "limit: 13", {":4", "13", "12"}},
+    {"no_file", "test.de", "test.fr", {"test.fr", "No such file"}},
+    {"both_kinds", "    limit: 7", "    jsonl: x.jsonl", {":7: datasets[0].jsonl", "both"}},
+    {"timed_prompts", "prompts: 3", "prompts: 4", {":17: timing.prompts", "multiple"}},
+    {"too_few_to_time", "prompts: 3", "prompts: 9", {":17: timing.prompts", "at most 7"}},
+    {"no_calibration", "    limit: 7", "    limit: 0", {"no examples left to calibrate"}},
+    {"device", "name: tiny", "name: tiny\ndevice: abacus", {"abacus"}},
+    {"context", "max_new_tokens: 9", "max_new_tokens: 300", {":4", "context", "256"}},
+    {"variable",
+     "results: ",
+     "results: ${SKIPBENCH_NOWHERE}",
+     {":18: results", "SKIPBENCH_NOWHERE", "not set"}},
+    {"same_strategy", "  - unified", "  - unified\n  - unified", {":14", "given twice", "label"}},
+};
+
+INSTANTIATE_TEST_SUITE_P(Each, WrongConfig, testing::ValuesIn(kWrong),
+                         [](const auto& instance) { return std::string(instance.param.name); });
+
+std::string error_of(const SweepFolder& folder, const std::vector<std::string>& overrides) {
+  try {
+    load_sweep_config(folder.path("sweep.yaml"), overrides);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Config, OverridesReachEveryKey) {
+  const SweepFolder folder;
+  const std::vector<std::string> overrides = {"targets=[2]",
+                                              "datasets.de-en.limit=5",
+                                              "datasets.0.stop=['a','b']",
+                                              "strategies.2.params.min_layer=2",
+                                              "timing.repetitions=7",
+                                              "device=cpu",
+                                              "decoding={max_new_tokens: 3}"};
+  const SweepConfig config = load_sweep_config(folder.path("sweep.yaml"), overrides);
+  EXPECT_EQ(config.strategies[1].targets, std::vector<double>{2});
+  EXPECT_EQ(config.datasets[0].limit, 5);
+  EXPECT_EQ(config.datasets[0].stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(config.strategies[2].params.at("min_layer").text, "2");
+  EXPECT_EQ(config.timing.repetitions, 7);
+  EXPECT_EQ(config.max_new_tokens, 3);
+  EXPECT_EQ(config.name, "tiny");
+}
+
+TEST(Config, WrongOverridesNameTheOption) {
+  const SweepFolder folder;
+  EXPECT_TRUE(error_of(folder, {"datasets.de-en.limit=x"}).starts_with("--set datasets[0].limit"));
+  EXPECT_TRUE(error_of(folder, {"tagets=2"}).starts_with("--set tagets: unknown key 'tagets'"));
+  EXPECT_NE(error_of(folder, {"datasets.en-de.limit=1"}).find("de-en"), std::string::npos);
+  EXPECT_NE(error_of(folder, {"targets"}).find("KEY=VALUE"), std::string::npos);
+  EXPECT_NE(error_of(folder, {"name.x=1"}).find("no keys below"), std::string::npos);
+  EXPECT_NE(error_of(folder, {"targets=[1"}).find("not valid YAML"), std::string::npos);
+}
+
+TEST(Config, PathsTakeTheEnvironmentAndTheConfigsFolder) {
+  const SweepFolder folder;
+  setenv("SKIPBENCH_TEST_DATA", folder.path("").c_str(), 1);
+  const SweepConfig config =
+      load_sweep_config(folder.path("sweep.yaml"),
+                        std::vector<std::string>{"datasets.0.source=${SKIPBENCH_TEST_DATA}test.de",
+                                                 "datasets.0.reference=[test.en, test.en]",
+                                                 "model.path='synthetic:model.json:5'"});
+  EXPECT_EQ(config.datasets[0].files.source, folder.path("test.de"));
+  EXPECT_EQ(config.datasets[0].files.references,
+            std::vector<std::string>(2, folder.path("test.en")));
+  EXPECT_EQ(config.model.path, "synthetic:" + folder.path("model.json") + ":5");
+}
+
+TEST(Config, StrategiesOfOneNameAreToldApart) {
+  const SweepFolder folder;
+  const SweepConfig config = load_sweep_config(
+      folder.path("sweep.yaml"),
+      std::vector<std::string>{
+          "strategies=[full, unified, {name: unified, params: {spacing: even}, targets: [2]}]"});
+  EXPECT_EQ(config.strategies[1].label, "unified");
+  EXPECT_EQ(config.strategies[2].label, "unified (spacing=even)");
+  EXPECT_EQ(config.strategies[2].targets, std::vector<double>{2});
+}
+
+TEST(Config, TheManualListsEveryKey) {
+  std::ifstream file(std::string(SKIPBENCH_SOURCE_DIR) + "/docs/file-formats.md");
+  std::stringstream manual;
+  manual << file.rdbuf();
+  EXPECT_NE(manual.str().find(config_keys_markdown()), std::string::npos)
+      << "docs/file-formats.md should hold this table:\n"
+      << config_keys_markdown();
+}
+
+}  // namespace
+}  // namespace skipbench

@@ -1,0 +1,165 @@
+// Every number of a table can be recomputed from the export alone.
+#include "eval/report/export.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "eval/metrics/registry.h"
+#include "eval/report/render.h"
+#include "tests/eval/sweep_fixture.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+std::vector<Json> exported(const SweepFolder& folder, const std::string& results) {
+  ResultStore store(folder.path(results), OpenMode::kReadOnly);
+  std::vector<Json> lines;
+  export_outputs(store, [&](const std::string& line) { lines.push_back(Json::parse(line)); });
+  return lines;
+}
+
+bool belongs_to(const Json& line, const Json& row) {
+  return line.at("strategy") == row.at("strategy") && line.at("target") == row.at("target") &&
+         line.at("dataset") == row.at("dataset");
+}
+
+double bleu(const std::vector<Json>& lines) {
+  std::vector<std::string> hypotheses;
+  std::vector<std::vector<std::string>> references;
+  for (const Json& line : lines) {
+    hypotheses.push_back(line.at("text"));
+    references.push_back({line.at("reference").get<std::string>()});
+  }
+  return corpus_scores(*make_metric("bleu", {{"tokenize", "13a"}}), hypotheses, references)
+      .at(0)
+      .score;
+}
+
+double mean_step_layers(const std::vector<Json>& lines) {
+  double sum = 0, steps = 0;
+  for (const Json& line : lines) {
+    const auto layers = line.at("layers_per_token").get<std::vector<double>>();
+    EXPECT_EQ(layers.size(), line.at("tokens").size());
+    for (size_t t = 1; t < layers.size(); ++t) {
+      sum += layers[t];
+      ++steps;
+    }
+  }
+  return steps > 0 ? sum / steps : 0;
+}
+
+// Tokens per second of each repetition, from token counts and shares of time.
+std::vector<double> decode_speeds(const std::vector<Json>& lines) {
+  std::map<int, std::pair<double, double>> sums;  // repetition: tokens, microseconds
+  for (const Json& line : lines) {
+    auto& [tokens, us] = sums[line.at("repetition")];
+    tokens += static_cast<double>(line.at("tokens").size()) - 1;
+    us += line.at("decode_us").get<double>();
+  }
+  std::vector<double> speeds;
+  for (const auto& [repetition, sum] : sums) speeds.push_back(1e6 * sum.first / sum.second);
+  return speeds;
+}
+
+double total_speed(const std::vector<Json>& lines, int repetition) {
+  double tokens = 0, us = 0;
+  for (const Json& line : lines) {
+    if (line.at("repetition") != repetition) continue;
+    tokens += line.at("prompt_tokens").get<double>() + static_cast<double>(line["tokens"].size());
+    us += line.at("prefill_us").get<double>() + line.at("decode_us").get<double>();
+  }
+  return 1e6 * tokens / us;
+}
+
+TEST(Export, RecomputesTheTable) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"timing.repetitions=3"}), SweepOutcome::kDone);
+  const std::vector<Json> lines = exported(folder, "a.db");
+  for (const Json& row : folder.rows("a.db")) {
+    std::vector<Json> quality, timing;
+    for (const Json& line : lines) {
+      if (!belongs_to(line, row)) continue;
+      if (line.at("kind") == "quality") quality.push_back(line);
+      if (line.at("kind") == "timing" && line.at("batch") == row.at("batch")) {
+        timing.push_back(line);
+      }
+    }
+    ASSERT_EQ(quality.size(), 7u);
+    ASSERT_EQ(timing.size(), 9u);  // 3 prompts, 3 repetitions
+    EXPECT_DOUBLE_EQ(bleu(quality), row.at("scores").at(0).at("score"));
+    EXPECT_DOUBLE_EQ(mean_step_layers(quality), row.at("layers"));
+    EXPECT_DOUBLE_EQ(mean_step_layers(timing), row.at("timed_layers"));
+    std::vector<double> speeds = decode_speeds(timing);
+    std::sort(speeds.begin(), speeds.end());
+    const double decode = row.at("decode_tokens_per_second");
+    EXPECT_NEAR(speeds.at(1), decode, 1e-9 * decode);
+    std::vector<double> totals;
+    for (int r = 0; r < 3; ++r) totals.push_back(total_speed(timing, r));
+    std::sort(totals.begin(), totals.end());
+    const double total = row.at("total_tokens_per_second");
+    EXPECT_NEAR(totals[1], total, 1e-9 * total);
+    for (const Json& line : timing) EXPECT_EQ(line.at("tokens").size(), 5u);  // forced
+  }
+}
+
+TEST(Export, KeysOfALine) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"targets=[2]"}), SweepOutcome::kDone);
+  std::set<std::pair<int64_t, int64_t>> seen;
+  for (const Json& line : exported(folder, "a.db")) {
+    for (const char* key : {"cell", "strategy", "target", "batch", "index", "tokens", "text",
+                            "reference", "layers_per_token", "prefill_us", "decode_us"}) {
+      EXPECT_TRUE(line.contains(key)) << key;
+    }
+    if (line.at("kind") == "quality") {
+      const int64_t cell = line.at("cell"), index = line.at("index");
+      EXPECT_TRUE(seen.emplace(cell, index).second) << line;
+    }
+  }
+}
+
+TEST(Export, SeveralReferencesAreAList) {
+  const SweepFolder folder;
+  const std::string both =
+      "datasets.0.reference=[" + folder.path("test.en") + "," + folder.path("test.de") + "]";
+  ASSERT_EQ(folder.run("a.db", {both, "strategies=[full]", "timing.repetitions=0"}),
+            SweepOutcome::kDone);
+  const Json line = exported(folder, "a.db").at(0);
+  EXPECT_EQ(line.at("reference").size(), 2u);
+  const Json scores = folder.rows("a.db")[0].at("scores");
+  EXPECT_NE(scores[0].at("signature").get<std::string>().find("nrefs:2"), std::string::npos);
+}
+
+TEST(Report, FormatsAgree) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  const ResultTable table = load_result_table(store);
+  const std::string csv = render_table(table, "csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 11);
+  EXPECT_TRUE(csv.starts_with("dataset,strategy,target,batch,layers,longest_skipped_run,BLEU,"));
+  const std::string markdown = render_table(table, "md");
+  EXPECT_TRUE(markdown.starts_with("## de-en\n\n| strategy"));
+  EXPECT_NE(markdown.find("BLEU|nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp"), std::string::npos);
+  EXPECT_NE(markdown.find("Columns:"), std::string::npos);
+  EXPECT_THROW(render_table(table, "xml"), Error);
+}
+
+TEST(Report, CellsCannotBreakTheTable) {
+  ResultTable table;
+  table.rows.push_back(
+      {.strategy = "a|b", .dataset = "d", .status = "failed", .message = "one\ntwo, \"three\""});
+  const std::string markdown = render_table(table, "md");
+  EXPECT_NE(markdown.find("a\\|b"), std::string::npos);
+  EXPECT_NE(markdown.find("failed: one two"), std::string::npos);
+  EXPECT_NE(render_table(table, "csv").find("\"failed: one\ntwo, \"\"three\"\"\""),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace skipbench

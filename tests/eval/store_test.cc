@@ -1,0 +1,152 @@
+// Results files that cannot be used say why.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "eval/report/result_table.h"
+#include "tests/eval/sweep_fixture.h"
+
+namespace skipbench {
+namespace {
+
+// Whether `action` throws a StoreError that holds `text`.
+testing::AssertionResult says(const std::string& text, const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const StoreError& error) {
+    if (std::string(error.what()).find(text) != std::string::npos) {
+      return testing::AssertionSuccess();
+    }
+    return testing::AssertionFailure() << error.what();
+  }
+  return testing::AssertionFailure() << "no error";
+}
+
+void open(const std::string& path, OpenMode mode) { ResultStore store(path, mode); }
+
+TEST(Store, MissingFile) {
+  const SweepFolder folder;
+  EXPECT_TRUE(
+      says("no such results file", [&] { open(folder.path("none.db"), OpenMode::kReadOnly); }));
+}
+
+TEST(Store, AFolder) {
+  const SweepFolder folder;
+  for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kReadWrite}) {
+    EXPECT_TRUE(says("is a folder", [&] { open(folder.path(""), mode); }));
+  }
+}
+
+TEST(Store, NotADatabase) {
+  const SweepFolder folder;
+  folder.write("text.db", std::string(5000, 'x'));
+  for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kReadWrite}) {
+    EXPECT_TRUE(says("not a database", [&] { open(folder.path("text.db"), mode); }));
+  }
+}
+
+TEST(Store, AnotherProgramsDatabase) {
+  const SweepFolder folder;
+  Database(folder.path("other.db"), OpenMode::kReadWrite).execute("CREATE TABLE cars(id)");
+  EXPECT_TRUE(
+      says("another program", [&] { open(folder.path("other.db"), OpenMode::kReadWrite); }));
+  EXPECT_TRUE(says("another program", [&] { open(folder.path("other.db"), OpenMode::kReadOnly); }));
+}
+
+TEST(Store, NewerVersion) {
+  const SweepFolder folder;
+  open(folder.path("a.db"), OpenMode::kReadWrite);
+  Database(folder.path("a.db"), OpenMode::kReadWrite).execute("PRAGMA user_version = 99");
+  for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kReadWrite}) {
+    EXPECT_TRUE(says("newer skipbench", [&] { open(folder.path("a.db"), mode); }));
+  }
+}
+
+TEST(Store, LockedByAnotherRun) {
+  const SweepFolder folder;
+  ResultStore first(folder.path("a.db"), OpenMode::kReadWrite);
+  EXPECT_TRUE(says("another run", [&] { open(folder.path("a.db"), OpenMode::kReadWrite); }));
+  // Readers are welcome meanwhile.
+  ResultStore reader(folder.path("a.db"), OpenMode::kReadOnly);
+  EXPECT_THROW(load_result_table(reader), Error);  // "holds no run"
+}
+
+TEST(Store, TheLockEndsWithItsHolder) {
+  const SweepFolder folder;
+  open(folder.path("a.db"), OpenMode::kReadWrite);
+  EXPECT_NO_THROW(open(folder.path("a.db"), OpenMode::kReadWrite));
+}
+
+TEST(Store, ReadOnlyConnectionsDoNotWrite) {
+  const SweepFolder folder;
+  open(folder.path("a.db"), OpenMode::kReadWrite);
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  EXPECT_TRUE(says("read-only", [&] { store.begin_run({}); }));
+}
+
+TEST(Store, ReadOnlyFolder) {
+  if (geteuid() == 0) GTEST_SKIP() << "root ignores permissions";
+  const SweepFolder folder;
+  open(folder.path("a.db"), OpenMode::kReadWrite);
+  chmod(folder.path("a.db").c_str(), 0444);
+  chmod(folder.path("").c_str(), 0555);
+  EXPECT_TRUE(says("Permission denied", [&] { open(folder.path("a.db"), OpenMode::kReadWrite); }));
+  EXPECT_NO_THROW(open(folder.path("a.db"), OpenMode::kReadOnly));
+  chmod(folder.path("").c_str(), 0755);
+}
+
+TEST(Store, NoPlaceForTheFile) {
+  EXPECT_TRUE(says("cannot write the results file",
+                   [] { open("/proc/skipbench/a.db", OpenMode::kReadWrite); }));
+}
+
+TEST(Store, DiskFull) {
+  const SweepFolder folder;
+  ResultStore store(folder.path("a.db"), OpenMode::kReadWrite);
+  store.database().execute("PRAGMA max_page_count = 30");
+  const RunRecord big{.command = std::string(1 << 20, 'x')};
+  EXPECT_TRUE(says("disk is full", [&] { store.begin_run(big); }));
+  // What was there is whole, and smaller things still fit.
+  EXPECT_NO_THROW(store.begin_run({}));
+}
+
+TEST(Store, ATransactionRollsBackUnlessCommitted) {
+  const SweepFolder folder;
+  Database database(folder.path("a.db"), OpenMode::kReadWrite);
+  database.execute("CREATE TABLE t(x)");
+  {
+    Transaction transaction(database);
+    database.execute("INSERT INTO t VALUES(1)");
+  }
+  {
+    Transaction transaction(database);
+    database.execute("INSERT INTO t VALUES(2)");
+    transaction.commit();
+  }
+  Statement statement(database, "SELECT sum(x) FROM t");
+  ASSERT_TRUE(statement.step());
+  EXPECT_EQ(statement.integer(0), 2);
+}
+
+// Values come back as they were, the awkward ones too.
+TEST(Store, ValuesRoundTrip) {
+  const SweepFolder folder;
+  Database database(folder.path("a.db"), OpenMode::kReadWrite);
+  database.execute("CREATE TABLE t(a, b, c, d, e)");
+  const std::string text("a\0b", 3);
+  const double third = 1.0 / 3;
+  Statement(database, "INSERT INTO t VALUES(?, ?, ?, ?, ?)")
+      .bind(text, third, int64_t{1} << 62, std::optional<double>(), std::string_view())
+      .run();
+  Statement statement(database, "SELECT * FROM t");
+  ASSERT_TRUE(statement.step());
+  EXPECT_EQ(statement.text(0), text);
+  EXPECT_EQ(statement.real(1), third);
+  EXPECT_EQ(statement.integer(2), int64_t{1} << 62);
+  EXPECT_TRUE(statement.is_null(3));
+  EXPECT_FALSE(statement.is_null(4));
+  EXPECT_EQ(statement.text(4), "");
+}
+
+}  // namespace
+}  // namespace skipbench

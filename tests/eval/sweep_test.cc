@@ -1,0 +1,231 @@
+// Sweeps from end to end: complete, killed, interrupted, extended, with failing cells.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <random>
+#include <sstream>
+
+#include "engine/base/error.h"
+#include "eval/report/render.h"
+#include "tests/eval/sweep_fixture.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+int64_t count(const std::string& path, const std::string& sql) {
+  Database database(path, OpenMode::kReadOnly);
+  Statement statement(database, sql);
+  statement.step();
+  return statement.integer(0);
+}
+
+TEST(Sweep, MakesTheTable) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
+  const Json rows = folder.rows("a.db");
+  // full once, two strategies at two targets; two batch sizes each.
+  ASSERT_EQ(rows.size(), 10u);
+  for (const Json& row : rows) {
+    EXPECT_EQ(row.at("status"), "done") << row;
+    EXPECT_EQ(row.at("scores").size(), 5u) << row;  // BLEU and four ROUGE
+    EXPECT_EQ(row.at("output_difference"), 0.0) << row;
+    EXPECT_GT(row.at("decode_tokens_per_second").get<double>(), 0) << row;
+    EXPECT_GE(row.at("bound").get<double>(), 0) << row;
+  }
+  EXPECT_EQ(rows[0].at("strategy"), "full");
+  EXPECT_EQ(rows[0].at("layers"), 6.0);
+  EXPECT_EQ(rows[0].at("speedup"), 1.0);
+  EXPECT_EQ(rows[0].at("bound"), 1.0);
+  EXPECT_EQ(rows[2].at("strategy"), "unified");
+  EXPECT_EQ(rows[2].at("layers"), 4.0);  // N = 6, s = 1.5
+  EXPECT_EQ(rows[4].at("layers"), 2.0);  // s = 3
+  EXPECT_EQ(rows[4].at("longest_skipped_run"), 4);
+  EXPECT_TRUE(rows[6].at("longest_skipped_run").is_null());
+  EXPECT_EQ(rows[6].at("calibration").at("budget"), 4.0);
+}
+
+TEST(Sweep, RunAgainSaysAllIsDone) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
+  const Json before = folder.rows("a.db");
+  std::ostringstream log;
+  ASSERT_EQ(folder.run("a.db", {}, {.log = &log}), SweepOutcome::kDone);
+  EXPECT_NE(log.str().find("all 15 cells are done"), std::string::npos) << log.str();
+  EXPECT_EQ(folder.rows("a.db"), before);
+}
+
+TEST(Sweep, FreshStartsOver) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
+  ASSERT_EQ(folder.run("a.db", {}, {.fresh = true}), SweepOutcome::kDone);
+  EXPECT_EQ(count(folder.path("a.db"), "SELECT count(*) FROM runs"), 1);
+}
+
+// The sweep is killed at random moments until it gets through; nothing may be lost, counted twice
+// or different.
+TEST(Sweep, SurvivesKill) {
+  const SweepFolder folder;
+  const auto start = std::chrono::steady_clock::now();
+  ASSERT_EQ(folder.run("whole.db"), SweepOutcome::kDone);
+  const double whole_us =
+      std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+  std::mt19937 random(17);
+  const auto sweep = [&] { return static_cast<int>(folder.run("killed.db")); };
+  int kills = 0;
+  for (int attempt = 0;; ++attempt) {
+    ASSERT_LT(attempt, 40) << "the sweep makes no progress";
+    // Later attempts get longer, so that a slow machine comes to an end as well.
+    const double share = std::uniform_real_distribution<>(0.02, 0.4 + 0.1 * attempt)(random);
+    const int status = run_in_child(sweep, static_cast<int64_t>(share * whole_us), SIGKILL);
+    if (WIFEXITED(status)) {
+      ASSERT_EQ(WEXITSTATUS(status), 0);
+      break;
+    }
+    ASSERT_EQ(WTERMSIG(status), SIGKILL);
+    ++kills;
+  }
+  EXPECT_GE(kills, 2) << "the test killed nothing";
+  EXPECT_EQ(folder.untimed_rows("killed.db"), folder.untimed_rows("whole.db"));
+  for (const char* sql : {"SELECT count(*) FROM outputs", "SELECT count(*) FROM scores",
+                          "SELECT count(*) FROM samples", "SELECT count(*) FROM calibrations",
+                          "SELECT count(*) FROM cells WHERE status = 'done'"}) {
+    EXPECT_EQ(count(folder.path("killed.db"), sql), count(folder.path("whole.db"), sql)) << sql;
+  }
+}
+
+TEST(Sweep, InterruptLeavesAResumableStore) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("whole.db"), SweepOutcome::kDone);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    for (const int batches : {signal == SIGINT ? 1 : 4, signal == SIGINT ? 31 : 20}) {
+      const std::string results = fmt::format("stopped{}-{}.db", signal, batches);
+      int left = batches;
+      const SweepOptions options{.after_batch = [&] {
+        if (--left == 0) raise(signal);
+      }};
+      ASSERT_EQ(folder.run(results, {}, options), SweepOutcome::kInterrupted);
+      EXPECT_EQ(count(folder.path(results),
+                      "SELECT count(*) FROM runs WHERE state = "
+                      "'interrupted'"),
+                1);
+      // The batch at hand was finished and kept, and its table can be printed.
+      EXPECT_GE(count(folder.path(results), "SELECT count(*) FROM outputs"), 1);
+      EXPECT_EQ(folder.rows(results).size(), 10u);
+      ASSERT_EQ(folder.run(results), SweepOutcome::kDone);
+      EXPECT_EQ(folder.untimed_rows(results), folder.untimed_rows("whole.db"));
+    }
+  }
+}
+
+TEST(Sweep, ANewTargetMeasuresFullAgain) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"targets=[1.5]"}), SweepOutcome::kDone);
+  const auto groups = [&] {
+    return count(folder.path("a.db"), "SELECT count(*) FROM timing_groups");
+  };
+  EXPECT_EQ(groups(), 2);
+  ASSERT_EQ(folder.run("a.db", {"targets=[1.5, 3]"}), SweepOutcome::kDone);
+  EXPECT_EQ(groups(), 4);
+  // Every timed cell has `full` in its own group.
+  EXPECT_EQ(count(folder.path("a.db"),
+                  "SELECT count(*) FROM cells c WHERE c.kind = 'timing' AND NOT EXISTS (SELECT 1 "
+                  "FROM samples s JOIN cells f ON f.id = s.cell_id WHERE s.group_id = c.group_id "
+                  "AND f.resolved ->> '$.strategy' = 'full')"),
+            0);
+  for (const Json& row : folder.rows("a.db")) EXPECT_TRUE(row.at("speedup").is_number()) << row;
+}
+
+TEST(Sweep, ANewMetricIsScoredFromStoredTexts) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"datasets.de-en.metrics=[bleu]"}), SweepOutcome::kDone);
+  const int64_t outputs = count(folder.path("a.db"), "SELECT count(*) FROM outputs");
+  int batches = 0;
+  const SweepOptions options{.after_batch = [&] { ++batches; }};
+  ASSERT_EQ(
+      folder.run("a.db", {"datasets.de-en.metrics=[bleu, {bleu: {tokenize: char}}]"}, options),
+      SweepOutcome::kDone);
+  EXPECT_EQ(batches, 0);
+  EXPECT_EQ(count(folder.path("a.db"), "SELECT count(*) FROM outputs"), outputs);
+  EXPECT_EQ(folder.rows("a.db")[0].at("scores").size(), 2u);
+}
+
+TEST(Sweep, OutOfRangeTargetIsOneInvalidCell) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"targets=[2, 4]"}), SweepOutcome::kDone);
+  int invalid = 0;
+  for (const Json& row : folder.rows("a.db")) {
+    const auto status = row.at("status").get<std::string>();
+    if (row.at("target") != 4.0) continue;
+    ++invalid;
+    EXPECT_TRUE(status.starts_with("invalid: target 4 is outside [1, 3]")) << status;
+    EXPECT_TRUE(row.at("batch").is_null());
+  }
+  EXPECT_EQ(invalid, 2);  // unified and early_exit
+}
+
+TEST(Sweep, BeamsAreUnsupported) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"decoding.beams=4", "timing.repetitions=0"}), SweepOutcome::kDone);
+  for (const Json& row : folder.rows("a.db")) {
+    EXPECT_TRUE(row.at("status").get<std::string>().starts_with("unsupported")) << row;
+  }
+}
+
+TEST(Sweep, AFailingCellIsRecordedAndTheSweepGoesOn) {
+  const SweepFolder folder;
+  int batches = 0;
+  const SweepOptions options{.after_batch = [&] {
+    if (++batches == 2) throw std::runtime_error("the house of cards fell");
+  }};
+  ASSERT_EQ(folder.run("a.db", {}, options), SweepOutcome::kSomeFailed);
+  const Json rows = folder.rows("a.db");
+  EXPECT_EQ(rows[0].at("status"), "failed: the house of cards fell");
+  EXPECT_EQ(rows[2].at("status"), "done");
+  // Run again, the failed cell is tried again.
+  ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
+  EXPECT_EQ(folder.rows("a.db")[0].at("status"), "done");
+}
+
+TEST(Sweep, QualityDoesNotDependOnTheBatch) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"batch_sizes=[1]", "timing.repetitions=0"}), SweepOutcome::kDone);
+  ASSERT_EQ(folder.run("b.db", {"batch_sizes=[4]", "timing.repetitions=0"}), SweepOutcome::kDone);
+  EXPECT_EQ(folder.rows("a.db"), folder.rows("b.db"));
+}
+
+TEST(Sweep, IdentitiesFollowDataAndBuild) {
+  const SweepFolder folder;
+  SweepSetup setup = folder.setup();
+  const auto before = setup.cells;
+  setup.context.provenance.dirty_hash += "x";
+  const auto rebuilt = make_cells(setup.config, setup.inputs, setup.context);
+  folder.write("test.en", "other\n" + std::string(11, '\n'));
+  const auto other_data = folder.setup().cells;
+  for (size_t i = 0; i < before.size(); ++i) {
+    const bool is_timing = before[i].key.kind == "timing";
+    EXPECT_EQ(before[i].identity != rebuilt[i].identity, is_timing) << i;
+    // References are the quality's data; speed needs only the prompts.
+    EXPECT_EQ(before[i].identity == other_data[i].identity, is_timing) << i;
+  }
+}
+
+TEST(Sweep, CalibrationNeverSeesEvaluatedPrompts) {
+  const SweepFolder folder;
+  std::string same;
+  for (int i = 0; i < 3; ++i)
+    same += fmt::format("Satz {} mit {} Wörtern\n", i, std::string(i + 1, 'x'));
+  folder.write("dev.de", same + "Neu\n");
+  const SweepSetup own =
+      folder.setup({"datasets.de-en.calibration.source=" + folder.path("dev.de")});
+  EXPECT_EQ(own.inputs[0].calibration_prompts.size(), 1u);
+  EXPECT_EQ(folder.setup().inputs[0].calibration_prompts.size(), 5u);  // 12 lines, 7 evaluated
+  EXPECT_THROW(folder.setup({"datasets.de-en.limit=12"}), Error);      // none left
+}
+
+}  // namespace
+}  // namespace skipbench
