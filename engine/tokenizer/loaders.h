@@ -33,7 +33,7 @@ std::string required_string(const JsonObject& object, std::string_view key);
 std::string token_content(const JsonObject& config, std::string_view key);
 
 // Ids above this are refused: a table of that many tokens would come from a lying file.
-constexpr int64_t kMaxTokenId = (1 << 24) - 1;
+constexpr int64_t kMaxTokenId = (1 << 22) - 1;
 int32_t checked_token_id(int64_t id, const std::string& where);
 
 }  // namespace skipbench

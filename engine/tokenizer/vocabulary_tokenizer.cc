@@ -7,6 +7,12 @@
 #include "engine/base/error.h"
 
 namespace skipbench {
+namespace {
+
+// Symbols keep 32-bit offsets into text that byte-level characters make up to twice as long.
+constexpr size_t kMaxTextBytes = size_t{1} << 30;
+
+}  // namespace
 
 void VocabularyTokenizer::set_token(int32_t id, Token token) {
   if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(id + 1);
@@ -22,6 +28,11 @@ void VocabularyTokenizer::add_added_token(const AddedToken& token) {
 std::vector<int32_t> VocabularyTokenizer::encode(std::span<const TextSegment> segments,
                                                  bool add_special) const {
   const SegmentedText prompt(segments);
+  if (prompt.text().size() > kMaxTextBytes) {
+    throw Error({.what = "text too long to tokenise",
+                 .expected = fmt::format("at most {} bytes", kMaxTextBytes),
+                 .got = fmt::format("{}", prompt.text().size())});
+  }
   std::vector<int32_t> ids;
   if (add_special) ids = special_.before;
   bool is_first = true;

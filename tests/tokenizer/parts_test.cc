@@ -111,6 +111,42 @@ TEST(Split, Behaviors) {
   EXPECT_EQ(split(SplitBehavior::kMergedWithNext, false), (Words{"-a", "-", "-b"}));
 }
 
+TEST(NamedPreTokenizer, EveryNameCutsTextsWithoutLosingAnything) {
+  for (const char* name : {"gpt-2", "phi-2", "olmo", "mpt", "smollm", "starcoder", "refact",
+                           "command-r", "falcon", "llama-bpe", "llama3", "llama-v3", "qwen2",
+                           "qwen35", "bloom", "deepseek-llm", "deepseek-coder"}) {
+    const NamedPreTokenizer named = named_pre_tokenizer(name, "test");
+    EXPECT_TRUE(named.pre_tokenizer.byte_level()) << name;
+    for (const std::string& text : expected_texts()) {
+      std::string joined;
+      for (const std::string& word : named.pre_tokenizer.split(text, true)) {
+        EXPECT_FALSE(word.empty());
+        joined += byte_level_decode(word);
+      }
+      EXPECT_EQ(joined, text) << name;
+    }
+  }
+  EXPECT_THROW(named_pre_tokenizer("gpt2", "test"), Error);
+}
+
+std::vector<std::string> words(std::string_view name, std::string_view text) {
+  std::vector<std::string> out;
+  for (const std::string& word :
+       named_pre_tokenizer(name, "test").pre_tokenizer.split(text, true)) {
+    out.push_back(byte_level_decode(word));
+  }
+  return out;
+}
+
+// The kinds that are no fixtures; what Hugging Face's pre-tokenizers make of these texts.
+TEST(NamedPreTokenizer, WordsOfTheOtherKinds) {
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(words("deepseek-llm", "Ab\u00DF \u0416x, 12\u4F60\u597D\u3002 \n ?"),
+            (Words{"Ab", "\u00DF", " \u0416", "x", ",", " ", "12", "\u4F60\u597D", "\u3002", " ",
+                   "\n", " ?"}));
+  EXPECT_EQ(words("qwen35", "e\u0301a 12'S"), (Words{"e\u0301a", " ", "1", "2", "'S"}));
+}
+
 // Words over four letters; pair (a, b) merges with a rank of its own, if at all.
 TEST(Merge, EqualsScanningForTheBestPairEachTime) {
   using Pair = std::pair<int32_t, int32_t>;
