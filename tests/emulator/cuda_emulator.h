@@ -1,0 +1,87 @@
+// An emulated CUDA device for tests: runs kernels that were compiled as plain C++, on one OS
+// thread. The threads of a block are fibers, the blocks of a grid run one after another. Barriers
+// and warp operations are enforced rather than imitated: what is undefined in CUDA is an error
+// here, with file and line. It proves arithmetic, indexing, barriers and (under ThreadSanitizer)
+// the absence of races within a block; it proves nothing about speed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __host__
+#define __constant__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __align__(n) alignas(n)
+
+struct uint3 {
+  unsigned x = 0, y = 0, z = 0;
+};
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+// Of the fiber that runs; set by the scheduler at every switch.
+extern uint3 threadIdx;
+extern uint3 blockIdx;
+extern dim3 blockDim;
+extern dim3 gridDim;
+constexpr int warpSize = 32;
+
+namespace skipbench::emulator {
+
+// A kernel did what CUDA leaves undefined. The message names the launch, the thread and file:line.
+class EmulatorError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// In which order the threads of a block get their turns. The environment variable
+// SKIPBENCH_EMULATOR_ORDER (forward, reverse, random:SEED) sets the initial one.
+struct ThreadOrder {
+  enum class Kind { kForward, kReverse, kRandom };
+  Kind kind = Kind::kForward;
+  uint64_t seed = 0;
+};
+ThreadOrder parse_thread_order(const std::string& text);
+void set_thread_order(ThreadOrder order);
+
+// Runs `body` once per thread of the grid and returns when all are done. Throws EmulatorError.
+void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
+
+// The running block's dynamic shared memory: 0xFF at the block's start (NaN as a float), with
+// guard bytes around it that are checked at the block's end.
+void* dynamic_shared_memory();
+
+// One object of static shared memory, the same for all blocks; treated like the dynamic one.
+class SharedSlot {
+ public:
+  explicit SharedSlot(size_t bytes);
+  void* memory() const { return memory_; }
+
+ private:
+  void* memory_;
+};
+
+// What the lanes of a warp do together.
+enum class WarpOp { kSync, kShuffle, kShuffleUp, kShuffleDown, kShuffleXor, kBallot, kMatch };
+
+// Waits until every lane of `mask` has called it from the same place with the same mask, then
+// returns the value that this lane gets. `value` is up to 8 bytes.
+uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter, int width,
+                        const std::source_location& at);
+void block_barrier(const std::source_location& at);
+
+// True while a thread of a block runs.
+bool in_kernel();
+
+}  // namespace skipbench::emulator
