@@ -7,6 +7,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/token_lines.h"
@@ -55,9 +57,16 @@ std::string decode_line(const TokenizeRequest& request, const Tokenizer& tokeniz
                         const std::string& line, const std::string& where) {
   nlohmann::json value = parse_json_line(line, where);
   if (value.is_object() && value.contains("ids")) value = nlohmann::json(value["ids"]);
-  const std::string text =
-      tokenizer.decode(token_ids_from_json(value, where), request.skip_special);
-  nlohmann::json out{{"text", replace_invalid_utf8(text)}};
+  const std::vector<int32_t> ids = token_ids_from_json(value, where);
+  std::string text;
+  try {
+    text = tokenizer.decode(ids, request.skip_special);
+  } catch (const Error& error) {
+    ErrorParts parts = error.parts();
+    parts.where = where;
+    throw Error(std::move(parts));
+  }
+  nlohmann::ordered_json out{{"text", replace_invalid_utf8(text)}};
   if (!is_valid_utf8(text)) out["bytes"] = hex(text);
   // Escaped to ASCII: U+0085 and U+2028 end a line for some readers.
   return out.dump(-1, ' ', true);

@@ -26,7 +26,9 @@ class Tokenizer {
   virtual std::vector<int32_t> encode(std::span<const TextSegment> segments,
                                       bool add_special) const = 0;
 
-  // Bytes of `ids`. Exact inverse of encode for byte-level BPE on any byte string; special tokens
+  // Bytes of `ids`. Exact inverse of encode for byte-level BPE on any byte string, as far as the
+  // vocabulary has tokens for all bytes (SmolLM2's lacks 21 rare ones, which encode drops, as
+  // Hugging Face does) and no normalizer changes the text (Qwen2's composes to NFC). Special tokens
   // give their text, or nothing with `skip_special`. Throws Error for an id outside the vocabulary.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special) const = 0;
 
