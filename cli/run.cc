@@ -3,14 +3,17 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/sweep_options.h"
 #include "eval/report/render.h"
+#include "eval/sweep/interrupt.h"
 #include "eval/sweep/runner.h"
 
 namespace skipbench {
@@ -34,26 +37,34 @@ std::string command_line() {
   return line;
 }
 
+// With the status that the results file has for them, if there is one.
 void list_cells(const SweepSetup& setup) {
+  std::optional<ResultStore> store;
+  if (std::filesystem::exists(setup.config.results)) {
+    store.emplace(setup.config.results, OpenMode::kReadOnly);
+  }
   for (const Cell& cell : setup.cells) {
+    const auto stored = store ? store->find_cell(cell.identity) : std::nullopt;
     nlohmann::ordered_json json;
     json["kind"] = cell.key.kind;
     json["strategy"] = cell.key.strategy;
     json["target"] = cell.key.target;
     json["dataset"] = cell.key.dataset;
     json["batch"] = cell.key.batch;
-    json["status"] = cell.status;
-    json["message"] = cell.message;
+    json["status"] = stored ? stored->status : cell.status;
+    json["message"] = stored ? stored->message : cell.message;
     json["identity"] = cell.identity;
     std::cout << json.dump() << '\n';
   }
 }
 
 void run(const RunCommand& command) {
+  const InterruptGuard interrupt_guard;  // from here on ^C ends with code 3
   // Checks the format before hours of work.
   render_table(ResultTable(), command.format);
   const SweepSetup setup = prepare_sweep(command.sweep.load());
   if (command.dry_run) return list_cells(setup);
+  if (InterruptGuard::requested()) throw ExitWith{ExitCode::kInterrupted};
   const SweepOptions options{.fresh = command.fresh,
                              .command = command_line(),
                              .log = &std::cerr,

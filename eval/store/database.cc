@@ -77,7 +77,8 @@ Database::Database(const std::string& path, OpenMode mode) : path_(path) {
     return sqlite3_exec(handle, "SELECT count(*) FROM sqlite_master", nullptr, nullptr, nullptr);
   };
   int code = open(escaped_uri(path));
-  if (mode == OpenMode::kReadOnly && (code & 0xff) == SQLITE_CANTOPEN && !has_pending_log(path)) {
+  const bool no_index = (code & 0xff) == SQLITE_CANTOPEN || (code & 0xff) == SQLITE_READONLY;
+  if (mode == OpenMode::kReadOnly && no_index && !has_pending_log(path)) {
     code = open(escaped_uri(path) + "?immutable=1");
   }
   check(code);

@@ -120,15 +120,19 @@ StoredCell ResultStore::add_cell(int64_t run, int64_t ordinal, const CellKey& ke
             " ON CONFLICT(identity) DO NOTHING")
       .bind(identity, key.kind, resolved)
       .run();
-  Statement found(*database_, "SELECT id, status, message FROM cells WHERE identity = ?");
-  found.bind(identity).step();
-  StoredCell cell{found.integer(0), found.text(1), found.text(2)};
+  const StoredCell cell = find_cell(identity).value();
   Statement(*database_,
             "INSERT INTO run_cells(run_id, ordinal, cell_id, strategy, target, dataset, batch)"
             " VALUES(?, ?, ?, ?, ?, ?, ?)")
       .bind(run, ordinal, cell.id, key.strategy, key.target, key.dataset, key.batch)
       .run();
   return cell;
+}
+
+std::optional<StoredCell> ResultStore::find_cell(const std::string& identity) {
+  Statement found(*database_, "SELECT id, status, message FROM cells WHERE identity = ?");
+  if (!found.bind(identity).step()) return std::nullopt;
+  return StoredCell{found.integer(0), found.text(1), found.text(2)};
 }
 
 void ResultStore::set_status(int64_t cell, int64_t run, const std::string& status,

@@ -96,6 +96,7 @@ class ResultStore {
   // Finds or makes the cell of `identity` and lists it in the run's table at `ordinal`.
   StoredCell add_cell(int64_t run, int64_t ordinal, const CellKey& key, const std::string& identity,
                       const std::string& resolved);
+  std::optional<StoredCell> find_cell(const std::string& identity);
   void set_status(int64_t cell, int64_t run, const std::string& status,
                   const std::string& message = "");
   void set_longest_skipped_run(int64_t cell, int longest);

@@ -137,6 +137,13 @@ class CellMaker {
   void finish(Cell cell, const Json& json) {
     cell.resolved = dump(json);
     cell.identity = digest(cell.resolved);
+    for (const Cell& other : cells_) {
+      if (other.identity != cell.identity || other.dataset != cell.dataset) continue;
+      throw Error({.what = fmt::format("'{}' and '{}' are the same cell", cell_name(other.key),
+                                       cell_name(cell.key)),
+                   .where = config_.strategies[cell.strategy].where,
+                   .hint = "leave one strategy, target or batch size out"});
+    }
     cells_.push_back(std::move(cell));
   }
 

@@ -4,13 +4,14 @@ namespace skipbench {
 namespace {
 
 volatile std::sig_atomic_t interrupt_requested = 0;
+int living_guards = 0;
 
 void request_interrupt(int) { interrupt_requested = 1; }
 
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
-  interrupt_requested = 0;
+  if (living_guards++ == 0) interrupt_requested = 0;
   struct sigaction action = {};
   action.sa_handler = request_interrupt;
   sigemptyset(&action.sa_mask);
@@ -20,6 +21,7 @@ InterruptGuard::InterruptGuard() {
 }
 
 InterruptGuard::~InterruptGuard() {
+  --living_guards;
   sigaction(SIGINT, &old_interrupt_, nullptr);
   sigaction(SIGTERM, &old_terminate_, nullptr);
 }

@@ -8,7 +8,7 @@ namespace skipbench {
 // Thrown between batches once a signal has come.
 struct Interrupted {};
 
-// While one lives, the signals only set the flag; afterwards they do what they did before.
+// While one lives, the signals only set the flag; after the outermost they do what they did before.
 class InterruptGuard {
  public:
   InterruptGuard();

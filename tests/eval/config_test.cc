@@ -120,6 +120,12 @@ const WrongCase kWrong[] = {
      "results: ",
      "results: ${SKIPBENCH_NOWHERE}",
      {":18: results", "SKIPBENCH_NOWHERE", "not set"}},
+    {"same_target", "targets: [1.5, 3]", "targets: [3, 3]", {":13", "the same cell"}},
+    {"same_batch", "batch_sizes: [1, 3]", "batch_sizes: [3, 3]", {":12", "the same cell"}},
+    {"other_label",
+     "  - unified",
+     "  - unified\n  - {name: unified, label: other}",
+     {":14", "the same cell"}},
     {"same_strategy", "  - unified", "  - unified\n  - unified", {":14", "given twice", "label"}},
 };
 
