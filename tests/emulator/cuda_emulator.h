@@ -66,10 +66,10 @@ void* dynamic_shared_memory();
 class SharedSlot {
  public:
   explicit SharedSlot(size_t bytes);
-  void* memory() const { return memory_; }
+  void* memory() const;
 
  private:
-  void* memory_;
+  void* node_;
 };
 
 // What the lanes of a warp do together.

@@ -161,8 +161,10 @@ cudaError_t launch_kernel(const void* kernel, const cudaLaunchConfig_t& config,
 void set_memory_bytes(size_t bytes);
 size_t memory_in_use();
 
-// Throws EmulatorError if bytes around an allocation, or in freed memory, were written.
+// Throw EmulatorError if bytes around an allocation, or in freed memory, were written. The first is
+// called after each launch.
 void check_allocations();
+void check_freed_memory();
 
 }  // namespace skipbench::emulator
 

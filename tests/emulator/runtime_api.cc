@@ -1,0 +1,376 @@
+#include "tests/emulator/runtime_api.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <memory>
+
+#include "fmt/format.h"
+#include "tests/emulator/guarded_memory.h"
+
+namespace skipbench::emulator {
+
+class Stream {
+ public:
+  RecordedWork* recording = nullptr;  // null: work is done at once
+};
+
+class Event {
+ public:
+  std::chrono::steady_clock::time_point when;
+};
+
+namespace {
+
+// What a recent GPU has (CUDA C++ Programming Guide, "Compute Capabilities", 9.0).
+constexpr size_t kSharedBytes = 48 << 10;
+constexpr size_t kSharedBytesOptIn = 227 << 10;
+constexpr size_t kQuarantineBytes = 64 << 20;
+
+struct Device {
+  std::map<const std::byte*, std::unique_ptr<GuardedMemory>> allocations;  // by address
+  std::deque<std::unique_ptr<GuardedMemory>> freed;                        // oldest first
+  size_t freed_bytes = 0;
+  size_t used_bytes = 0;
+  size_t memory_bytes = size_t{16} << 30;
+  std::map<const void*, size_t> shared_bytes_allowed;  // per kernel
+  Stream default_stream;
+  cudaError_t last_error = cudaSuccess;
+};
+
+// Never destroyed: buffers in static objects may be freed after main.
+Device& device() {
+  static auto* the_device = new Device;
+  return *the_device;
+}
+
+Stream& stream_of(cudaStream_t stream) {
+  return stream == nullptr ? device().default_stream : *stream;
+}
+
+cudaError_t fail(cudaError_t code) {
+  device().last_error = code;
+  return code;
+}
+
+void require_device_memory(const void* address, size_t bytes, const char* what) {
+  if (bytes == 0) return;
+  auto& allocations = device().allocations;
+  const auto* begin = static_cast<const std::byte*>(address);
+  auto after = allocations.upper_bound(begin);
+  if (after != allocations.begin()) {
+    const auto& [start, memory] = *std::prev(after);
+    if (begin + bytes <= start + memory->bytes()) return;
+  }
+  throw EmulatorError(
+      fmt::format("emulated device: {} of {} bytes at {} is not inside an "
+                  "allocation of device memory",
+                  what, bytes, fmt::ptr(address)));
+}
+
+void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  if (kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice) {
+    require_device_memory(to, bytes, "copy to device memory");
+  }
+  if (kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice) {
+    require_device_memory(from, bytes, "copy from device memory");
+  }
+  std::memmove(to, from, bytes);
+}
+
+void check(const GuardedMemory& memory) {
+  if (memory.guards_intact()) return;
+  throw EmulatorError(
+      fmt::format("emulated device: wrote outside of an allocation of {} bytes", memory.bytes()));
+}
+
+// False if somebody wrote into it after it was freed.
+bool drop_oldest_freed() {
+  const std::unique_ptr<GuardedMemory> memory = std::move(device().freed.front());
+  device().freed.pop_front();
+  device().freed_bytes -= memory->bytes();
+  return memory->still_untouched();
+}
+
+}  // namespace
+
+void enqueue(cudaStream_t stream, std::function<void()> work) {
+  if (in_kernel()) throw EmulatorError("emulated device: host call from a kernel");
+  RecordedWork* recording = stream_of(stream).recording;
+  if (recording != nullptr) {
+    recording->push_back(std::move(work));
+  } else {
+    work();
+  }
+}
+
+bool is_recording(cudaStream_t stream) { return stream_of(stream).recording != nullptr; }
+
+RecordedWork record(cudaStream_t stream, const std::function<void()>& queue) {
+  RecordedWork work;
+  Stream& target = stream_of(stream);
+  RecordedWork* outer = target.recording;
+  target.recording = &work;
+  try {
+    queue();
+  } catch (...) {
+    target.recording = outer;
+    throw;
+  }
+  target.recording = outer;
+  return work;
+}
+
+cudaError_t launch_kernel(const void* kernel, const cudaLaunchConfig_t& config,
+                          std::function<void()> body) {
+  const dim3 grid = config.gridDim;
+  const dim3 block = config.blockDim;
+  const uint64_t threads = uint64_t{block.x} * block.y * block.z;
+  if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
+      grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
+    return fail(cudaErrorInvalidConfiguration);
+  }
+  size_t allowed = kSharedBytes;
+  const auto found = device().shared_bytes_allowed.find(kernel);
+  if (found != device().shared_bytes_allowed.end()) allowed = std::max(allowed, found->second);
+  if (config.dynamicSmemBytes > allowed) return fail(cudaErrorInvalidValue);
+  enqueue(config.stream, [grid, block, bytes = config.dynamicSmemBytes, body = std::move(body)] {
+    run_grid(grid, block, bytes, body);
+    check_allocations();
+  });
+  return cudaSuccess;
+}
+
+void set_memory_bytes(size_t bytes) { device().memory_bytes = bytes; }
+size_t memory_in_use() { return device().used_bytes; }
+
+void check_allocations() {
+  for (const auto& [address, memory] : device().allocations) check(*memory);
+}
+
+void check_freed_memory() {
+  for (const auto& memory : device().freed) {
+    if (memory->still_untouched()) continue;
+    throw EmulatorError(
+        fmt::format("emulated device: wrote into {} bytes after they were freed", memory->bytes()));
+  }
+}
+
+}  // namespace skipbench::emulator
+
+using namespace skipbench::emulator;
+
+const char* cudaGetErrorName(cudaError_t code) {
+  switch (code) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    default:
+      return "cudaError";
+  }
+}
+
+const char* cudaGetErrorString(cudaError_t code) {
+  switch (code) {
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    default:
+      return "of the emulated device";
+  }
+}
+
+cudaError_t cudaGetLastError() { return std::exchange(device().last_error, cudaSuccess); }
+cudaError_t cudaPeekAtLastError() { return device().last_error; }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* index) {
+  *index = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int index) {
+  return index == 0 ? cudaSuccess : fail(cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::strcpy(properties->name, "emulated CUDA device");
+  properties->totalGlobalMem = device().memory_bytes;
+  properties->sharedMemPerBlock = kSharedBytes;
+  properties->sharedMemPerBlockOptin = kSharedBytesOptIn;
+  // Few, so that work that is spread over the multiprocessors is spread thinly here.
+  properties->multiProcessorCount = 4;
+  properties->l2CacheSize = 1 << 20;
+  properties->major = 9;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int index) {
+  cudaDeviceProp properties;
+  cudaGetDeviceProperties(&properties, index);
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount:
+      *value = properties.multiProcessorCount;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = static_cast<int>(properties.sharedMemPerBlockOptin);
+      break;
+    case cudaDevAttrL2CacheSize:
+      *value = properties.l2CacheSize;
+      break;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = properties.major;
+      break;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = properties.minor;
+      break;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+
+cudaError_t cudaMalloc(void** address, size_t bytes) {
+  Device& on = device();
+  *address = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  if (bytes > on.memory_bytes || on.used_bytes > on.memory_bytes - bytes) {
+    return fail(cudaErrorMemoryAllocation);
+  }
+  auto memory = std::make_unique<GuardedMemory>(bytes);
+  *address = memory->data();
+  on.used_bytes += bytes;
+  on.allocations.emplace(static_cast<const std::byte*>(memory->data()), std::move(memory));
+  return cudaSuccess;
+}
+
+// Freed memory is kept for a while: whoever writes there is found out, whoever reads gets NaN.
+cudaError_t cudaFree(void* address) {
+  if (address == nullptr) return cudaSuccess;
+  Device& on = device();
+  const auto found = on.allocations.find(static_cast<const std::byte*>(address));
+  if (found == on.allocations.end()) return fail(cudaErrorInvalidValue);
+  std::unique_ptr<GuardedMemory> memory = std::move(found->second);
+  on.allocations.erase(found);
+  on.used_bytes -= memory->bytes();
+  on.freed_bytes += memory->bytes();
+  bool intact = memory->guards_intact();
+  memory->retire();
+  on.freed.push_back(std::move(memory));
+  while (on.freed_bytes > kQuarantineBytes) intact &= drop_oldest_freed();
+  return intact ? cudaSuccess : fail(cudaErrorIllegalAddress);
+}
+
+cudaError_t cudaMallocAsync(void** address, size_t bytes, cudaStream_t) {
+  return cudaMalloc(address, bytes);
+}
+cudaError_t cudaFreeAsync(void* address, cudaStream_t) { return cudaFree(address); }
+
+cudaError_t cudaMallocHost(void** address, size_t bytes) {
+  *address = std::malloc(bytes);
+  return *address == nullptr ? fail(cudaErrorMemoryAllocation) : cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** address, size_t bytes, unsigned) {
+  return cudaMallocHost(address, bytes);
+}
+cudaError_t cudaFreeHost(void* address) {
+  std::free(address);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+  *total_bytes = device().memory_bytes;
+  *free_bytes = device().memory_bytes - std::min(device().memory_bytes, device().used_bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  copy(to, from, bytes, kind);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  enqueue(stream, [=] { copy(to, from, bytes, kind); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemset(void* address, int value, size_t bytes) {
+  return cudaMemsetAsync(address, value, bytes, nullptr);
+}
+
+cudaError_t cudaMemsetAsync(void* address, int value, size_t bytes, cudaStream_t stream) {
+  enqueue(stream, [=] {
+    require_device_memory(address, bytes, "memset");
+    std::memset(address, value, bytes);
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  *stream = new Stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  return cudaStreamCreate(stream);
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return is_recording(stream) ? fail(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new Event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  return cudaEventCreate(event);
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  enqueue(stream, [event] { event->when = std::chrono::steady_clock::now(); });
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = std::chrono::duration<float, std::milli>(end->when - begin->when).count();
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
+  const auto bytes = static_cast<size_t>(value);
+  if (value < 0 || bytes > kSharedBytesOptIn) return fail(cudaErrorInvalidValue);
+  device().shared_bytes_allowed[kernel] = bytes;
+  return cudaSuccess;
+}
