@@ -240,7 +240,7 @@ void linear(Context& context, const LinearArgs& args) {
 
   // A few units per thread, of whole tiles; larger ones re-use a panel's rows from the cache
   // better.
-  constexpr int64_t kGranule = 4;
+  constexpr int64_t kGranule = 8;
   const int64_t share = task.n / (4 * context.pool.threads());
   task.unit_outputs =
       std::clamp((share + kGranule - 1) / kGranule * kGranule, kGranule, kMaxOutputs);
