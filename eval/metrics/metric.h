@@ -38,6 +38,9 @@ class Metric {
   // The scores that a sum of segment statistics gives; always the same names in the same order.
   virtual std::vector<Score> scores(std::span<const double> sums) const = 0;  // sums: [n_stats]
 
+  // False for error rates: a difference below zero is an improvement then.
+  virtual bool higher_is_better() const { return true; }
+
   // The settings that change the score, without the number of references and the version.
   virtual Signature settings() const = 0;
 };

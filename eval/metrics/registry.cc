@@ -4,13 +4,18 @@
 
 #include "engine/base/error.h"
 #include "eval/metrics/bleu.h"
+#include "eval/metrics/chrf.h"
 #include "eval/metrics/rouge.h"
+#include "eval/metrics/ter.h"
 
 namespace skipbench {
 namespace {
 
 constexpr MetricEntry kMetrics[] = {
     {"bleu", "corpus BLEU as sacreBLEU computes it", make_bleu},
+    {"chrf", "chrF as sacreBLEU computes it", make_chrf},
+    {"chrf++", "chrF with words and word pairs", make_chrf_plus_plus},
+    {"ter", "translation edit rate as sacreBLEU computes it", make_ter},
     {"rouge", "ROUGE-1, -2, -L and -Lsum as rouge_score computes them", make_rouge},
 };
 

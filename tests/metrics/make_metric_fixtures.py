@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes fixtures/metrics.json: made-up texts with what the Python references say about them.
+"""Writes fixtures/*.json: made-up texts with what the Python references say about them.
 
 Needs sacrebleu 2.6.0, rouge-score 0.1.2 and nltk. Run: python3 make_metric_fixtures.py
 Every text is made here, from the word lists below or from random code points.
@@ -10,7 +10,8 @@ import random
 
 from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.tokenizers.tokenizer_ter import TercomTokenizer
 
 RNG = random.Random(20221)
 TOKENIZERS = ["13a", "zh", "intl", "char", "none"]
@@ -103,6 +104,85 @@ def bleu_cases():
     return cases
 
 
+def metric_case(metric, hypotheses, streams, settings):
+    score = metric(**settings).corpus_score(hypotheses, streams)
+    scored = metric(**settings)
+    stats = scored._extract_corpus_statistics(hypotheses, streams)
+    scored.corpus_score(hypotheses, streams)
+    return {"hypotheses": hypotheses, "references": streams, "settings": settings,
+            "name": score.name, "score": score.score, "signature": str(scored.get_signature()),
+            "stats": [[int(x) if x == int(x) else float(x) for x in row] for row in stats]}
+
+
+def corpora():
+    """(hypotheses, reference streams): words moved about in blocks, for TER's shifts."""
+    rng = random.Random(77)
+    found = []
+    for words, joiner in ((EN, " "), (DE, " "), (ZH, "")):
+        hypotheses = [sentence(words, joiner) for _ in range(10)] + ["", "x", " (a) \"b\" 'c.' ..",
+                                                                    "a\u00a0b\u3000c  d\t"]
+        streams = []
+        for _ in range(3):
+            stream = []
+            for hypothesis in hypotheses:
+                parts = spoiled(hypothesis, joiner)
+                parts = parts.split(joiner) if joiner else list(parts)
+                for _ in range(rng.randint(0, 3)):
+                    if len(parts) < 3:
+                        break
+                    start = rng.randrange(len(parts))
+                    block = parts[start:start + rng.randint(1, 5)]
+                    del parts[start:start + len(block)]
+                    target = rng.randint(0, len(parts))
+                    parts[target:target] = block
+                stream.append(joiner.join(parts))
+            streams.append(stream)
+        streams[1][3] = ""
+        found.append((hypotheses, streams))
+    for length, letters in ((40, "ab"), (120, "abcde"), (60, "abcdefghijklmnopq")):
+        hypotheses = [" ".join(rng.choice(letters) for _ in range(rng.randint(1, length)))
+                      for _ in range(6)]
+        found.append((hypotheses, [[" ".join(rng.choice(letters) for _ in range(length))
+                                    for _ in hypotheses]]))
+    found.append((["a b c"], [[" ".join("abcdefgh"[i % 8] for i in range(300))]]))
+    found.append(([" ".join("abcdefgh"[i % 7] for i in range(300))], [["a b c d"]]))
+    return found
+
+
+def chrf_cases():
+    return [metric_case(CHRF, hypotheses, streams, settings)
+            for hypotheses, references in corpora()
+            for streams in (references, references[:1], references[::-1])
+            for settings in ({}, {"word_order": 2}, {"word_order": 1, "beta": 1},
+                             {"char_order": 3, "beta": 3, "lowercase": True},
+                             {"whitespace": True}, {"eps_smoothing": True, "word_order": 2})]
+
+
+def ter_cases():
+    return [metric_case(TER, hypotheses, streams, settings)
+            for hypotheses, references in corpora()
+            for streams in ((references[:1], references) if len(references) > 1 else
+                            (references,))
+            for settings in ({}, {"normalized": True}, {"no_punct": True},
+                             {"normalized": True, "asian_support": True, "case_sensitive": True},
+                             {"no_punct": True, "asian_support": True},
+                             {"normalized": True, "no_punct": True, "asian_support": True})]
+
+
+def ter_token_cases():
+    rng = random.Random(78)
+    cases = []
+    for alphabet in ALPHABETS + [list("ぁあん ァア々、。・「」！（）３ab's -\n&") + ["&amp;", "'s ", "\n-"]]:
+        for _ in range(12):
+            text = "".join(rng.choice(alphabet) for _ in range(rng.randint(0, 30)))
+            tokens = [TercomTokenizer(normalized=bool(mask & 1), no_punct=bool(mask & 2),
+                                      asian_support=bool(mask & 4),
+                                      case_sensitive=bool(mask & 8))(text.rstrip()).split()
+                      for mask in range(16)]
+            cases.append({"text": text, "tokens": tokens})
+    return cases
+
+
 def rouge_cases():
     scorers = {s: RougeScorer(ROUGE_TYPES, use_stemmer=s) for s in (False, True)}
     pairs = [("", ["a"]), ("a", [""]), ("...", ["a b"]), ("\n\n", ["a\nb"]), ("b a", ["a b"]),
@@ -148,7 +228,24 @@ def stem_cases():
 def main():
     data = {"tokens": token_cases(), "bleu": bleu_cases(), "rouge": rouge_cases(),
             "stems": stem_cases()}
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures", "metrics.json")
+    write("metrics.json", data)
+    write("chrf_ter.json", with_shared_corpora(
+        {"chrf": chrf_cases(), "ter": ter_cases(), "ter_tokens": ter_token_cases()}))
+
+
+def with_shared_corpora(data):
+    """Each corpus once, and its number in the cases."""
+    corpora_seen = []
+    for case in data["chrf"] + data["ter"]:
+        corpus = {key: case.pop(key) for key in ("hypotheses", "references")}
+        if corpus not in corpora_seen:
+            corpora_seen.append(corpus)
+        case["corpus"] = corpora_seen.index(corpus)
+    return {"corpora": corpora_seen, **data}
+
+
+def write(name, data):
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures", name)
     with open(path, "w", encoding="utf-8") as out:
         out.write("{\n")
         for i, (key, cases) in enumerate(data.items()):

@@ -1,0 +1,222 @@
+#include "eval/metrics/significance.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/base/error.h"
+#include "eval/metrics/numpy_random.h"
+
+namespace skipbench {
+namespace {
+
+using ScoreSamples = std::vector<std::vector<double>>;  // [scores][samples]
+
+void check_settings(const SegmentStats& stats, int samples, const char* what) {
+  if (samples < 1) {
+    throw Error({.what = "a significance test needs samples",
+                 .where = what,
+                 .expected = "at least 1",
+                 .got = std::to_string(samples)});
+  }
+  if (stats.n_segments < 1 || stats.n_segments > int64_t{0xFFFFFFFF}) {
+    throw Error({.what = "cannot resample this number of segments",
+                 .got = std::to_string(stats.n_segments)});
+  }
+}
+
+void append_scores(const Metric& metric, std::span<const double> sums, ScoreSamples* samples) {
+  const std::vector<Score> scores = metric.scores(sums);
+  samples->resize(scores.size());
+  for (size_t i = 0; i < scores.size(); ++i) (*samples)[i].push_back(scores[i].score);
+}
+
+// Sums of resampled rows. A sample is how often each segment was drawn, so that a sum is a product
+// with contiguous rows; kBlock samples share one pass over them.
+class Resampler {
+ public:
+  static constexpr int kBlock = 4;
+
+  Resampler(int64_t n_segments, uint32_t seed) : random_(seed), drawn_(n_segments) {}
+
+  // Draws the next `n` samples, at most kBlock.
+  void draw(int n) {
+    counts_.assign(drawn_.size() * kBlock, 0.0);
+    for (int sample = 0; sample < n; ++sample) {
+      random_.choice(static_cast<uint32_t>(drawn_.size()), drawn_);
+      for (const uint32_t segment : drawn_) counts_[segment * kBlock + sample] += 1;
+    }
+  }
+
+  // sums: [kBlock][n_stats]
+  void add_up(const SegmentStats& stats, std::vector<double>* sums) const {
+    const int n_stats = stats.n_stats;
+    sums->assign(static_cast<size_t>(kBlock) * n_stats, 0.0);
+    double* const first = sums->data();
+    for (int64_t segment = 0; segment < stats.n_segments; ++segment) {
+      const double* row = stats.rows.data() + segment * n_stats;
+      const double* counts = counts_.data() + segment * kBlock;
+      for (int sample = 0; sample < kBlock; ++sample) {
+        double* sum = first + static_cast<size_t>(sample) * n_stats;
+        for (int i = 0; i < n_stats; ++i) sum[i] += counts[sample] * row[i];
+      }
+    }
+  }
+
+ private:
+  NumpyRandom random_;
+  std::vector<uint32_t> drawn_;  // [n_segments]
+  std::vector<double> counts_;   // [n_segments][kBlock]
+};
+
+// The scores of all systems on the same resamples: [systems][scores][resamples].
+std::vector<ScoreSamples> resample(const Metric& metric, std::span<const SegmentStats* const> all,
+                                   const SignificanceSettings& settings) {
+  check_settings(*all[0], settings.resamples, "resamples");
+  Resampler resampler(all[0]->n_segments, settings.seed);
+  std::vector<ScoreSamples> samples(all.size());
+  std::vector<double> sums;
+  for (int done = 0; done < settings.resamples; done += Resampler::kBlock) {
+    const int n = std::min(Resampler::kBlock, settings.resamples - done);
+    resampler.draw(n);
+    for (size_t system = 0; system < all.size(); ++system) {
+      resampler.add_up(*all[system], &sums);
+      for (int sample = 0; sample < n; ++sample) {
+        const size_t n_stats = all[system]->n_stats;
+        append_scores(metric, std::span(sums).subspan(sample * n_stats, n_stats), &samples[system]);
+      }
+    }
+  }
+  return samples;
+}
+
+// With one added to both counts, as if the real difference were one of the samples: the test then
+// never rejects too often.
+double p_value(std::span<const double> samples, double real_difference) {
+  const auto larger = std::count_if(samples.begin(), samples.end(),
+                                    [&](double sample) { return sample > real_difference; });
+  return static_cast<double>(larger + 1) / static_cast<double>(samples.size() + 1);
+}
+
+// The bootstrap's differences are centred: under the null hypothesis they lie around zero.
+double bootstrap_p_value(std::span<const double> baseline, std::span<const double> system,
+                         double real_difference) {
+  std::vector<double> differences(baseline.size());
+  double mean = 0;
+  for (size_t i = 0; i < baseline.size(); ++i) {
+    differences[i] = std::abs(system[i] - baseline[i]);
+    mean += differences[i];
+  }
+  mean /= static_cast<double>(differences.size());
+  for (double& difference : differences) difference -= mean;
+  return p_value(differences, real_difference);
+}
+
+// |difference| of the scores after swapping the two systems' rows at random: [scores][trials].
+ScoreSamples randomised_differences(const Metric& metric, const SegmentStats& baseline,
+                                    const SegmentStats& system,
+                                    const SignificanceSettings& settings) {
+  NumpyRandom random(settings.seed);
+  const int n_stats = baseline.n_stats;
+  NumpyCoins coins(&random);
+  std::vector<uint8_t> coin(baseline.n_segments);
+  const std::vector<double> sum_baseline = baseline.sum(), sum_system = system.sum();
+  ScoreSamples differences;
+  std::vector<double> swapped(n_stats), first(n_stats), second(n_stats);
+  std::vector<double> delta(baseline.rows.size());
+  for (size_t i = 0; i < delta.size(); ++i) delta[i] = baseline.rows[i] - system.rows[i];
+  for (int trial = 0; trial < settings.trials; ++trial) {
+    coins.next(coin);
+    std::fill(swapped.begin(), swapped.end(), 0.0);
+    for (int64_t segment = 0; segment < baseline.n_segments; ++segment) {
+      const double weight = coin[segment];
+      const double* row = delta.data() + segment * n_stats;
+      for (int i = 0; i < n_stats; ++i) swapped[i] += weight * row[i];
+    }
+    for (int i = 0; i < n_stats; ++i) {
+      first[i] = sum_system[i] + swapped[i];
+      second[i] = sum_baseline[i] - swapped[i];
+    }
+    const std::vector<Score> a = metric.scores(first), b = metric.scores(second);
+    differences.resize(a.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+      differences[i].push_back(std::abs(a[i].score - b[i].score));
+    }
+  }
+  return differences;
+}
+
+std::vector<ComparedScore> plain_scores(const Metric& metric, const SegmentStats& stats) {
+  std::vector<ComparedScore> compared;
+  for (Score& score : metric.scores(stats.sum())) compared.push_back({.score = std::move(score)});
+  return compared;
+}
+
+}  // namespace
+
+std::vector<std::vector<double>> bootstrap_scores(const Metric& metric, const SegmentStats& stats,
+                                                  const SignificanceSettings& settings) {
+  const SegmentStats* const all[] = {&stats};
+  return resample(metric, all, settings)[0];
+}
+
+ScoreInterval estimate_interval(std::vector<double> scores) {
+  std::sort(scores.begin(), scores.end());
+  const size_t outside = scores.size() / 40;
+  ScoreInterval interval{.low = scores[outside], .high = scores[scores.size() - outside - 1]};
+  for (const double score : scores) interval.mean += score;
+  interval.mean /= static_cast<double>(scores.size());
+  interval.half_width = 0.5 * (interval.high - interval.low);
+  return interval;
+}
+
+std::vector<ScoreInterval> bootstrap_intervals(const Metric& metric, const SegmentStats& stats,
+                                               const SignificanceSettings& settings) {
+  std::vector<ScoreInterval> intervals;
+  for (std::vector<double>& scores : bootstrap_scores(metric, stats, settings)) {
+    intervals.push_back(estimate_interval(std::move(scores)));
+  }
+  return intervals;
+}
+
+std::vector<std::vector<ComparedScore>> compare_to_baseline(const Metric& metric,
+                                                            const SegmentStats& baseline,
+                                                            std::span<const SegmentStats> systems,
+                                                            PairedTest test,
+                                                            const SignificanceSettings& settings) {
+  std::vector<const SegmentStats*> all = {&baseline};
+  std::vector<std::vector<ComparedScore>> compared = {plain_scores(metric, baseline)};
+  for (const SegmentStats& system : systems) {
+    if (system.n_segments != baseline.n_segments) {
+      throw Error({.what = "a paired test needs the same segments on both sides",
+                   .expected = fmt::format("{} segments", baseline.n_segments),
+                   .got = fmt::format("{}", system.n_segments)});
+    }
+    all.push_back(&system);
+    compared.push_back(plain_scores(metric, system));
+  }
+  if (test == PairedTest::kBootstrap) {
+    const std::vector<ScoreSamples> samples = resample(metric, all, settings);
+    for (size_t s = 0; s < all.size(); ++s) {
+      for (size_t i = 0; i < compared[s].size(); ++i) {
+        compared[s][i].interval = estimate_interval(samples[s][i]);
+        if (s == 0) continue;
+        const double difference = std::abs(compared[0][i].score.score - compared[s][i].score.score);
+        compared[s][i].p_value = bootstrap_p_value(samples[0][i], samples[s][i], difference);
+      }
+    }
+    return compared;
+  }
+  check_settings(baseline, settings.trials, "trials");
+  for (size_t s = 1; s < all.size(); ++s) {
+    const ScoreSamples samples = randomised_differences(metric, baseline, *all[s], settings);
+    for (size_t i = 0; i < compared[s].size(); ++i) {
+      const double difference = std::abs(compared[0][i].score.score - compared[s][i].score.score);
+      compared[s][i].p_value = p_value(samples[i], difference);
+    }
+  }
+  return compared;
+}
+
+}  // namespace skipbench
