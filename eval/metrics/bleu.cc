@@ -9,6 +9,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/ngrams.h"
 #include "eval/metrics/tokenize.h"
+#include "eval/metrics/tokenize_spm.h"
 #include "eval/metrics/unicode.h"
 
 namespace skipbench {
@@ -40,6 +41,32 @@ BleuSmoothing parse_smoothing(const std::string& name, const std::string& where)
   throw unknown_name("smoothing method", name, known, where);
 }
 
+// These take a sentencepiece model; the names are sacreBLEU's, the file is the user's.
+constexpr std::string_view kSpmTokenizers[] = {"flores200", "flores101", "spm"};
+
+bool uses_spm(std::string_view tokenizer) {
+  return std::find(std::begin(kSpmTokenizers), std::end(kSpmTokenizers), tokenizer) !=
+         std::end(kSpmTokenizers);
+}
+
+void check_tokenizer(const BleuSettings& settings, const MetricOptionReader& reader) {
+  if (uses_spm(settings.tokenizer) != !settings.spm_model.empty()) {
+    throw Error({.what = uses_spm(settings.tokenizer)
+                             ? "this tokenizer needs its sentencepiece model"
+                             : "only flores200, flores101 and spm use a sentencepiece model",
+                 .where = reader.key_path("spm_model"),
+                 .got = "tokenizer " + settings.tokenizer,
+                 .hint = uses_spm(settings.tokenizer) ? "give the path of the .model file" : ""});
+  }
+  if (uses_spm(settings.tokenizer)) return;
+  std::vector<std::string> known(std::begin(kSpmTokenizers), std::end(kSpmTokenizers));
+  for (const TokenizerEntry& entry : tokenizer_table()) {
+    if (entry.name == settings.tokenizer) return;
+    known.emplace_back(entry.name);
+  }
+  throw unknown_name("tokenizer", settings.tokenizer, known, reader.key_path("tokenize"));
+}
+
 // sacreBLEU's log, which keeps a precision of 0 finite.
 double floored_log(double value) { return value == 0 ? -9999999999.0 : std::log(value); }
 
@@ -54,8 +81,13 @@ struct Scratch {
 
 class Bleu : public Metric {
  public:
-  explicit Bleu(BleuSettings settings)
-      : settings_(std::move(settings)), tokenize_(find_tokenizer(settings_.tokenizer)) {}
+  explicit Bleu(BleuSettings settings) : settings_(std::move(settings)) {
+    if (uses_spm(settings_.tokenizer)) {
+      pieces_ = std::make_unique<SpmPieces>(settings_.spm_model);
+    } else {
+      tokenize_ = find_tokenizer(settings_.tokenizer);
+    }
+  }
 
   int n_stats() const override { return 2 + 2 * settings_.max_order; }
   void segment_stats(std::string_view hypothesis, std::span<const std::string> references,
@@ -67,15 +99,18 @@ class Bleu : public Metric {
   void tokenize(std::string_view line, TokenList* out) const;
 
   BleuSettings settings_;
-  Tokenizer tokenize_;
+  Tokenizer tokenize_ = nullptr;
+  std::unique_ptr<SpmPieces> pieces_;  // instead of tokenize_
 };
 
 void Bleu::tokenize(std::string_view line, TokenList* out) const {
-  if (settings_.lowercase) {
-    const std::string lowered = lower(line);
-    tokenize_(rstrip(lowered), out);
+  std::string lowered;
+  if (settings_.lowercase) line = lowered = lower(line);
+  line = rstrip(line);
+  if (pieces_) {
+    pieces_->tokenize(line, out);
   } else {
-    tokenize_(rstrip(line), out);
+    tokenize_(line, out);
   }
 }
 
@@ -151,6 +186,7 @@ Signature Bleu::settings() const {
                          {"eff", settings_.effective_order ? "yes" : "no"},
                          {"tok", settings_.tokenizer},
                          {"smooth", smooth}};
+  if (pieces_) signature.emplace_back("model", pieces_->checksum());
   // sacreBLEU leaves the order out, so that BLEU-2 and BLEU-4 look the same; we do not.
   if (settings_.max_order != 4)
     signature.emplace_back("order", std::to_string(settings_.max_order));
@@ -209,7 +245,8 @@ std::unique_ptr<Metric> make_bleu(const MetricOptions& options, const std::strin
   MetricOptionReader reader(options, where);
   BleuSettings settings;
   settings.tokenizer = reader.text("tokenize", settings.tokenizer);
-  find_tokenizer(settings.tokenizer, reader.key_path("tokenize"));
+  settings.spm_model = reader.text("spm_model", "");
+  check_tokenizer(settings, reader);
   settings.lowercase = reader.boolean("lowercase", settings.lowercase);
   settings.smoothing = parse_smoothing(reader.text("smooth", "exp"), reader.key_path("smooth"));
   settings.smooth_value = reader.number("smooth_value", 0.0);

@@ -13,7 +13,8 @@ namespace skipbench {
 enum class BleuSmoothing { kNone, kFloor, kAddK, kExp };
 
 struct BleuSettings {
-  std::string tokenizer = "13a";  // a name of tokenizer_table()
+  std::string tokenizer = "13a";  // a name of tokenizer_table(), or flores200, flores101 or spm
+  std::string spm_model = "";     // path of the sentencepiece model of the last three
   bool lowercase = false;
   BleuSmoothing smoothing = BleuSmoothing::kExp;
   std::optional<double> smooth_value;  // default 0.1 for floor, 1 for add-k
@@ -34,7 +35,7 @@ BleuDetails bleu_from_stats(const BleuSettings& settings, std::span<const double
 
 std::unique_ptr<Metric> make_bleu(const BleuSettings& settings);
 
-// Settings: tokenize, lowercase, smooth (exp, floor, add-k, none), smooth_value,
+// Settings: tokenize, spm_model, lowercase, smooth (exp, floor, add-k, none), smooth_value,
 // effective_order, max_ngram_order.
 std::unique_ptr<Metric> make_bleu(const MetricOptions& options, const std::string& where);
 

@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "engine/base/error.h"
@@ -66,12 +64,29 @@ std::vector<std::vector<std::string>> read_references(const ScoreFilesRequest& r
     if (lines.size() != n_segments) {
       throw Error({.what = "reference and hypothesis differ in their number of lines",
                    .where = path,
-                   .expected = fmt::format("{} lines as in {}", n_segments, request.hypothesis),
+                   .expected = fmt::format("{} lines as in {}", n_segments, request.hypotheses[0]),
                    .got = fmt::format("{} lines", lines.size())});
     }
     for (size_t i = 0; i < n_segments; ++i) references[i].push_back(std::move(lines[i]));
   }
   return references;
+}
+
+// The outputs of every system, all of the same length.
+std::vector<std::vector<std::string>> read_hypotheses(const ScoreFilesRequest& request) {
+  if (request.hypotheses.empty())
+    throw Error({.what = "no file to score given", .where = "--hypothesis"});
+  std::vector<std::vector<std::string>> systems;
+  for (const std::string& path : request.hypotheses) {
+    systems.push_back(read_lines(path));
+    if (systems.back().size() == systems[0].size()) continue;
+    throw Error(
+        {.what = "the files to score differ in their number of lines",
+         .where = path,
+         .expected = fmt::format("{} lines as in {}", systems[0].size(), request.hypotheses[0]),
+         .got = fmt::format("{} lines", systems.back().size())});
+  }
+  return systems;
 }
 
 // 13a leaves Chinese and Japanese sentences whole, which makes BLEU meaningless.
@@ -87,43 +102,109 @@ void check_language(const ScoreFilesRequest& request, const Metric& metric) {
   }
 }
 
-double rounded(double value, std::optional<int> digits) {
-  if (!digits) return value;
-  return std::strtod(fmt::format("{:.{}f}", value, *digits).c_str(), nullptr);
+void check_combination(const ScoreFilesRequest& request) {
+  if (request.paired && request.hypotheses.size() < 2) {
+    throw Error({.what = "a paired test compares systems",
+                 .where = "--hypothesis",
+                 .expected = "the baseline and at least one other file",
+                 .got = fmt::format("{} file", request.hypotheses.size())});
+  }
+  if (request.sentence_level &&
+      (request.hypotheses.size() > 1 || request.paired || request.confidence)) {
+    throw Error({.what = "sentence scores are for one file, without intervals or tests",
+                 .where = "--sentence-level"});
+  }
 }
 
-nlohmann::ordered_json score_json(const Score& score, const Signature& signature,
-                                  std::optional<int> digits) {
-  nlohmann::ordered_json object;
-  object["name"] = score.name;
-  object["score"] = rounded(score.score, digits);
-  if (score.precision) object["precision"] = rounded(*score.precision, digits);
-  if (score.recall) object["recall"] = rounded(*score.recall, digits);
-  object["signature"] = format_signature(signature);
-  if (!score.verbose.empty()) object["verbose_score"] = score.verbose;
-  for (const auto& [key, value] : signature) object[key] = value;
-  return object;
+std::unique_ptr<Metric> make_requested(const MetricRequest& wanted, bool sentence_level) {
+  MetricOptions options = wanted.options;
+  // As sacreBLEU: a single sentence often has no match of the longest n-grams.
+  if (sentence_level && wanted.name == "bleu") options.try_emplace("effective_order", "true");
+  return make_metric(wanted.name, options, "--metric " + wanted.name);
 }
+
+// The signature says how the intervals and p-values were drawn, after the number of references.
+Signature signature_of(const Metric& metric, int n_references, const ScoreFilesRequest& request) {
+  Signature signature = full_signature(metric, n_references);
+  Signature drawn;
+  const SignificanceSettings& settings = request.significance;
+  const bool bootstrap = request.confidence || request.paired == PairedTest::kBootstrap;
+  if (bootstrap) drawn.emplace_back("bs", std::to_string(settings.resamples));
+  if (request.paired == PairedTest::kRandomisation) {
+    drawn.emplace_back("ar", std::to_string(settings.trials));
+  }
+  if (!drawn.empty()) drawn.emplace_back("seed", std::to_string(settings.seed));
+  signature.insert(signature.begin() + 1, drawn.begin(), drawn.end());
+  return signature;
+}
+
+MetricReport report_of(const Metric& metric, std::span<const SegmentStats> systems,
+                       const ScoreFilesRequest& request) {
+  MetricReport report{.signature = signature_of(metric, systems[0].n_references, request)};
+  if (request.paired) {
+    report.systems = compare_to_baseline(metric, systems[0], systems.subspan(1), *request.paired,
+                                         request.significance);
+  } else {
+    for (const SegmentStats& stats : systems) {
+      auto& scores = report.systems.emplace_back();
+      for (Score& score : metric.scores(stats.sum())) scores.push_back({.score = std::move(score)});
+    }
+  }
+  if (!request.confidence || request.paired == PairedTest::kBootstrap) return report;
+  for (size_t i = 0; i < systems.size(); ++i) {
+    const auto intervals = bootstrap_intervals(metric, systems[i], request.significance);
+    for (size_t s = 0; s < intervals.size(); ++s) report.systems[i][s].interval = intervals[s];
+  }
+  return report;
+}
+
+// "/runs/full.txt" -> "full.txt"
+std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
 
 std::string score_files(const ScoreFilesRequest& request) {
-  const std::unique_ptr<Metric> metric =
-      make_metric(request.metric, request.options, "--metric " + request.metric);
-  check_language(request, *metric);
-  const std::vector<std::string> hypotheses = read_lines(request.hypothesis);
-  const auto references = read_references(request, hypotheses.size());
-  if (hypotheses.empty()) {
-    throw Error({.what = "the file has no lines to score", .where = request.hypothesis});
+  check_combination(request);
+  std::vector<std::unique_ptr<Metric>> metrics;
+  for (const MetricRequest& wanted : request.metrics) {
+    metrics.push_back(make_requested(wanted, request.sentence_level));
+    check_language(request, *metrics.back());
+  }
+  const auto systems = read_hypotheses(request);
+  const auto references = read_references(request, systems[0].size());
+  if (systems[0].empty()) {
+    throw Error({.what = "the file has no lines to score", .where = request.hypotheses[0]});
   }
 
-  const SegmentStats stats = segment_statistics(*metric, hypotheses, references);
-  const Signature signature = full_signature(*metric, stats.n_references);
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const Score& score : metric->scores(stats.sum())) {
-    list.push_back(score_json(score, signature, request.digits));
+  std::vector<MetricReport> reports;
+  std::vector<std::string> sentence_names;
+  std::vector<std::vector<double>> sentence_scores;
+  for (const auto& metric : metrics) {
+    std::vector<SegmentStats> stats;
+    for (const auto& system : systems) {
+      stats.push_back(segment_statistics(*metric, system, references));
+    }
+    reports.push_back(report_of(*metric, stats, request));
+    if (!request.sentence_level) continue;
+    const size_t first = sentence_names.size();
+    for (const ComparedScore& compared : reports.back().systems[0]) {
+      sentence_names.push_back(compared.score.name);
+      sentence_scores.emplace_back();
+    }
+    for (int64_t i = 0; i < stats[0].n_segments; ++i) {
+      size_t column = first;
+      for (const Score& score : metric->scores(stats[0].row(i))) {
+        sentence_scores[column++].push_back(score.score);
+      }
+    }
   }
-  return list.dump(1);
+  if (request.sentence_level) {
+    return format_sentences(sentence_names, sentence_scores, request.format, request.digits);
+  }
+  if (systems.size() == 1) return format_system(reports, request.format, request.digits);
+  std::vector<std::string> names;
+  for (const std::string& path : request.hypotheses) names.push_back(file_name(path));
+  return format_systems(names, reports, request.format, request.digits);
 }
 
 }  // namespace skipbench

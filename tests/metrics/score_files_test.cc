@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
+#include "eval/metrics/tokenize_spm.h"
 #include "tests/metrics/gz.h"
 
 namespace skipbench {
@@ -21,7 +22,7 @@ class ScoreFiles : public testing::Test {
               (std::string("skipbench_score_") +
                testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::create_directories(folder_);
-    request_.hypothesis = write("hyp", "the model skips layers\nthree layers run .\n");
+    request_.hypotheses = {write("hyp", "the model skips layers\nthree layers run .\n")};
     request_.references = {write("ref", "the model skips layers\nonly three layers run .\n")};
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -84,8 +85,7 @@ TEST_F(ScoreFiles, WidthRounds) {
 }
 
 TEST_F(ScoreFiles, RougeHasFourScoresInPercent) {
-  request_.metric = "rouge";
-  request_.options = {{"stemmer", "true"}};
+  request_.metrics = {{"rouge", {{"stemmer", "true"}}}};
   const auto list = scores();
   ASSERT_EQ(list.size(), 4u);
   const char* names[] = {"ROUGE-1", "ROUGE-2", "ROUGE-L", "ROUGE-Lsum"};
@@ -99,7 +99,8 @@ TEST_F(ScoreFiles, RougeHasFourScoresInPercent) {
 TEST_F(ScoreFiles, ReadsGzipAndSplitsAtLineFeedsAlone) {
   const double plain = scores()[0]["score"];
   // The carriage return and U+2028 are white space inside a line; the last line needs no LF.
-  request_.hypothesis = write_gzip("hyp.gz", "the model\u2028skips layers\r\nthree\rlayers run .");
+  request_.hypotheses = {
+      write_gzip("hyp.gz", "the model\u2028skips layers\r\nthree\rlayers run .")};
   EXPECT_EQ(scores()[0]["score"].get<double>(), plain);
   request_.references.push_back(request_.references[0]);
   EXPECT_EQ(scores()[0]["nrefs"], "2");
@@ -109,40 +110,113 @@ TEST_F(ScoreFiles, RefusesUnequalLengths) {
   request_.references.push_back(write("short", "one line\n"));
   const std::string message = error();
   EXPECT_TRUE(contains(message, "short: ")) << message;
-  EXPECT_TRUE(contains(message, request_.hypothesis)) << message;
+  EXPECT_TRUE(contains(message, request_.hypotheses[0])) << message;
   EXPECT_TRUE(contains(message, "2 lines") && contains(message, "1 lines")) << message;
 }
 
 TEST_F(ScoreFiles, RefusesFilesItCannotRead) {
-  request_.hypothesis = (folder_ / "absent").string();
+  request_.hypotheses = {(folder_ / "absent").string()};
   EXPECT_TRUE(contains(error(), "absent: cannot open")) << error();
-  request_.hypothesis = folder_.string();
+  request_.hypotheses = {folder_.string()};
   EXPECT_NE(error(), "");
-  request_.hypothesis = write("empty", "");
-  request_.references = {request_.hypothesis};
+  request_.hypotheses = {write("empty", "")};
+  request_.references = request_.hypotheses;
   EXPECT_TRUE(contains(error(), "no lines")) << error();
   request_.references.clear();
   EXPECT_TRUE(contains(error(), "no reference")) << error();
-  request_.hypothesis = write("latin1", "good\nTsch\xFC\xDF\n");
+  request_.hypotheses = {write("latin1", "good\nTsch\xFC\xDF\n")};
   EXPECT_TRUE(contains(error(), "latin1:2: not valid UTF-8")) << error();
   EXPECT_TRUE(contains(error(), "0xfc at column 5")) << error();
   const std::string whole = read_test_file(SKIPBENCH_SOURCE_DIR "/tests/metrics/gz.cc");
   const std::string path = write_gzip("cut.gz", whole);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
-  request_.hypothesis = path;
+  request_.hypotheses = {path};
   EXPECT_TRUE(contains(error(), "cut.gz: cannot read")) << error();
 }
 
 TEST_F(ScoreFiles, RefusesATokenizerThatDoesNotFitTheLanguage) {
   request_.language = "zh";
   EXPECT_TRUE(contains(error(), "zh or char")) << error();
-  request_.options["tokenize"] = "zh";
+  request_.metrics[0].options["tokenize"] = "zh";
   EXPECT_EQ(error(), "");
-  request_.options.clear();
+  request_.metrics[0].options.clear();
   request_.force = true;
   EXPECT_EQ(error(), "");
-  request_.options["tokenise"] = "zh";
+  request_.metrics[0].options["tokenise"] = "zh";
   EXPECT_TRUE(contains(error(), "nearest first): tokenize")) << error();
+}
+
+TEST_F(ScoreFiles, SeveralMetricsAndIntervals) {
+  request_.metrics = {{"bleu", {}}, {"chrf", {{"word_order", "2"}}}, {"ter", {}}};
+  request_.confidence = true;
+  request_.digits = 2;
+  const auto list = scores();
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_EQ(list[1]["name"], "chrF2++");
+  EXPECT_EQ(list[1]["bs"], "1000");
+  EXPECT_TRUE(list[0]["signature"].get<std::string>().starts_with("nrefs:1|bs:1000|seed:12345|"));
+  EXPECT_TRUE(contains(list[2]["confidence"], "μ = ")) << list[2];
+  request_.format = ScoreFormat::kText;
+  request_.confidence = false;
+  const std::string text = score_files(request_);
+  EXPECT_TRUE(contains(text, "|version:skipbench-0.1.0 = 88.25 100.0/100.0")) << text;
+}
+
+TEST_F(ScoreFiles, SeveralSystemsWithPairedTests) {
+  request_.hypotheses.push_back(write("b_&_c", "the model\nthree layers run .\n"));
+  request_.paired = PairedTest::kRandomisation;
+  const auto list = scores();
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0]["system"], "Baseline: hyp");
+  EXPECT_TRUE(list[0]["BLEU"]["p_value"].is_null());
+  EXPECT_GT(list[1]["BLEU"]["p_value"].get<double>(), 0.0);
+  EXPECT_TRUE(list[1]["BLEU"]["mean"].is_null());
+  request_.paired = PairedTest::kBootstrap;
+  EXPECT_FALSE(scores()[1]["BLEU"]["mean"].is_null());
+  request_.format = ScoreFormat::kLatex;
+  const std::string latex = score_files(request_);
+  EXPECT_TRUE(contains(latex, "b\\_\\&\\_c & ")) << latex;
+  EXPECT_TRUE(contains(latex, "$\\pm$")) << latex;
+  EXPECT_TRUE(contains(latex, "\\bottomrule")) << latex;
+  request_.hypotheses.pop_back();
+  EXPECT_TRUE(contains(error(), "paired")) << error();
+}
+
+TEST_F(ScoreFiles, OneScoreALine) {
+  request_.metrics = {{"bleu", {}}, {"ter", {}}};
+  request_.sentence_level = true;
+  const auto list = scores();
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_NEAR(list[0]["BLEU"].get<double>(), 100.0, 1e-9);
+  EXPECT_EQ(list[0]["segment"], 1);
+  EXPECT_EQ(list[0]["TER"], 0.0);
+  EXPECT_EQ(list[1]["TER"], 20.0);  // one word of five is missing
+  request_.confidence = true;
+  EXPECT_TRUE(contains(error(), "--sentence-level")) << error();
+}
+
+TEST_F(ScoreFiles, SentencepieceTokenizerNeedsItsModel) {
+  request_.metrics = {{"bleu", {{"tokenize", "flores200"}}}};
+  EXPECT_TRUE(contains(error(), "spm_model")) << error();
+  request_.metrics[0].options["spm_model"] = write("bad.model", "no model");
+  EXPECT_TRUE(contains(error(), "bad.model: not a sentencepiece model")) << error();
+  request_.metrics[0].options["tokenize"] = "13a";
+  EXPECT_TRUE(contains(error(), "only flores200")) << error();
+}
+
+// Pieces of a committed model, against sentencepiece's Python module.
+TEST_F(ScoreFiles, SentencepieceTokenizer) {
+  const std::string model = SKIPBENCH_SOURCE_DIR "/tests/fixtures/tokenizer/spm-unigram/tokenizer.model";
+  const SpmPieces pieces(model);
+  TokenList list;
+  pieces.tokenize("the model skips layers, größer 3.5x", &list);
+  std::string joined;
+  for (const std::string_view token : list.tokens) joined.append(token).append("|");
+  EXPECT_EQ(joined, "▁the|▁mo|d|el|▁|s|k|i|p|s|▁|l|a|y|er|s|,|▁|g|r|ö|ß|er|▁|3|.|5|x|");
+  request_.metrics = {{"bleu", {{"tokenize", "flores200"}, {"spm_model", model}}}};
+  EXPECT_EQ(scores()[0]["tok"], "flores200");
+  EXPECT_EQ(scores()[0]["model"], pieces.checksum());
+  EXPECT_GT(scores()[0]["score"].get<double>(), 50.0);
 }
 
 }  // namespace

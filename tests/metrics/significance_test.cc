@@ -57,8 +57,8 @@ TEST(NumpyRandom, CoinsEqualNumpy) {
 
 TEST(NumpyRandom, EqualsTheSharedIndexRows) {
   if (!have_shared_data()) GTEST_SKIP() << "../shared/data is not there";
-  for (const Json& check :
-       read_test_json(shared_data("scores/mt_bootstrap_numpy1.json.gz"))["index_check"]) {
+  const Json data = read_test_json(shared_data("scores/mt_bootstrap_numpy1.json.gz"));
+  for (const Json& check : data["index_check"]) {
     const size_t n = check["n_segments"], samples = check["n_samples"];
     const std::vector<uint32_t> all = choices(12345, static_cast<uint32_t>(n), n * samples);
     EXPECT_EQ(std::vector(all.begin(), all.begin() + 32),

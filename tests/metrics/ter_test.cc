@@ -49,7 +49,8 @@ TEST(Ter, EqualsSacrebleuOnMadeUpText) {
 }
 
 TEST(Ter, TokensEqualTercoms) {
-  for (const Json& entry : fixtures()["ter_tokens"]) {
+  const Json data = fixtures();
+  for (const Json& entry : data["ter_tokens"]) {
     const std::string text = entry["text"];
     for (int mask = 0; mask < 16; ++mask) {
       TokenList list;
