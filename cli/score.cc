@@ -22,6 +22,8 @@ struct ScoreArguments {
   ScoreFilesRequest request;
   std::vector<std::string> metrics = {"bleu"};
   std::map<std::string, MetricOptions> options;  // "bleu", "chrf" (chrf++ too), "ter", "rouge"
+  std::vector<std::string> external;
+  double external_timeout = 3600;
   std::string format = "json";
   int digits = 0;
 };
@@ -152,6 +154,15 @@ void add_score(CLI::App& app) {
   add_bleu_settings(command, arguments.get());
   add_other_settings(command, arguments.get());
   add_significance(command, request);
+  command->add_option("--source", request->source, "source file for external metrics");
+  command
+      ->add_option("--external", arguments->external,
+                   "command of a metric of your own (docs/external-metrics.md); repeatable")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--external-timeout", arguments->external_timeout, "seconds for such a command")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->add_flag("--sentence-level,--sl", request->sentence_level, "one score a line");
   command->add_option("-l,--language", request->language,
                       "language of the files; zh and ja are refused with tokenizer 13a");
@@ -171,6 +182,9 @@ void add_score(CLI::App& app) {
     if (width->count() > 0) arguments->request.digits = arguments->digits;
     arguments->request.format = parse_score_format(arguments->format, "--format");
     sort_settings(arguments.get());
+    for (const std::string& program : arguments->external) {
+      arguments->request.external.push_back({program, arguments->external_timeout});
+    }
     std::cout << score_files(arguments->request) << '\n';
   });
 }

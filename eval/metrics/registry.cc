@@ -7,6 +7,7 @@
 #include "eval/metrics/chrf.h"
 #include "eval/metrics/rouge.h"
 #include "eval/metrics/ter.h"
+#include "eval/metrics/text_rates.h"
 
 namespace skipbench {
 namespace {
@@ -17,6 +18,9 @@ constexpr MetricEntry kMetrics[] = {
     {"chrf++", "chrF with words and word pairs", make_chrf_plus_plus},
     {"ter", "translation edit rate as sacreBLEU computes it", make_ter},
     {"rouge", "ROUGE-1, -2, -L and -Lsum as rouge_score computes them", make_rouge},
+    {"repetition", "percent of n-grams that repeat earlier ones", make_repetition},
+    {"length_ratio", "output length in percent of the reference", make_length_ratio},
+    {"difference", "percent of outputs that differ from the reference", make_difference},
 };
 
 }  // namespace

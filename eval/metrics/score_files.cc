@@ -158,6 +158,44 @@ MetricReport report_of(const Metric& metric, std::span<const SegmentStats> syste
   return report;
 }
 
+// A metric and its statistics of every system.
+struct ScoredMetric {
+  std::unique_ptr<Metric> metric;
+  std::vector<SegmentStats> stats;
+};
+
+std::string sentence_report(std::span<const ScoredMetric> scored,
+                            const ScoreFilesRequest& request) {
+  std::vector<std::string> names;
+  std::vector<std::vector<double>> scores;
+  for (const ScoredMetric& made : scored) {
+    const SegmentStats& stats = made.stats[0];
+    const size_t first = names.size();
+    for (int64_t i = 0; i < stats.n_segments; ++i) {
+      const std::vector<Score> row = made.metric->scores(stats.row(i));
+      for (size_t s = 0; s < row.size(); ++s) {
+        if (i == 0) {
+          names.push_back(row[s].name);
+          scores.emplace_back();
+        }
+        scores[first + s].push_back(row[s].score);
+      }
+    }
+  }
+  return format_sentences(names, scores, request.format, request.digits);
+}
+
+// The source lines that external metrics get, if any.
+std::vector<std::string> read_sources(const ScoreFilesRequest& request, size_t n_segments) {
+  if (request.source.empty()) return {};
+  std::vector<std::string> lines = read_lines(request.source);
+  if (lines.size() == n_segments) return lines;
+  throw Error({.what = "source and hypothesis differ in their number of lines",
+               .where = request.source,
+               .expected = fmt::format("{} lines as in {}", n_segments, request.hypotheses[0]),
+               .got = fmt::format("{} lines", lines.size())});
+}
+
 // "/runs/full.txt" -> "full.txt"
 std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
@@ -176,30 +214,29 @@ std::string score_files(const ScoreFilesRequest& request) {
     throw Error({.what = "the file has no lines to score", .where = request.hypotheses[0]});
   }
 
-  std::vector<MetricReport> reports;
-  std::vector<std::string> sentence_names;
-  std::vector<std::vector<double>> sentence_scores;
-  for (const auto& metric : metrics) {
-    std::vector<SegmentStats> stats;
+  std::vector<ScoredMetric> scored;
+  for (auto& metric : metrics) {
+    ScoredMetric& made = scored.emplace_back();
     for (const auto& system : systems) {
-      stats.push_back(segment_statistics(*metric, system, references));
+      made.stats.push_back(segment_statistics(*metric, system, references));
     }
-    reports.push_back(report_of(*metric, stats, request));
-    if (!request.sentence_level) continue;
-    const size_t first = sentence_names.size();
-    for (const ComparedScore& compared : reports.back().systems[0]) {
-      sentence_names.push_back(compared.score.name);
-      sentence_scores.emplace_back();
-    }
-    for (int64_t i = 0; i < stats[0].n_segments; ++i) {
-      size_t column = first;
-      for (const Score& score : metric->scores(stats[0].row(i))) {
-        sentence_scores[column++].push_back(score.score);
-      }
+    made.metric = std::move(metric);
+  }
+  const auto sources = read_sources(request, systems[0].size());
+  for (const ExternalRequest& external : request.external) {
+    ScoredMetric& made = scored.emplace_back();
+    for (const auto& system : systems) {
+      ExternalScores scores = run_external_metric(external, sources, system, references);
+      made.metric = std::move(scores.metric);
+      made.stats.push_back(std::move(scores.stats));
     }
   }
+  std::vector<MetricReport> reports;
+  for (const ScoredMetric& made : scored) {
+    reports.push_back(report_of(*made.metric, made.stats, request));
+  }
   if (request.sentence_level) {
-    return format_sentences(sentence_names, sentence_scores, request.format, request.digits);
+    return sentence_report(scored, request);
   }
   if (systems.size() == 1) return format_system(reports, request.format, request.digits);
   std::vector<std::string> names;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "eval/metrics/external.h"
 #include "eval/metrics/registry.h"
 #include "eval/metrics/score_format.h"
 #include "eval/metrics/significance.h"
@@ -20,11 +21,13 @@ struct ScoreFilesRequest {
   std::vector<MetricRequest> metrics = {{"bleu", {}}};
   std::vector<std::string> references;  // paths, at least one; plain text or gzip
   std::vector<std::string> hypotheses;  // paths, at least one; the first is the baseline
-  std::string language;                 // of the hypothesis ("zh", "ja"), if known
-  bool force = false;                   // score even with a tokenizer that does not fit
-  bool sentence_level = false;          // one score a line; BLEU then over the orders that occur
-  bool confidence = false;              // bootstrap interval of every score
-  std::optional<PairedTest> paired;     // of every other system against the first
+  std::string source;                   // path; only external metrics read it
+  std::vector<ExternalRequest> external;
+  std::string language;              // of the hypothesis ("zh", "ja"), if known
+  bool force = false;                // score even with a tokenizer that does not fit
+  bool sentence_level = false;       // one score a line; BLEU then over the orders that occur
+  bool confidence = false;           // bootstrap interval of every score
+  std::optional<PairedTest> paired;  // of every other system against the first
   SignificanceSettings significance;
   ScoreFormat format = ScoreFormat::kJson;
   std::optional<int> digits;  // after the point; without it JSON is unrounded and the rest has 1

@@ -206,7 +206,8 @@ TEST_F(ScoreFiles, SentencepieceTokenizerNeedsItsModel) {
 
 // Pieces of a committed model, against sentencepiece's Python module.
 TEST_F(ScoreFiles, SentencepieceTokenizer) {
-  const std::string model = SKIPBENCH_SOURCE_DIR "/tests/fixtures/tokenizer/spm-unigram/tokenizer.model";
+  const std::string model =
+      SKIPBENCH_SOURCE_DIR "/tests/fixtures/tokenizer/spm-unigram/tokenizer.model";
   const SpmPieces pieces(model);
   TokenList list;
   pieces.tokenize("the model skips layers, größer 3.5x", &list);
