@@ -42,10 +42,8 @@ void normalize_western(TokenList* out) {
   replace("&amp;", "&");
   replace("&lt;", "<");
   replace("&gt;", ">");
-  text.insert(text.begin(), ' ');
-  text.push_back(' ');
   separate_punctuation(text, &out->scratch);
-  text.swap(out->scratch);
+  text.assign(1, ' ').append(out->scratch).push_back(' ');
   replace("'s ", " 's ");
   space_stops_and_dashes(out);
 }
