@@ -41,14 +41,14 @@ int threads_from(int& argc, char** argv) {
 
 Backend& backend() { return *instance(); }
 
-void set_counters(benchmark::State& state, double bytes, double flops) {
-  using benchmark::Counter;
-  const auto rate = Counter::kIsIterationInvariantRate;
+void set_counters(benchmark::State& state, Clock::time_point begin, double bytes, double flops) {
+  const std::chrono::duration<double> elapsed = Clock::now() - begin;
+  const double per_second = static_cast<double>(state.iterations()) / elapsed.count();
   Backend& cpu = backend();
-  state.counters["GB/s"] = Counter(bytes * 1e-9, rate);
-  state.counters["GFLOP/s"] = Counter(flops * 1e-9, rate);
-  state.counters["%read"] = Counter(100 * bytes / cpu.peak_read_bytes_per_second(), rate);
-  state.counters["%flops"] = Counter(100 * flops / cpu.peak_flops_per_second(), rate);
+  state.counters["GB/s"] = bytes * per_second * 1e-9;
+  state.counters["GFLOP/s"] = flops * per_second * 1e-9;
+  state.counters["%read"] = 100 * bytes * per_second / cpu.peak_read_bytes_per_second();
+  state.counters["%flops"] = 100 * flops * per_second / cpu.peak_flops_per_second();
 }
 
 RandomWeight random_weight(DType type, int64_t rows, int64_t cols, uint32_t seed) {

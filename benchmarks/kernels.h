@@ -3,6 +3,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <random>
 #include <vector>
 
@@ -22,9 +23,11 @@ constexpr int kHeadDim = 64;
 // One backend for the whole program; its peaks are measured before the first benchmark.
 Backend& backend();
 
-// Bytes and FLOPs of one iteration, computed from shapes, as GB/s and GFLOP/s and in percent of the
-// peaks of this process.
-void set_counters(benchmark::State& state, double bytes, double flops);
+using Clock = std::chrono::steady_clock;
+
+// Bytes and FLOPs of one iteration, computed from shapes, as GB/s and GFLOP/s since `begin`, and in
+// percent of the peaks of this process.
+void set_counters(benchmark::State& state, Clock::time_point begin, double bytes, double flops);
 
 // Weights with random contents, far from zero and NaN, so that no value is cheaper than another.
 struct RandomWeight {

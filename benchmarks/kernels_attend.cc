@@ -34,18 +34,20 @@ void run_attend(benchmark::State& state, int64_t rows, int64_t length) {
   args.qkv = qkv.matrix;
   args.cache = {keys.matrix.data, values.matrix.data, DType::kF32, capacity, nullptr};
   args.out = out.matrix;
+  const Clock::time_point begin = Clock::now();
   for (auto _ : state) backend().attend(args);
   // Keys and values are read once per kv head; every query head makes two products of them.
   const double cached = prefill ? static_cast<double>(rows) : positions;
-  set_counters(state, 2 * 4.0 * kKvHeads * kHeadDim * cached,
+  set_counters(state, begin, 2 * 4.0 * kKvHeads * kHeadDim * cached,
                2 * 2.0 * kHeads * kHeadDim * positions);
 }
 
 void run_next_token(benchmark::State& state, int64_t rows) {
   const RandomMatrix logits = random_matrix(rows, kVocabulary);
   std::vector<NextToken> out(rows);
+  const Clock::time_point begin = Clock::now();
   for (auto _ : state) backend().next_token({logits.matrix, false, out.data()});
-  set_counters(state, 4.0 * static_cast<double>(rows * kVocabulary), 0);
+  set_counters(state, begin, 4.0 * static_cast<double>(rows * kVocabulary), 0);
 }
 
 }  // namespace

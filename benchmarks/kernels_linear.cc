@@ -41,12 +41,13 @@ void run_linear(benchmark::State& state, DType type, LinearShape shape, int64_t 
   args.out = out.matrix;
   if (shape.gated) args.epilogue = Epilogue::kGated;
   size_t next = 0;
+  const Clock::time_point begin = Clock::now();
   for (auto _ : state) {
     args.projection = &projections[next++ % projections.size()];
     backend().linear(args);
   }
   const double activations = 4.0 * static_cast<double>(rows * (args.in.cols + args.out.cols));
-  set_counters(state, static_cast<double>(bytes) + activations,
+  set_counters(state, begin, static_cast<double>(bytes) + activations,
                2.0 * static_cast<double>(rows * shape.n * shape.k));
 }
 
@@ -73,6 +74,7 @@ void run_token(benchmark::State& state, int64_t rows) {
   const RandomMatrix logits = random_matrix(rows, kVocabulary);
   const NormSpec rms{NormKind::kRmsNorm, 1e-5, &norm};
   const Matrix none;
+  const Clock::time_point begin = Clock::now();
   for (auto _ : state) {
     Backend& cpu = backend();
     for (int layer = 0; layer < kLayers; ++layer) {
@@ -92,9 +94,9 @@ void run_token(benchmark::State& state, int64_t rows) {
   for (const RandomWeight& w : weights) {
     weights_per_row += static_cast<double>(w.weight.rows * w.weight.cols);
   }
-  set_counters(state, bytes, 2.0 * static_cast<double>(rows) * weights_per_row);
-  state.counters["tokens/s"] =
-      benchmark::Counter(static_cast<double>(rows), benchmark::Counter::kIsIterationInvariantRate);
+  set_counters(state, begin, bytes, 2.0 * static_cast<double>(rows) * weights_per_row);
+  // FLOPs are proportional to tokens.
+  state.counters["tokens/s"] = state.counters["GFLOP/s"].value * 1e9 / (2.0 * weights_per_row);
 }
 
 // What a parallel loop costs when there is next to nothing in it: a linear of 16 x 64.
