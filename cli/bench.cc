@@ -26,6 +26,7 @@ struct BenchCommand {
 
 // Every strategy at every target; one that does not use the target once.
 std::vector<StrategySpec> strategy_grid(const BenchCommand& command, int num_layers) {
+  for (const double target : command.targets) layer_budget(num_layers, target);
   std::vector<StrategySpec> grid;
   for (const std::string& name : command.strategies) {
     const bool uses_target = find_strategy(name).uses_target;
@@ -68,28 +69,29 @@ void add_bench(CLI::App& app) {
   command->engine.add_to(*sub);
   BenchRequest& request = command->request;
   sub->add_option("-p,--n-prompt", request.prompt_tokens, "prompt tokens (ppN), and tgN's depth")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(whole_number(1, 1 << 20))
       ->capture_default_str();
   sub->add_option("-n,--n-gen", request.new_tokens, "tokens from decoding steps (tgN); 0: none")
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(whole_number(0, 1 << 20))
       ->capture_default_str();
   sub->add_option("-b,--batch", request.batches, "batch sizes, comma-separated")
       ->delimiter(',')
-      ->check(CLI::Range(1, 1 << 16))
+      ->check(whole_number(1, 1 << 16))
       ->capture_default_str();
   sub->add_option("--strategy", command->strategies, "strategies, comma-separated")
       ->delimiter(',')
       ->capture_default_str();
   sub->add_option("--target", command->targets, "target speedups, comma-separated")
       ->delimiter(',')
+      ->check(finite_number())
       ->capture_default_str();
   sub->add_option("--param", command->params, "strategy parameter KEY=VALUE; repeatable")
       ->allow_extra_args(false);
   sub->add_option("-r,--repetitions", request.repetitions, "measured repetitions")
-      ->check(CLI::Range(1, 100000))
+      ->check(whole_number(1, 100000))
       ->capture_default_str();
   sub->add_option("--warmup", request.warmup, "repetitions before, not measured")
-      ->check(CLI::Range(0, 1000))
+      ->check(whole_number(0, 1000))
       ->capture_default_str();
   sub->add_option("-o,--output", command->format, "md, csv, json or sql")->capture_default_str();
   sub->footer(

@@ -1,12 +1,15 @@
 // skipbench generate: greedy texts under a strategy, one JSON line per input line.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/token_lines.h"
 #include "engine/decoder.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -31,12 +34,21 @@ struct GenerateCommand {
 std::vector<TokenIds> read_prompts(const GenerateCommand& command, const Tokenizer* tokenizer,
                                    const ModelConfig& config) {
   std::vector<TokenIds> prompts;
+  ptrdiff_t longest = 0;
   const std::vector<std::string> lines = read_input_lines(command.input);
   for (size_t i = 0; i < lines.size(); ++i) {
     const std::string where = command.input + ":" + std::to_string(i + 1);
     prompts.push_back(command.ids ? token_ids_from_json(parse_json_line(lines[i], where), where)
                                   : tokenizer->encode(lines[i], command.add_special));
     check_tokens(prompts.back(), config, where);
+    check_positions(std::ssize(prompts.back()), config, where);
+    longest = std::max(longest, std::ssize(prompts.back()));
+  }
+  const int64_t positions = longest + command.max_new_tokens - 1;
+  if (config.max_positions > 0 && positions > config.max_positions) {
+    std::cerr << "skipbench generate: warning: the longest prompt and --max-new-tokens take "
+              << positions << " positions, and the model was made for " << config.max_positions
+              << '\n';
   }
   return prompts;
 }
@@ -52,6 +64,15 @@ std::unique_ptr<Tokenizer> find_tokenizer(const GenerateCommand& command) {
   }
 }
 
+// A model may have more embeddings than its tokenizer has tokens (padding): those have no text, as
+// in Hugging Face's decoding.
+std::string text_of(const TokenIds& tokens, const Tokenizer& tokenizer) {
+  TokenIds known;
+  std::copy_if(tokens.begin(), tokens.end(), std::back_inserter(known),
+               [&](int32_t id) { return id < tokenizer.vocab_size(); });
+  return tokenizer.decode(known, /*skip_special=*/true);
+}
+
 void print_line(size_t index, const TokenIds& prompt, const GenerateOutput& output,
                 const Tokenizer* tokenizer) {
   nlohmann::ordered_json json;
@@ -59,7 +80,7 @@ void print_line(size_t index, const TokenIds& prompt, const GenerateOutput& outp
   json["prompt_tokens"] = prompt.size();
   json["tokens"] = output.tokens;
   json["text"] = nullptr;
-  if (tokenizer != nullptr) json["text"] = tokenizer->decode(output.tokens, /*skip_special=*/true);
+  if (tokenizer != nullptr) json["text"] = text_of(output.tokens, *tokenizer);
   json["layers_per_token"] = layers_to_json(output.layers_per_token);
   std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
 }
@@ -68,7 +89,7 @@ void generate(const GenerateCommand& command) {
   const LoadedModel loaded = load_model(command.engine.model_name());
   const auto tokenizer = find_tokenizer(command);
   const std::vector<TokenIds> prompts = read_prompts(command, tokenizer.get(), loaded.config);
-  const auto strategy = make_strategy(command.strategy.spec(), loaded.config.num_layers);
+  const auto strategy = command.strategy.make(loaded.config.num_layers);
   const auto backend = make_backend(command.engine.device_spec());
   Model model(loaded, *backend);
   Decoder decoder(model);
@@ -81,7 +102,7 @@ void generate(const GenerateCommand& command) {
     for (size_t i = 0; i < part.size(); ++i) {
       print_line(begin + i, part[i], result.outputs[i], tokenizer.get());
     }
-    std::cout.flush();
+    flush_output();
   }
 }
 
@@ -101,10 +122,10 @@ void add_generate(CLI::App& app) {
   sub->add_flag("--add-special", command->add_special,
                 "add the model's own BOS or EOS to a prompt");
   sub->add_option("--batch", command->batch, "prompts decoded together")
-      ->check(CLI::Range(1, 1 << 16))
+      ->check(whole_number(1, 1 << 16))
       ->capture_default_str();
   sub->add_option("--max-new-tokens", command->max_new_tokens, "longest output")
-      ->check(CLI::Range(1, 1 << 24))
+      ->check(whole_number(1, 1 << 24))
       ->capture_default_str();
   sub->add_flag("--ignore-eos", command->ignore_eos, "do not end at end-of-text: forced length");
   sub->footer(

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "engine/base/dtype.h"
 #include "engine/weights/load.h"
 #include "engine/weights/memory_plan.h"
@@ -124,11 +125,12 @@ void add_inspect(CLI::App& app) {
                    "Hugging Face folder, GGUF file, or synthetic:CONFIG.json[:seed]")
       ->required();
   command->add_option("-b,--batch", options->batch, "sequences of the memory estimate")
+      ->check(whole_number(1, int64_t{1} << 40))
       ->capture_default_str();
   command
       ->add_option("--context", options->context,
                    "positions per sequence (default: the model's, at most 2048)")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1, int64_t{1} << 40));
   command->add_option("--dtype", options->dtype, "type of activations and cache: f32, f16, bf16")
       ->capture_default_str();
   command->footer("Example:\n  skipbench inspect models/smollm2-135m --batch 8 --context 2048");

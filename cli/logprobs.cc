@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/token_lines.h"
 #include "engine/base/error.h"
 #include "engine/decoder.h"
@@ -44,6 +45,9 @@ std::vector<ScoreRequest> read_requests(const std::string& path, const ModelConf
     requests.push_back(parse_request(lines[i], where));
     check_tokens(requests.back().prompt, config, where + ", prompt");
     check_tokens(requests.back().continuation, config, where + ", continuation");
+    check_positions(
+        std::ssize(requests.back().prompt) + std::ssize(requests.back().continuation) - 1, config,
+        where);
   }
   return requests;
 }
@@ -51,7 +55,7 @@ std::vector<ScoreRequest> read_requests(const std::string& path, const ModelConf
 void logprobs(const LogprobsOptions& options) {
   const LoadedModel loaded = load_model(options.engine.model_name());
   const std::vector<ScoreRequest> requests = read_requests(options.input, loaded.config);
-  const auto strategy = make_strategy(options.strategy.spec(), loaded.config.num_layers);
+  const auto strategy = options.strategy.make(loaded.config.num_layers);
   const auto backend = make_backend(options.engine.device_spec());
   Model model(loaded, *backend);
   Decoder decoder(model);
@@ -64,6 +68,7 @@ void logprobs(const LogprobsOptions& options) {
       json["layers_per_token"] = layers_to_json(output.layers_per_token);
       std::cout << json.dump() << '\n';
     }
+    flush_output();
   }
 }
 
@@ -81,7 +86,7 @@ void add_logprobs(CLI::App& app) {
                    R"(file of lines {"prompt": [ids], "continuation": [ids]}; - is stdin)")
       ->required();
   command->add_option("--batch", options->batch, "lines per batch")
-      ->check(CLI::Range(1, 1 << 16))
+      ->check(whole_number(1, 1 << 16))
       ->capture_default_str();
   command->footer(
       "Example:\n  echo '{\"prompt\":[1,2],\"continuation\":[3,4]}' | skipbench logprobs \\\n"

@@ -1,9 +1,14 @@
 // skipbench: one binary, one file per subcommand. JSON and tables on stdout, logs on stderr.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/signals.h"
 #include "engine/base/error.h"
 
 namespace skipbench {
@@ -24,23 +29,55 @@ void add_commands(CLI::App& app) {
   add_bench(app);
 }
 
+// CLI11 itself would only say that a command is missing.
+void refuse_unknown_command(const CLI::App& app, int argc, char** argv) {
+  const char* const* word =
+      std::find_if(argv + 1, argv + argc, [](const char* text) { return text[0] != '-'; });
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands({})) known.push_back(command->get_name());
+  if (word == argv + argc || std::find(known.begin(), known.end(), *word) != known.end()) return;
+  throw unknown_name("command", *word, known);
+}
+
+std::string usage_message(const CLI::App* app, const CLI::Error& error) {
+  const auto parsed = app->get_subcommands();
+  const std::string name = parsed.empty() ? "" : " " + parsed.front()->get_name();
+  return "skipbench" + name + ": " + error.what() + "; see `skipbench" + name + " --help`\n";
+}
+
+// Help or version, or what is wrong with the arguments.
+ExitCode report_parse(const CLI::App& app, const CLI::ParseError& error) {
+  app.exit(error, std::cout, std::cerr);
+  if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success)) {
+    return ExitCode::kWrongInput;
+  }
+  flush_output();
+  return ExitCode::kDone;
+}
+
+ExitCode parse_and_run(CLI::App& app, int argc, char** argv) {
+  try {
+    refuse_unknown_command(app, argc, argv);
+    app.parse(argc, argv);  // runs the subcommand's callback
+    flush_output();
+    return ExitCode::kDone;
+  } catch (const CLI::ParseError& error) {
+    return report_parse(app, error);
+  }
+}
+
 int run_main(int argc, char** argv) {
+  install_signal_handlers();
   CLI::App app("What skipping layers while decoding costs in quality and buys in speed");
   app.set_version_flag("--version", SKIPBENCH_VERSION);
   app.require_subcommand(1);
   app.footer(
       "Each command has --help with an example. Exit codes: 0 done, 1 some cell failed, "
       "2 wrong usage or input, 3 interrupted.");
+  app.failure_message(usage_message);
   add_commands(app);
   try {
-    app.parse(argc, argv);  // runs the subcommand's callback
-    std::cout.flush();
-    if (!std::cout) throw Error({.what = "could not write to standard output"});
-    return static_cast<int>(ExitCode::kDone);
-  } catch (const CLI::ParseError& error) {
-    const bool asked_for_help = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
-    app.exit(error, std::cout, std::cerr);
-    return static_cast<int>(asked_for_help ? ExitCode::kDone : ExitCode::kWrongInput);
+    return static_cast<int>(parse_and_run(app, argc, argv));
   } catch (const ExitWith& end) {
     return static_cast<int>(end.code);
   } catch (const std::bad_alloc&) {

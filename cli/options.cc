@@ -1,7 +1,14 @@
 #include "cli/options.h"
 
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstring>
 #include <fstream>
 #include <iostream>
+#include <limits>
 
 #include "engine/base/error.h"
 
@@ -16,10 +23,10 @@ void EngineOptions::add_to(CLI::App& command) {
   command.add_option("--dtype", dtype, "type of activations and cache: f32, f16, bf16")
       ->capture_default_str();
   command.add_option("--threads", threads, "threads of the CPU engine (0: the machine's cores)")
-      ->check(CLI::Range(0, 1024))
+      ->check(whole_number(0, 1024))
       ->capture_default_str();
   command.add_option("--seed", seed, "seed of a synthetic model's weights")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number(0, std::numeric_limits<int64_t>::max()))
       ->capture_default_str();
 }
 
@@ -36,7 +43,9 @@ std::string EngineOptions::model_name() const {
 
 void StrategyOptions::add_to(CLI::App& command) {
   command.add_option("--strategy", name, "see `skipbench strategies`")->capture_default_str();
-  command.add_option("--target", target, "target speedup, 1 to N/2")->capture_default_str();
+  command.add_option("--target", target, "target speedup, 1 to N/2")
+      ->check(finite_number())
+      ->capture_default_str();
   command
       .add_option("--param", params, "strategy parameter KEY=VALUE, by the YAML's name; repeatable")
       ->allow_extra_args(false);
@@ -52,18 +61,68 @@ StrategySpec StrategyOptions::spec() const {
                    .expected = "KEY=VALUE",
                    .got = "'" + param + "'"});
     }
-    spec.params[param.substr(0, equals)] = {param.substr(equals + 1), "--param " + param};
+    const std::string key = param.substr(0, equals);
+    if (!spec.params.try_emplace(key, ParamValue{param.substr(equals + 1), "--param " + param})
+             .second) {
+      throw Error({.what = "parameter '" + key + "' given twice",
+                   .where = "--param " + param,
+                   .expected = "each parameter once",
+                   .got = "also " + spec.params[key].where});
+    }
   }
   return spec;
+}
+
+std::unique_ptr<SkipStrategy> StrategyOptions::make(int num_layers) const {
+  const StrategySpec strategy = spec();
+  find_strategy(strategy.name);
+  layer_budget(num_layers, target);
+  return make_strategy(strategy, num_layers);
+}
+
+namespace {
+
+template <typename Number>
+bool parse_whole(const std::string& text, Number& number) {
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && stop == end;
+}
+
+}  // namespace
+
+CLI::Validator whole_number(int64_t lo, int64_t hi) {
+  const auto check = [lo, hi](const std::string& text) {
+    int64_t number = 0;
+    if (parse_whole(text, number) && number >= lo && number <= hi) return std::string();
+    return fmt::format("expected a whole number from {} to {}, got '{}'", lo, hi, text);
+  };
+  return CLI::Validator(check, fmt::format("in [{}, {}]", lo, hi));
+}
+
+CLI::Validator finite_number() {
+  const auto check = [](const std::string& text) {
+    double number = 0;
+    if (parse_whole(text, number) && std::isfinite(number)) return std::string();
+    return fmt::format("expected a number, got '{}'", text);
+  };
+  return CLI::Validator(check, "");
 }
 
 std::vector<std::string> read_input_lines(const std::string& path) {
   std::ifstream file;
   if (path != "-") {
     file.open(path, std::ios::binary);
-    if (!file || file.peek(), file.bad()) {
-      throw Error({.what = "cannot read the input file", .where = path});
+    const bool opened = file.is_open();
+    const int reason = errno;
+    file.peek();  // a folder opens, but cannot be read
+    if (!opened || file.bad()) {
+      throw Error({.what = "cannot read the input file",
+                   .where = path,
+                   .expected = "a text file, or - for standard input",
+                   .got = opened ? "a folder or an unreadable file" : std::strerror(reason)});
     }
+    file.clear();  // the end of an empty file is no failure
   }
   std::istream& in = path == "-" ? std::cin : file;
   std::vector<std::string> lines;

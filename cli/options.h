@@ -32,8 +32,17 @@ struct StrategyOptions {
   std::vector<std::string> params;
 
   void add_to(CLI::App& command);
+  // Throws Error for a parameter without a value or given twice.
   StrategySpec spec() const;
+  // The strategy for a model of `num_layers`. A target outside [1, N/2] is refused for every
+  // strategy, also for one that does not use it. Throws Error.
+  std::unique_ptr<SkipStrategy> make(int num_layers) const;
 };
+
+// Checks of an option's text before CLI11 converts it: CLI11 takes an empty text as 0 and the
+// nearest number for one too large.
+CLI::Validator whole_number(int64_t lo, int64_t hi);
+CLI::Validator finite_number();
 
 // Lines of a file, or of standard input for "-", split at LF only; a last line without LF counts.
 // Throws Error naming the file when it cannot be read.

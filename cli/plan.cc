@@ -44,7 +44,8 @@ void plan(const PlanOptions& options) {
   StrategySpec spec = options.strategy.spec();
   const StrategyInfo& info = find_strategy(spec.name);
   Json json;
-  const int budget = info.uses_target ? layer_budget(options.layers, spec.target) : options.layers;
+  const int target_budget = layer_budget(options.layers, spec.target);  // refuses a bad target
+  const int budget = info.uses_target ? target_budget : options.layers;
   if (info.is_dynamic && !spec.params.contains("threshold")) {
     spec.params["threshold"] = {"1", "plan"};  // the rule's other parts do not depend on it
   }
@@ -72,10 +73,10 @@ void add_plan(CLI::App& app) {
       app.add_subcommand("plan", "The layers that a strategy runs in the prompt and in each step");
   command->add_option("--layers", options->layers, "layers of the model")
       ->required()
-      ->check(CLI::Range(1, LayerSet::kMaxLayers));
+      ->check(whole_number(1, LayerSet::kMaxLayers));
   options->strategy.add_to(*command);
   command->add_option("--steps", options->steps, "decoding steps to print")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(whole_number(1, 1 << 20))
       ->capture_default_str();
   command->footer(
       "Step 0 is the forward pass that follows the first generated token.\n"

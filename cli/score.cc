@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "engine/base/error.h"
 #include "eval/metrics/score_files.h"
 
@@ -173,7 +174,7 @@ void add_score(CLI::App& app) {
       command
           ->add_option("-w,--width", arguments->digits,
                        "digits after the point (default: JSON unrounded, the rest 1)")
-          ->check(CLI::Range(0, 17));
+          ->check(whole_number(0, 17));
   command->footer(
       "Examples:\n  skipbench score --metric bleu --tokenize 13a --reference ref.en "
       "--hypothesis out.en -w 2\n"

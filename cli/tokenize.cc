@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/token_lines.h"
 #include "engine/base/error.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -74,20 +74,14 @@ std::string decode_line(const TokenizeRequest& request, const Tokenizer& tokeniz
 
 void tokenize(const TokenizeRequest& request) {
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(request.model);
-  std::ifstream file;
-  if (request.input != "-") {
-    file.open(request.input, std::ios::binary);
-    if (!file) throw Error({.what = "cannot open", .where = request.input});
-  }
-  std::istream& in = request.input == "-" ? std::cin : file;
   const std::string name = request.input == "-" ? "standard input" : request.input;
-  std::string line;
-  for (int64_t number = 1; std::getline(in, line); ++number) {  // at LF only
-    const std::string where = fmt::format("{}:{}", name, number);
-    const auto& convert = request.decode ? decode_line : encode_line;
-    std::cout << convert(request, *tokenizer, line, where) << '\n';
+  const std::vector<std::string> lines = read_input_lines(request.input);
+  const auto& convert = request.decode ? decode_line : encode_line;
+  std::string out;  // printed when every line is right
+  for (size_t i = 0; i < lines.size(); ++i) {
+    out += convert(request, *tokenizer, lines[i], fmt::format("{}:{}", name, i + 1)) + '\n';
   }
-  if (in.bad()) throw Error({.what = "cannot read", .where = name});
+  std::cout << out;
 }
 
 }  // namespace

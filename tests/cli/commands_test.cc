@@ -1,0 +1,175 @@
+// What each command prints, field by field.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include "tests/cli/run_skipbench.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+TEST(Plan, PrintsThePapersSets) {
+  const ProcessResult result = run_skipbench(
+      {"plan", "--layers", "30", "--strategy", "unified", "--target", "5", "--steps", "3"});
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  const Json json = Json::parse(result.output);
+  EXPECT_EQ(json["prefill"].size(), 30);
+  const Json set = {0, 6, 12, 18, 24, 29};
+  EXPECT_EQ(json["steps"], Json({set, set, set}));
+  EXPECT_EQ(json["longest_skipped_run"], 5);
+}
+
+TEST(Plan, OfADynamicStrategyIsItsRule) {
+  const Json json =
+      Json::parse(run_skipbench({"plan", "--layers", "30", "--strategy", "early_exit", "--target",
+                                 "2", "--param", "threshold=0.5", "--param", "min_layer=4"})
+                      .output);
+  EXPECT_EQ(json["rule"]["min_layer"], 4);
+  EXPECT_EQ(json["rule"]["threshold"], 0.5);
+  EXPECT_EQ(json["budget"], 15);
+}
+
+TEST(Generate, FieldsOfALine) {
+  const ProcessResult result = skipbench_with_input(
+      "[1,2,3]\n[7]\n",
+      {"generate", "--model", fixture("bloom-7layers"), "--input", "-", "--ids", "--strategy",
+       "unified", "--target", "3.5", "--max-new-tokens", "4", "--ignore-eos", "--batch", "8"});
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  const auto lines = json_lines(result.output);
+  ASSERT_EQ(lines.size(), 2);
+  EXPECT_EQ(lines[0]["index"], 0);
+  EXPECT_EQ(lines[0]["prompt_tokens"], 3);
+  EXPECT_EQ(lines[1]["index"], 1);
+  EXPECT_EQ(lines[1]["prompt_tokens"], 1);
+  for (const Json& line : lines) {
+    EXPECT_EQ(line["tokens"].size(), 4);
+    EXPECT_EQ(line["layers_per_token"].dump(), "[7,2,2,2]");  // whole numbers as such
+    EXPECT_TRUE(line.contains("text"));
+  }
+}
+
+// Every family, whatever the batch, the threads, and the strategy that skips nothing.
+TEST(Generate, BatchThreadsAndTargetOneChangeNothing) {
+  const std::string prompts = "[1,2,3]\n[7]\n[5,4,3,2,1,6]\n[9,9]\n";
+  for (const char* name : {"bloom-3heads-post-norm", "llama-mqa-linear", "mistral-window", "qwen2",
+                           "qwen3", "llama-q4_1-tied.gguf"}) {
+    const auto generate = [&](std::vector<std::string> more) {
+      std::vector<std::string> args = {"generate", "--model", fixture(name),      "--input",
+                                       "-",        "--ids",   "--max-new-tokens", "6"};
+      args.insert(args.end(), more.begin(), more.end());
+      const ProcessResult result = skipbench_with_input(prompts, args);
+      EXPECT_EQ(result.exit_code, 0) << name << result.errors;
+      return result.output;
+    };
+    const std::string want = generate({"--batch", "1", "--threads", "1"});
+    EXPECT_EQ(json_lines(want).size(), 4);
+    EXPECT_EQ(generate({"--batch", "3", "--threads", "2"}), want) << name;
+    EXPECT_EQ(generate({"--batch", "100", "--strategy", "unified"}), want) << name;
+    EXPECT_EQ(generate({"--strategy", "early_exit", "--threads", "3"}), want) << name;
+  }
+}
+
+TEST(Logprobs, EqualTheFixtures) {
+  std::ifstream file(std::string(SKIPBENCH_SOURCE_DIR) + "/tests/fixtures/cases/qwen3.json");
+  const Json wanted = Json::parse(file);
+  std::string input;
+  for (const Json& request : wanted["requests"]) input += request.dump() + "\n";
+  for (const Json& one : wanted["cases"]) {
+    if (one["strategy"] == "early_exit") continue;  // tests/model covers its parameters
+    const ProcessResult result = skipbench_with_input(
+        input, {"logprobs", "--model", fixture("qwen3"), "--input", "-", "--strategy",
+                one["strategy"], "--target", one["target"].dump(), "--batch", "2"});
+    ASSERT_EQ(result.exit_code, 0) << result.errors;
+    const auto lines = json_lines(result.output);
+    ASSERT_EQ(lines.size(), one["logprobs"].size());
+    for (size_t r = 0; r < lines.size(); ++r) {
+      EXPECT_EQ(lines[r]["layers_per_token"], one["layers_per_token"][r]);
+      for (size_t i = 0; i < lines[r]["logprobs"].size(); ++i) {
+        EXPECT_NEAR(lines[r]["logprobs"][i].get<double>(), one["logprobs"][r][i].get<double>(),
+                    1e-4);
+      }
+    }
+  }
+}
+
+TEST(Inspect, SaysShapeTypesAndMemory) {
+  const Json json = Json::parse(run_skipbench({"inspect", fixture("llama-q4_1-tied.gguf")}).output);
+  EXPECT_EQ(json["family"], "llama");
+  EXPECT_TRUE(json["weights"]["matrices"].contains("q4_1"));
+  EXPECT_GT(json["memory"]["kv_bytes"].get<int64_t>(), 0);
+}
+
+TEST(Score, PrintsSacreBleusFields) {
+  const std::string folder = testing::TempDir();
+  std::ofstream(folder + "/ref.txt") << "the cat sat on the mat\nit rains\n";
+  std::ofstream(folder + "/hyp.txt") << "the cat sat on the mat\nit rains\n";
+  const ProcessResult result =
+      run_skipbench({"score", "--metric", "bleu", "--reference", folder + "/ref.txt",
+                     "--hypothesis", folder + "/hyp.txt"});
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  Json json = Json::parse(result.output);
+  if (json.is_array()) json = json.front();
+  EXPECT_EQ(json["name"], "BLEU");
+  EXPECT_NEAR(json["score"].get<double>(), 100.0, 1e-9);
+  EXPECT_NE(json["signature"].get<std::string>().find("tok:13a|smooth:exp"), std::string::npos);
+}
+
+TEST(Bench, EveryFormatAndFullAsTheBase) {
+  const std::vector<std::string> common = {"bench",   "--model",  fixture("bloom-7layers"),
+                                           "-p",      "4",        "-n",
+                                           "4",       "-b",       "1,2",
+                                           "-r",      "2",        "--strategy",
+                                           "unified", "--target", "1,2"};
+  const auto bench = [&](const std::string& format) {
+    std::vector<std::string> args = common;
+    args.insert(args.end(), {"-o", format});
+    const ProcessResult result = run_skipbench(args);
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return result.output;
+  };
+  const Json rows = Json::parse(bench("json"));
+  ASSERT_EQ(rows.size(), 12);  // {full, 1x, 2x} x {pp, tg} x {1, 2}
+  for (const Json& row : rows) {
+    EXPECT_EQ(row["samples_ts"].size(), 2);
+    EXPECT_EQ(row["n_threads"].get<int>() > 0, true);
+    if (row["strategy"] == "full") {
+      EXPECT_EQ(row["speedup"], 1.0);
+    }
+    if (row["n_gen"] == 4 && row["target"] == 2) {
+      EXPECT_EQ(row["layers"], 3.0);
+    }
+  }
+  EXPECT_NE(bench("md").find("| tg4 @ d4 |"), std::string::npos);
+  EXPECT_EQ(bench("csv").find("build_commit,"), 0);
+  EXPECT_EQ(bench("sql").find("CREATE TABLE IF NOT EXISTS"), 0);
+}
+
+TEST(Synthetic, OneSeedOneModel) {
+  const std::string config = fixture("qwen3") + "/config.json";
+  const auto tokens = [&](const std::string& model, std::vector<std::string> more) {
+    std::vector<std::string> args = {"generate", "--model", model, "--input", "-", "--ids"};
+    args.insert(args.end(), more.begin(), more.end());
+    return skipbench_with_input("[1,2,3]\n", args).output;
+  };
+  const std::string seven = tokens("synthetic:" + config + ":7", {});
+  EXPECT_FALSE(seven.empty());
+  EXPECT_EQ(tokens("synthetic:" + config, {"--seed", "7"}), seven);
+  EXPECT_NE(tokens("synthetic:" + config, {"--seed", "8"}), seven);
+}
+
+TEST(Help, EveryCommandHasAnExample) {
+  for (const char* command : {"run", "validate", "table", "export", "generate", "logprobs",
+                              "tokenize", "plan", "strategies", "score", "inspect", "bench"}) {
+    const ProcessResult result = run_skipbench({command, "--help"});
+    EXPECT_EQ(result.exit_code, 0) << command;
+    EXPECT_NE(result.output.find("skipbench " + std::string(command)), std::string::npos)
+        << command;
+    EXPECT_TRUE(result.errors.empty()) << command;
+  }
+}
+
+}  // namespace
+}  // namespace skipbench

@@ -1,0 +1,99 @@
+// Wrong usage: exit code 2, a message that says what and where, and nothing on stdout.
+#include <gtest/gtest.h>
+
+#include "tests/cli/run_skipbench.h"
+
+namespace skipbench {
+namespace {
+
+struct Wrong {
+  const char* name;
+  std::vector<std::string> args;
+  std::string input;
+  std::vector<std::string> says;  // parts of the message
+};
+
+void PrintTo(const Wrong& wrong, std::ostream* out) { *out << wrong.name; }
+
+std::vector<std::string> generate(std::vector<std::string> more) {
+  std::vector<std::string> args = {"generate", "--model", fixture("bloom-7layers"),
+                                   "--input",  "-",       "--ids"};
+  args.insert(args.end(), more.begin(), more.end());
+  return args;
+}
+
+class WrongInput : public testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongInput, EndsWithTwoAndSaysWhy) {
+  const ProcessResult result = skipbench_with_input(GetParam().input, GetParam().args);
+  EXPECT_EQ(result.exit_code, 2) << result.errors;
+  EXPECT_EQ(result.output, "");
+  for (const std::string& part : GetParam().says) {
+    EXPECT_NE(result.errors.find(part), std::string::npos) << part << " not in: " << result.errors;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, WrongInput,
+    testing::Values(
+        Wrong{"no_command", {}, "", {"--help"}},
+        Wrong{"unknown_command", {"genrate"}, "", {"genrate", "generate"}},
+        Wrong{"unknown_option", {"plan", "--layrs", "3"}, "", {"--layers"}},
+        Wrong{
+            "unknown_strategy", generate({"--strategy", "unifid"}), "[1]\n", {"unifid", "unified"}},
+        Wrong{"target_too_high",
+              generate({"--strategy", "unified", "--target", "4"}),
+              "[1]\n",
+              {"--target", "[1, 3.5]", "got 4"}},
+        Wrong{"target_nan",
+              generate({"--strategy", "unified", "--target", "nan"}),
+              "[1]\n",
+              {"--target"}},
+        Wrong{"param_without_value",
+              generate({"--strategy", "unified", "--param", "spacing"}),
+              "[1]\n",
+              {"KEY=VALUE"}},
+        Wrong{"param_twice",
+              generate({"--strategy", "unified", "--param", "spacing=even", "--param",
+                        "spacing=authors"}),
+              "[1]\n",
+              {"spacing", "twice"}},
+        Wrong{"no_threshold",
+              generate({"--strategy", "early_exit", "--target", "2"}),
+              "[1]\n",
+              {"threshold"}},
+        Wrong{"batch_zero", generate({"--batch", "0"}), "[1]\n", {"--batch"}},
+        Wrong{"threads_negative", generate({"--threads", "-1"}), "[1]\n", {"--threads"}},
+        Wrong{"dtype", generate({"--dtype", "q8_0"}), "[1]\n", {"--dtype", "bf16"}},
+        Wrong{"device", generate({"--device", "tpu"}), "[1]\n", {"--device", "cpu"}},
+        Wrong{"id_outside", generate({}), "[1]\n[1, 5000]\n", {"-:2", "token 1", "5000"}},
+        Wrong{"id_no_integer", generate({}), "[1.5]\n", {"-:1", "1.5"}},
+        Wrong{"not_json", generate({}), "[1\n", {"-:1"}},
+        Wrong{"empty_prompt", generate({}), "[]\n", {"-:1", "at least one token"}},
+        Wrong{
+            "missing_input",
+            {"generate", "--model", fixture("bloom-7layers"), "--input", "/no/such/file", "--ids"},
+            "",
+            {"/no/such/file"}},
+        Wrong{"missing_model", {"inspect", "/no/such/model"}, "", {"/no/such/model"}},
+        Wrong{
+            "demo_model_not_fetched", {"inspect", "/no/smollm2-135m"}, "", {"scripts/fetch_model"}},
+        Wrong{"synthetic_without_config",
+              {"inspect", "synthetic:/no/config.json"},
+              "",
+              {"/no/config.json"}},
+        Wrong{"logprobs_without_continuation",
+              {"logprobs", "--model", fixture("bloom-7layers"), "--input", "-"},
+              "{\"prompt\":[1]}\n",
+              {"-:1", "continuation"}},
+        Wrong{"plan_without_layers", {"plan", "--layers", "0"}, "", {"--layers"}},
+        Wrong{"bench_format",
+              {"bench", "--model", fixture("bloom-7layers"), "-o", "xml"},
+              "",
+              {"xml", "md"}},
+        Wrong{"no_database", {"table", "/no/such.db"}, "", {"/no/such.db"}},
+        Wrong{"config_missing", {"validate", "/no/such.yaml"}, "", {"/no/such.yaml"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace skipbench
