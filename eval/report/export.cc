@@ -1,5 +1,7 @@
 #include "eval/report/export.h"
 
+#include <cmath>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 namespace skipbench {
@@ -10,6 +12,16 @@ using Json = nlohmann::ordered_json;
 Json reference_json(const std::string& stored) {
   Json references = Json::parse(stored);
   return references.size() == 1 ? references[0] : references;
+}
+
+// Whole numbers without a fraction, as `generate` prints them; half layers as they are.
+Json layers_json(const std::string& stored) {
+  Json layers = Json::parse(stored);
+  for (Json& count : layers) {
+    const double value = count.get<double>();
+    if (value == std::floor(value)) count = static_cast<int64_t>(value);
+  }
+  return layers;
 }
 
 }  // namespace
@@ -38,7 +50,7 @@ void export_outputs(ResultStore& store, const std::function<void(const std::stri
     line["tokens"] = Json::parse(rows.text(8));
     line["text"] = rows.text(9);
     line["reference"] = reference_json(rows.text(10));
-    line["layers_per_token"] = Json::parse(rows.text(11));
+    line["layers_per_token"] = layers_json(rows.text(11));
     line["prefill_us"] = rows.real(12);
     line["decode_us"] = rows.real(13);
     if (rows.text(1) == "timing") {
