@@ -1,5 +1,7 @@
 // skipbench plan: the layers that a strategy runs, as `logprobs` and `generate` run them.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -24,6 +26,12 @@ Json set_json(const LayerSet& set) {
   return {{"attention", set.attention_list()}, {"mlp", set.mlp_list()}};
 }
 
+// A whole number where no sublayer stands alone.
+Json layers_json(const LayerSet& set) {
+  const double layers = set.layers();
+  return layers == std::floor(layers) ? Json(static_cast<int>(layers)) : Json(layers);
+}
+
 Json rule_json(const SkipStrategy& strategy, const SkipRule& rule) {
   constexpr const char* kSignals[] = {"softmax_difference", "top_probability", "entropy"};
   Json json;
@@ -44,23 +52,26 @@ void plan(const PlanOptions& options) {
   StrategySpec spec = options.strategy.spec();
   const StrategyInfo& info = find_strategy(spec.name);
   Json json;
-  const int target_budget = layer_budget(options.layers, spec.target);  // refuses a bad target
-  const int budget = info.uses_target ? target_budget : options.layers;
+  const int budget = layer_budget(options.layers, spec.target);  // refuses a bad target
   if (info.is_dynamic && !spec.params.contains("threshold")) {
     spec.params["threshold"] = {"1", "plan"};  // the rule's other parts do not depend on it
   }
   const auto strategy = make_strategy(spec, options.layers);
   json["prefill"] = set_json(strategy->prefill_layers(options.layers));
-  json["budget"] = budget;
+  json["budget"] =
+      info.uses_target ? Json(budget) : layers_json(strategy->step_layers(options.layers, 0));
   if (const SkipRule* rule = strategy->rule()) {
     json["rule"] = rule_json(*strategy, *rule);
     if (!options.strategy.spec().params.contains("threshold")) json["rule"]["threshold"] = nullptr;
   } else {
     json["steps"] = Json::array();
+    int longest = 0;
     for (int step = 0; step < options.steps; ++step) {
-      json["steps"].push_back(set_json(strategy->step_layers(options.layers, step)));
+      const LayerSet set = strategy->step_layers(options.layers, step);
+      json["steps"].push_back(set_json(set));
+      longest = std::max(longest, set.longest_skipped_run());
     }
-    json["longest_skipped_run"] = strategy->step_layers(options.layers, 0).longest_skipped_run();
+    json["longest_skipped_run"] = longest;
   }
   std::cout << json.dump() << '\n';
 }

@@ -30,7 +30,8 @@ BatchPass::BatchPass(Model& model, const SkipStrategy& strategy, std::span<const
       prompts_(prompts),
       num_layers_(model.config().num_layers),
       cache_(model.config(), model.backend(), model.backend().activation_type(),
-             std::ssize(prompts), capacity, /*cached=*/strategy.any_step_layers(num_layers_),
+             std::ssize(prompts), capacity, strategy.prefill_layers(num_layers_),
+             /*cached=*/strategy.any_step_layers(num_layers_),
              strategy.kv_policy() == KvPolicy::kAbsent && strategy.sets_can_grow()) {}
 
 void BatchPass::run_layer(int layer, const LayerSet& set, Model::RowRange rows) {

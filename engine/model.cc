@@ -8,7 +8,8 @@
 namespace skipbench {
 
 KvCache::KvCache(const ModelConfig& config, Backend& backend, DType type, int64_t sequences,
-                 int64_t capacity, const LayerSet& cached, bool with_presence) {
+                 int64_t capacity, const LayerSet& prefilled, const LayerSet& cached,
+                 bool with_presence) {
   const int64_t entries = sequences * config.num_kv_heads * capacity * config.head_dim;
   const auto allocate = [&](int64_t bytes) {
     bytes_ += bytes;
@@ -23,8 +24,8 @@ KvCache::KvCache(const ModelConfig& config, Backend& backend, DType type, int64_
   KvView transient;
   for (int layer = 0; layer < config.num_layers; ++layer) {
     if (!cached.attention(layer)) {
-      if (transient.keys == nullptr) transient = allocate_layer();
-      layers_.push_back(transient);
+      if (prefilled.attention(layer) && transient.keys == nullptr) transient = allocate_layer();
+      layers_.push_back(prefilled.attention(layer) ? transient : KvView{});
       continue;
     }
     KvView view = allocate_layer();

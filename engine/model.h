@@ -13,13 +13,13 @@
 
 namespace skipbench {
 
-// Cache of a batch. Layers outside `cached` share one transient layer, which holds a prompt's keys
-// and values only while that layer's prefill runs.
+// Cache of a batch. Layers of `prefilled` outside `cached` share one transient layer, which holds a
+// prompt's keys and values only while that layer's prefill runs; layers in neither have no memory.
 class KvCache {
  public:
   // capacity: positions per sequence. with_presence: slots may stay empty (see KvView::present).
   KvCache(const ModelConfig& config, Backend& backend, DType type, int64_t sequences,
-          int64_t capacity, const LayerSet& cached, bool with_presence);
+          int64_t capacity, const LayerSet& prefilled, const LayerSet& cached, bool with_presence);
 
   KvView layer(int layer) const { return layers_[layer]; }
   int64_t bytes() const { return bytes_; }

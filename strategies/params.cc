@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include "engine/base/error.h"
 
@@ -31,6 +32,20 @@ Number parse_in_range(const ParamValue& value, std::string_view name, Number lo,
   return number;
 }
 
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
+std::optional<int> parse_layer(std::string_view text) {
+  text = trimmed(text);
+  int layer = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), layer);
+  if (error != std::errc() || stop != text.data() + text.size()) return std::nullopt;
+  return layer;
+}
+
 }  // namespace
 
 double param_number(const StrategySpec& spec, std::string_view name, double fallback, double lo,
@@ -54,6 +69,38 @@ size_t param_choice(const StrategySpec& spec, std::string_view name,
                        value->where);
   }
   return static_cast<size_t>(it - choices.begin());
+}
+
+std::vector<int> param_layers(const StrategySpec& spec, std::string_view name, int num_layers) {
+  const ParamValue* value = find(spec, name);
+  if (value == nullptr) return {};
+  const auto refuse = [&](const std::string& what, std::string_view got) {
+    return Error({.what = fmt::format("parameter '{}' {}", name, what),
+                  .where = value->where,
+                  .expected = fmt::format("layers in [0, {}], as 0-5,9", num_layers - 1),
+                  .got = fmt::format("'{}'", got)});
+  };
+  std::string_view rest = value->text;
+  if (rest.starts_with('[') && rest.ends_with(']')) rest = rest.substr(1, rest.size() - 2);
+  std::vector<int> layers;
+  std::vector<bool> seen(static_cast<size_t>(num_layers));
+  while (!trimmed(rest).empty()) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    const std::string_view item = trimmed(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    const size_t dash = std::min(item.find('-', 1), item.size());
+    const auto first = parse_layer(item.substr(0, dash));
+    const auto last = dash == item.size() ? first : parse_layer(item.substr(dash + 1));
+    if (!first || !last || *last < *first) throw refuse("is no list", item);
+    if (*first < 0 || *last >= num_layers)
+      throw refuse("names a layer that the model does not have", item);
+    for (int layer = *first; layer <= *last; ++layer) {
+      if (seen[static_cast<size_t>(layer)]) throw refuse("names a layer twice", item);
+      seen[static_cast<size_t>(layer)] = true;
+      layers.push_back(layer);
+    }
+  }
+  return layers;
 }
 
 bool has_param(const StrategySpec& spec, std::string_view name) {

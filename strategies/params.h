@@ -19,6 +19,10 @@ int param_integer(const StrategySpec& spec, std::string_view name, int fallback,
 size_t param_choice(const StrategySpec& spec, std::string_view name,
                     const std::vector<std::string>& choices, size_t fallback);
 
+// A list of layers as written: "0-5, 9" or "[0, 9]", no layer twice, its order kept; empty when it
+// was not given. Throws Error for a layer outside [0, num_layers - 1].
+std::vector<int> param_layers(const StrategySpec& spec, std::string_view name, int num_layers);
+
 bool has_param(const StrategySpec& spec, std::string_view name);
 
 }  // namespace skipbench

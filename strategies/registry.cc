@@ -13,12 +13,17 @@ namespace skipbench {
 StrategyInfo describe_full();
 StrategyInfo describe_unified();
 StrategyInfo describe_early_exit();
+StrategyInfo describe_fixed_exit();
+StrategyInfo describe_skip_decode();
+StrategyInfo describe_static_pruning();
+StrategyInfo describe_random();
+StrategyInfo describe_layers();
 
 std::span<const StrategyInfo> strategy_table() {
   static const std::array table = {
-      describe_full(),
-      describe_unified(),
-      describe_early_exit(),
+      describe_full(),       describe_unified(),     describe_early_exit(),
+      describe_fixed_exit(), describe_skip_decode(), describe_static_pruning(),
+      describe_random(),     describe_layers(),
   };
   return table;
 }

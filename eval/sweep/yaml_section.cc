@@ -230,6 +230,17 @@ std::vector<double> YamlSection::numbers(std::string_view key) const {
   return numbers;
 }
 
+// A value, or a list of values joined by commas.
+std::string YamlSection::setting_text(const YAML::Node& node, const std::string& actual) const {
+  if (!node.IsSequence()) return scalar(node, actual, "a value or a list of values");
+  std::string text;
+  for (size_t i = 0; i < node.size(); ++i) {
+    if (i > 0) text += ',';
+    text += scalar(node[i], fmt::format("{}[{}]", actual, i), "a value");
+  }
+  return text;
+}
+
 std::vector<YamlSection::Setting> YamlSection::settings_of(const YAML::Node& node,
                                                            const std::string& actual) const {
   std::vector<Setting> settings;
@@ -247,7 +258,7 @@ std::vector<YamlSection::Setting> YamlSection::settings_of(const YAML::Node& nod
     for (const Setting& other : settings) {
       if (other.name == name) throw Error({.what = "key given twice", .where = place});
     }
-    settings.push_back({name, scalar(entry.second, path, "a value"), place});
+    settings.push_back({name, setting_text(entry.second, path), place});
   }
   return settings;
 }

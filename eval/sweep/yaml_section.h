@@ -78,6 +78,7 @@ class YamlSection {
                      std::string_view kind) const;
   std::vector<std::string> scalars(std::string_view key, std::string_view kind,
                                    std::vector<std::string>* places) const;
+  std::string setting_text(const YAML::Node& node, const std::string& actual) const;
   std::vector<Setting> settings_of(const YAML::Node& node, const std::string& actual) const;
   double number(const std::string& text, const ConfigKey& key, const std::string& where,
                 bool whole) const;

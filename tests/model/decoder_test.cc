@@ -67,6 +67,12 @@ TEST_F(DecoderTest, LayersThatNoStepReadsGetNoCacheMemory) {
   EXPECT_EQ(bytes({.name = "full"}), 7 * layer_bytes);
   // Two kept layers and the transient one of the prefill.
   EXPECT_EQ(bytes({.name = "unified", .target = 3.5}), 3 * layer_bytes);
+  const StrategyParams order = {{"order", {"1,2,3,4", "test"}}};
+  // Pruned layers do not even have the transient one.
+  EXPECT_EQ(bytes({.name = "static_pruning", .target = 2, .params = order}), 3 * layer_bytes);
+  // Sets that can grow again: every layer, and a byte of presence for each of its slots.
+  EXPECT_EQ(bytes({.name = "random", .target = 2, .params = {{"per", {"step", "test"}}}}),
+            7 * (layer_bytes + 3 + 4 - 1));
 }
 
 TEST_F(DecoderTest, WrongInputIsRefused) {

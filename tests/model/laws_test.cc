@@ -18,17 +18,35 @@ std::string bloom_path() { return (fixtures_folder() / "models" / "bloom-7layers
 
 std::vector<ScoreRequest> bloom_requests() { return requests_of(read_case("bloom-7layers")); }
 
-// One spec per strategy and target. A dynamic one gets a threshold that mixes exits.
+// What a strategy cannot do without. A dynamic one gets a threshold that mixes exits.
+StrategySpec spec_of_strategy(const StrategyInfo& info, double target) {
+  StrategySpec spec{.name = info.name, .target = target};
+  if (info.is_dynamic && target > 1) spec.params["threshold"] = {"0.3", "test"};
+  if (info.name == "layers") spec.params["layers"] = {"0-6", "test"};
+  if (info.name == "static_pruning") spec.params["order"] = {"5,2,3,1,4", "test"};
+  if (info.name == "skip_decode") spec.params["expected_length"] = {"6", "test"};
+  return spec;
+}
+
+// One spec per strategy and target, and one per parameter that changes what is run or cached.
 std::vector<StrategySpec> specs() {
   std::vector<StrategySpec> list;
   for (const StrategyInfo& info : strategy_table()) {
     for (const double target : {1.0, 1.5, 2.0, 3.5}) {
-      StrategySpec spec{.name = info.name, .target = target};
-      if (info.is_dynamic && target > 1) spec.params["threshold"] = {"0.3", "test"};
-      list.push_back(spec);
+      list.push_back(spec_of_strategy(info, target));
       if (!info.uses_target) break;
     }
   }
+  list.push_back({.name = "random", .target = 1.5, .params = {{"per", {"step", ""}}}});
+  list.push_back({.name = "random", .target = 2, .params = {{"per", {"step", ""}}}});
+  list.push_back(
+      {.name = "layers", .params = {{"attention", {"1,5", ""}}, {"mlp", {"0,1,6", ""}}}});
+  list.push_back(
+      {.name = "layers",
+       .params = {{"attention", {"1,5", ""}}, {"mlp", {"0,6", ""}}, {"prefill", {"same", ""}}}});
+  list.push_back({.name = "static_pruning",
+                  .target = 2,
+                  .params = {{"order", {"3,4,5,1", ""}}, {"prefill", {"full", ""}}}});
   list.push_back({.name = "early_exit",
                   .target = 2,
                   .params = {{"threshold", {"0.3", ""}}, {"kv", {"absent", ""}}}});
@@ -52,7 +70,7 @@ TEST(Laws, SkippingNothingIsBitIdenticalToFull) {
   const auto requests = bloom_requests();
   const auto full = model.decoder().score(requests, *make_strategy({.name = "full"}, kLayers));
   for (const StrategyInfo& info : strategy_table()) {
-    const auto at_one = make_strategy({.name = info.name, .target = 1}, kLayers);
+    const auto at_one = make_strategy(spec_of_strategy(info, 1), kLayers);
     const auto outputs = model.decoder().score(requests, *at_one);
     for (size_t r = 0; r < requests.size(); ++r) expect_same_bits(outputs[r], full[r], info.name);
   }
@@ -166,6 +184,32 @@ TEST(Laws, LayersThatDecodingSkipsAreNotReadAfterThePrefill) {
     const auto got = Decoder(model).score(requests, *strategy, {.after_prefill = poison});
     for (size_t r = 0; r < requests.size(); ++r) expect_same_bits(got[r], want[r], name_of(spec));
   }
+}
+
+// Weights of layers that neither prompts nor steps run may be anything from the start, and such
+// layers have no cache.
+TEST(Laws, LayersThatNothingRunsAreNeverRead) {
+  const auto requests = bloom_requests();
+  int poisoned = 0;
+  for (const StrategySpec& spec : specs()) {
+    const auto strategy = make_strategy(spec, kLayers);
+    if (strategy->rule() != nullptr) continue;
+    const LayerSet read = strategy->prefill_layers(kLayers) | strategy->any_step_layers(kLayers);
+    LoadedDecoder clean(bloom_path(), {.threads = 1});
+    const auto want = clean.decoder().score(requests, *strategy);
+    LoadedModel loaded = load_model(bloom_path());
+    OwnedLayers owned(loaded);
+    for (int layer = 0; layer < kLayers; ++layer) {
+      if (read.any(layer)) continue;
+      owned.poison(layer, {});
+      ++poisoned;
+    }
+    const auto backend = make_backend({.threads = 1});
+    Model model(loaded, *backend);
+    const auto got = Decoder(model).score(requests, *strategy);
+    for (size_t r = 0; r < requests.size(); ++r) expect_same_bits(got[r], want[r], name_of(spec));
+  }
+  EXPECT_GT(poisoned, 8);
 }
 
 // A token that exits at layer 2 leaves only keys and values above: all else may be anything.

@@ -31,9 +31,12 @@ TEST(Registry, NamesAreUniqueAndDescribed) {
 }
 
 TEST(Registry, UnknownStrategyNamesTheNearest) {
-  EXPECT_EQ(
-      message_of({.name = "unifid", .where = "a.yaml:7"}, 4),
-      "a.yaml:7: unknown strategy 'unifid'; known (nearest first): unified, full, early_exit");
+  const std::string message = message_of({.name = "unifid", .where = "a.yaml:7"}, 4);
+  const std::string start = "a.yaml:7: unknown strategy 'unifid'; known (nearest first): unified, ";
+  EXPECT_EQ(message.substr(0, start.size()), start);
+  for (const StrategyInfo& info : strategy_table()) {
+    EXPECT_NE(message.find(info.name), std::string::npos) << info.name;
+  }
 }
 
 TEST(Registry, UnknownParameterIsRefusedWhereItWasWritten) {

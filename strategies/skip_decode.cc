@@ -1,0 +1,81 @@
+// skip_decode: Del Corro et al. 2023, "SkipDecode: Autoregressive Skip Decoding with Batching and
+// Caching for Efficient LLM Inference", arXiv 2307.02628, section 3. The number of layers falls
+// linearly with the position, the same for all rows; layers are skipped from the bottom, after the
+// warm-up layers. No official code or table of budgets is public: the least and the most layers are
+// chosen here so that their mean is K.
+#include <algorithm>
+#include <cstdint>
+
+#include "strategies/params.h"
+#include "strategies/strategy.h"
+
+namespace skipbench {
+namespace {
+
+struct Schedule {
+  int most = 1;
+  int least = 1;
+  int warmup = 0;           // layers at the bottom that always run
+  int expected_length = 2;  // decoding steps over which the number falls
+};
+
+class SkipDecode final : public SkipStrategy {
+ public:
+  explicit SkipDecode(Schedule schedule) : schedule_(schedule) {}
+
+  LayerSet step_layers(int num_layers, int step) const override {
+    LayerSet set = LayerSet::none(num_layers);
+    const int active = active_layers(step);
+    for (int layer = 0; layer < num_layers; ++layer) {
+      const bool top = layer >= num_layers - (active - schedule_.warmup);
+      set.set_layer(layer, layer < schedule_.warmup || top);
+    }
+    return set;
+  }
+  // Later sets are parts of earlier ones, so that no step misses an entry of the cache either.
+  bool sets_can_grow() const override { return false; }
+
+ private:
+  // most - (most - least) * step / (expected_length - 1), halves rounded up, in whole numbers.
+  int active_layers(int step) const {
+    const int64_t last = schedule_.expected_length - 1;
+    if (step >= last) return schedule_.least;
+    const int64_t numerator =
+        schedule_.most * last - int64_t{schedule_.most - schedule_.least} * step;
+    return static_cast<int>((2 * numerator + last) / (2 * last));
+  }
+
+  Schedule schedule_;
+};
+
+std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
+  const int budget = layer_budget(num_layers, spec.target, spec.where);
+  Schedule schedule;
+  // At least one layer at the top; the parameter's default gives way where K leaves no room.
+  const int most_warmup = std::max(0, budget - 1);
+  schedule.warmup = param_integer(spec, "warmup_layers", std::min(1, most_warmup), 0, most_warmup);
+  const int lowest = std::min(budget, std::max(schedule.warmup + 1, 2 * budget - num_layers));
+  schedule.least = param_integer(spec, "min_layers", lowest, lowest, budget);
+  schedule.most = 2 * budget - schedule.least;
+  schedule.expected_length = param_integer(spec, "expected_length", 64, 2, 1 << 20);
+  return std::make_unique<SkipDecode>(schedule);
+}
+
+}  // namespace
+
+StrategyInfo describe_skip_decode() {
+  return {.name = "skip_decode",
+          .summary = "fewer layers with every step, the bottom skipped, the same for all rows",
+          .paper = "Del Corro et al. 2023 (SkipDecode), arXiv 2307.02628",
+          .kv_policy = "absent (never read: a layer once skipped stays skipped)",
+          .needs_training = true,
+          .params = {{"expected_length", "64", "[2, 1048576]",
+                      "steps over which the layers fall from 2K - min_layers to min_layers; the "
+                      "number at a step is rounded half up"},
+                     {"min_layers", "max(warmup_layers + 1, 2K - N)", "[its default, K]",
+                      "layers from expected_length on; K: the same number at every step"},
+                     {"warmup_layers", "1", "[0, K - 1]", "layers at the bottom that always run"}},
+          .make = make};
+}
+
+}  // namespace skipbench
