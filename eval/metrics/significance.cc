@@ -32,60 +32,56 @@ void append_scores(const Metric& metric, std::span<const double> sums, ScoreSamp
   for (size_t i = 0; i < scores.size(); ++i) (*samples)[i].push_back(scores[i].score);
 }
 
-// Sums of resampled rows. A sample is how often each segment was drawn, so that a sum is a product
-// with contiguous rows; kBlock samples share one pass over them.
-class Resampler {
- public:
-  static constexpr int kBlock = 4;
-
-  Resampler(int64_t n_segments, uint32_t seed) : random_(seed), drawn_(n_segments) {}
-
-  // Draws the next `n` samples, at most kBlock.
-  void draw(int n) {
-    counts_.assign(drawn_.size() * kBlock, 0.0);
-    for (int sample = 0; sample < n; ++sample) {
-      random_.choice(static_cast<uint32_t>(drawn_.size()), drawn_);
-      for (const uint32_t segment : drawn_) counts_[segment * kBlock + sample] += 1;
-    }
+// sums[i] = sum over the drawn segments of column first + i, held in registers.
+template <int kWidth>
+void add_columns(const SegmentStats& stats, std::span<const uint32_t> drawn, int first,
+                 double* sums) {
+  double total[kWidth] = {};
+  const double* const rows = stats.rows.data() + first;
+  for (const uint32_t segment : drawn) {
+    const double* row = rows + static_cast<size_t>(segment) * stats.n_stats;
+    for (int i = 0; i < kWidth; ++i) total[i] += row[i];
   }
+  std::copy_n(total, kWidth, sums + first);
+}
 
-  // sums: [kBlock][n_stats]
-  void add_up(const SegmentStats& stats, std::vector<double>* sums) const {
-    const int n_stats = stats.n_stats;
-    sums->assign(static_cast<size_t>(kBlock) * n_stats, 0.0);
-    double* const first = sums->data();
-    for (int64_t segment = 0; segment < stats.n_segments; ++segment) {
-      const double* row = stats.rows.data() + segment * n_stats;
-      const double* counts = counts_.data() + segment * kBlock;
-      for (int sample = 0; sample < kBlock; ++sample) {
-        double* sum = first + static_cast<size_t>(sample) * n_stats;
-        for (int i = 0; i < n_stats; ++i) sum[i] += counts[sample] * row[i];
-      }
+void add_drawn_rows(const SegmentStats& stats, std::span<const uint32_t> drawn,
+                    std::vector<double>* sums) {
+  sums->resize(stats.n_stats);
+  int first = 0;
+  while (first < stats.n_stats) {
+    const int left = stats.n_stats - first;
+    const int width = left >= 10 ? 10 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    switch (width) {
+      case 10:
+        add_columns<10>(stats, drawn, first, sums->data());
+        break;
+      case 4:
+        add_columns<4>(stats, drawn, first, sums->data());
+        break;
+      case 2:
+        add_columns<2>(stats, drawn, first, sums->data());
+        break;
+      default:
+        add_columns<1>(stats, drawn, first, sums->data());
     }
+    first += width;
   }
-
- private:
-  NumpyRandom random_;
-  std::vector<uint32_t> drawn_;  // [n_segments]
-  std::vector<double> counts_;   // [n_segments][kBlock]
-};
+}
 
 // The scores of all systems on the same resamples: [systems][scores][resamples].
 std::vector<ScoreSamples> resample(const Metric& metric, std::span<const SegmentStats* const> all,
                                    const SignificanceSettings& settings) {
   check_settings(*all[0], settings.resamples, "resamples");
-  Resampler resampler(all[0]->n_segments, settings.seed);
+  NumpyRandom random(settings.seed);
+  std::vector<uint32_t> drawn(all[0]->n_segments);
   std::vector<ScoreSamples> samples(all.size());
   std::vector<double> sums;
-  for (int done = 0; done < settings.resamples; done += Resampler::kBlock) {
-    const int n = std::min(Resampler::kBlock, settings.resamples - done);
-    resampler.draw(n);
+  for (int sample = 0; sample < settings.resamples; ++sample) {
+    random.choice(static_cast<uint32_t>(drawn.size()), drawn);
     for (size_t system = 0; system < all.size(); ++system) {
-      resampler.add_up(*all[system], &sums);
-      for (int sample = 0; sample < n; ++sample) {
-        const size_t n_stats = all[system]->n_stats;
-        append_scores(metric, std::span(sums).subspan(sample * n_stats, n_stats), &samples[system]);
-      }
+      add_drawn_rows(*all[system], drawn, &sums);
+      append_scores(metric, sums, &samples[system]);
     }
   }
   return samples;
