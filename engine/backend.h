@@ -169,6 +169,9 @@ class Backend {
   virtual void download(void* host, const void* device, size_t bytes) = 0;
   virtual void fill_zero(void* device, size_t bytes) = 0;
   virtual void synchronise() {}
+  // Drops the copies that a device has made of weights, norms and biases on their first use. Before
+  // host memory that an operation has read is freed or changed; Model does it when it goes.
+  virtual void forget_weights() {}
 
   virtual void embed(const EmbedArgs& args) = 0;
   virtual void norm(const NormArgs& args) = 0;

@@ -34,6 +34,9 @@ class Model {
  public:
   // Keeps references: `loaded` and `backend` outlive the model.
   Model(const LoadedModel& loaded, Backend& backend);
+  ~Model() { backend_.forget_weights(); }
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
 
   const ModelConfig& config() const { return config_; }
   const LoadedModel& loaded() const { return loaded_; }

@@ -1,10 +1,12 @@
 // The one exception type for input that is wrong. Broken invariants are asserts, not Errors.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace skipbench {
 
@@ -26,6 +28,26 @@ class Error : public std::runtime_error {
 
  private:
   ErrorParts parts_;
+};
+
+// A device has no memory left for an allocation; it stays usable. A sweep records it as `oom`.
+class OutOfMemory : public Error {
+ public:
+  explicit OutOfMemory(ErrorParts parts, int64_t asked_bytes = 0, int64_t free_bytes = 0)
+      : Error(std::move(parts)), asked_bytes_(asked_bytes), free_bytes_(free_bytes) {}
+
+  int64_t asked_bytes() const { return asked_bytes_; }
+  int64_t free_bytes() const { return free_bytes_; }
+
+ private:
+  int64_t asked_bytes_;
+  int64_t free_bytes_;
+};
+
+// The device is beyond use ("sticky" error): the process must close its files and end.
+class DeviceLost : public Error {
+ public:
+  using Error::Error;
 };
 
 // "nearest first": the known names ordered by edit distance to `name`, joined as "a, b, c".

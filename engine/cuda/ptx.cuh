@@ -55,6 +55,10 @@ __device__ __forceinline__ void let_next_start() {
 #endif
 }
 
+// Loads after it are not started before it: keeps the compiler from holding more in registers than
+// there are.
+__device__ __forceinline__ void keep_order() { asm volatile("" ::: "memory"); }
+
 // e^x and 2^x in a few units of the last place.
 __device__ __forceinline__ float fast_exp(float x) { return __expf(x); }
 __device__ __forceinline__ float fast_exp2(float x) {
@@ -79,6 +83,7 @@ void copy_async_wait() {}
 
 inline void wait_for_previous() {}
 inline void let_next_start() {}
+inline void keep_order() {}
 
 inline float fast_exp(float x) { return expf(x); }
 inline float fast_exp2(float x) { return exp2f(x); }

@@ -1,0 +1,153 @@
+#include "engine/cuda/cuda_backend.h"
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cassert>
+#include <string>
+
+#include "engine/cuda/check.h"
+#include "engine/cuda/errors.h"
+#include "engine/cuda/operations.h"
+#include "fmt/format.h"
+
+namespace skipbench::cuda {
+namespace {
+
+// Waits for the device and frees: an operation that was queued may still use the memory.
+struct CudaFree {
+  void operator()(void* memory) const { cudaFree(memory); }
+};
+
+DeviceBuffer allocate_device(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t code = cudaMalloc(&memory, std::max<size_t>(1, bytes));
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // the error is reported here and must not show up again
+    size_t free_bytes = 0;
+    size_t total_bytes = 0;
+    CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes));
+    throw OutOfMemory({.what = fmt::format("out of device memory: asked for {} bytes, {} of {} are "
+                                           "free",
+                                           bytes, free_bytes, total_bytes),
+                       .where = "cuda",
+                       .hint = "try a smaller batch, fewer positions or smaller weights"},
+                      static_cast<int64_t>(bytes), static_cast<int64_t>(free_bytes));
+  }
+  CUDA_CHECK(code);
+  return DeviceBuffer(memory, CudaFree());
+}
+
+// The stream goes last: memory is freed while it still exists.
+class Stream {
+ public:
+  Stream() { CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
+  ~Stream() { cudaStreamDestroy(stream_); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+cudaDeviceProp first_device() {
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  if (code != cudaSuccess || count == 0) {
+    cudaGetLastError();
+    throw Error(
+        {.what = fmt::format("no CUDA device: {}",
+                             code == cudaSuccess ? "none is visible" : cudaGetErrorString(code)),
+         .where = "--device cuda",
+         .hint = "use --device cpu, or check nvidia-smi and CUDA_VISIBLE_DEVICES"});
+  }
+  CUDA_CHECK(cudaSetDevice(0));
+  cudaDeviceProp properties{};
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, 0));
+  return properties;
+}
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const cudaDeviceProp& properties, DType dtype)
+      : device_name_(properties.name),
+        architecture_(fmt::format("sm_{}{}", properties.major, properties.minor)),
+        dtype_(dtype),
+        context_(allocate_device, stream_.get()) {
+    context_.multiprocessors = properties.multiProcessorCount;
+    context_.cache_bytes = properties.l2CacheSize;
+  }
+  ~CudaBackend() override { cudaStreamSynchronize(stream_.get()); }
+
+  std::string name() const override { return "cuda"; }
+  std::string device_name() const override { return device_name_; }
+  DType activation_type() const override { return dtype_; }
+  std::string instruction_set() const override { return architecture_; }
+
+  DeviceBuffer allocate(size_t bytes) override { return allocate_device(bytes); }
+  void upload(void* device, const void* host, size_t bytes) override {
+    // From pageable memory: returns once the host's bytes may change.
+    if (bytes > 0) copy(device, host, bytes, cudaMemcpyHostToDevice);
+  }
+  void download(void* host, const void* device, size_t bytes) override {
+    if (bytes > 0) copy(host, device, bytes, cudaMemcpyDeviceToHost);
+    synchronise();
+  }
+  void fill_zero(void* device, size_t bytes) override {
+    if (bytes > 0) CUDA_CHECK(cudaMemsetAsync(device, 0, bytes, stream_.get()));
+  }
+  void synchronise() override { CUDA_CHECK(cudaStreamSynchronize(stream_.get())); }
+  void forget_weights() override {
+    synchronise();
+    context_.weights.clear();
+  }
+
+  void embed(const EmbedArgs& args) override { cuda::embed(context_, args); }
+  void norm(const NormArgs& args) override { cuda::norm(context_, args); }
+  void linear(const LinearArgs& args) override { cuda::linear(context_, args); }
+  void append_kv(const AppendKvArgs& args) override { cuda::append_kv(context_, args); }
+  void attend(const AttendArgs& args) override { cuda::attend(context_, args); }
+  void gather_rows(const GatherRowsArgs& args) override { cuda::gather_rows(context_, args); }
+  void next_token(const NextTokenArgs& args) override { cuda::next_token(context_, args); }
+  void log_prob(const LogProbArgs& args) override { cuda::log_prob(context_, args); }
+
+  double peak_read_bytes_per_second() override {
+    if (peak_read_ == 0) peak_read_ = measure_read_bytes_per_second(context_);
+    return peak_read_;
+  }
+  double peak_flops_per_second() override {
+    if (peak_flops_ == 0) peak_flops_ = measure_flops_per_second(context_, dtype_);
+    return peak_flops_;
+  }
+
+ private:
+  void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+    CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, stream_.get()));
+  }
+
+  std::string device_name_;
+  std::string architecture_;
+  DType dtype_;
+  Stream stream_;
+  Context context_;
+  double peak_read_ = 0;
+  double peak_flops_ = 0;
+};
+
+}  // namespace
+}  // namespace skipbench::cuda
+
+namespace skipbench {
+
+std::unique_ptr<Backend> make_cuda_backend(const DeviceSpec& spec) {
+  if (is_quantised(spec.dtype)) {
+    throw Error({.what = "activations cannot have this type",
+                 .where = "--dtype",
+                 .expected = "f32, f16 or bf16",
+                 .got = std::string(dtype_name(spec.dtype))});
+  }
+  return std::make_unique<cuda::CudaBackend>(cuda::first_device(), spec.dtype);
+}
+
+}  // namespace skipbench

@@ -1,0 +1,77 @@
+// The CUDA operations, one file each, the same names as in engine/cpu; CudaBackend hands its calls
+// on to them. Argument structs and their meaning are those of engine/backend.h.
+//
+// Law of this folder: nothing here waits for the device, and nothing allocates once a shape was
+// seen, so that a step can be recorded into a graph.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "engine/backend.h"
+#include "engine/cuda/device_weights.h"
+#include "engine/cuda/gemm.h"
+
+namespace skipbench::cuda {
+
+// Scratch that operations share; one stream, so a later operation may use an earlier one's slot.
+enum class Slot {
+  kNormed,     // [rows, k] normalised or converted input of a large linear
+  kPanel,      // decoded weights of a large linear
+  kSums,       // [rows, n] f32 products of a large linear
+  kAttention,  // partial results of split attention
+  kSoftmax,    // partial results of next_token and log_prob
+};
+
+// What the operations of one backend share.
+struct Context {
+  cudaStream_t stream = nullptr;
+  int multiprocessors = 1;
+  int64_t cache_bytes = 0;  // L2
+  DeviceWeights weights;
+  std::unique_ptr<Gemm> gemm;
+
+  Context(DeviceWeights::Allocate allocate, cudaStream_t on);
+
+  // Device memory of at least `bytes`, aligned to 256, valid until the next call for this slot.
+  template <typename T>
+  T* scratch(Slot slot, int64_t count) {
+    return static_cast<T*>(scratch_bytes(slot, count * static_cast<int64_t>(sizeof(T))));
+  }
+  void* scratch_bytes(Slot slot, int64_t bytes);
+
+ private:
+  struct Buffer {
+    DeviceBuffer memory;
+    int64_t bytes = 0;
+  };
+  DeviceWeights::Allocate allocate_;
+  std::map<Slot, Buffer> scratch_;
+};
+
+void embed(Context& context, const EmbedArgs& args);
+void norm(Context& context, const NormArgs& args);
+void linear(Context& context, const LinearArgs& args);
+void append_kv(Context& context, const AppendKvArgs& args);
+void attend(Context& context, const AttendArgs& args);
+void gather_rows(Context& context, const GatherRowsArgs& args);
+void next_token(Context& context, const NextTokenArgs& args);
+void log_prob(Context& context, const LogProbArgs& args);
+
+// The two ways of linear: own kernels that read each weight once for up to 8 rows, and products
+// through gemm.h with quantised weights decoded a panel at a time.
+void linear_decode(Context& context, const LinearArgs& args);
+void linear_prefill(Context& context, const LinearArgs& args);
+bool linear_decode_takes(const LinearArgs& args);
+
+// The two ways of attend: split over positions, and tiles of query rows.
+void attend_decode(Context& context, const AttendArgs& args);
+void attend_prefill(Context& context, const AttendArgs& args);
+
+double measure_read_bytes_per_second(Context& context);
+double measure_flops_per_second(Context& context, DType type);
+
+}  // namespace skipbench::cuda
