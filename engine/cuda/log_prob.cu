@@ -27,7 +27,7 @@ __global__ void log_prob_chunks_kernel(const float* logits, int64_t stride, int6
   for (int w = 0; w < kSoftmaxWarps; ++w) top = fmaxf(top, shared.tops[w]);
 
   double sum[1] = {0};
-  if (isfinite(top)) {
+  if (std::isfinite(top)) {
     for (int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) {
       sum[0] += exp(static_cast<double>(row[i]) - static_cast<double>(top));
     }

@@ -12,7 +12,7 @@ namespace {
 // A NaN counts as -inf: it is never chosen.
 __device__ __forceinline__ float logit_at(const float* logits, int64_t i) {
   const float value = logits[i];
-  return isnan(value) ? -INFINITY : value;
+  return std::isnan(value) ? -INFINITY : value;
 }
 
 struct Top {
@@ -63,7 +63,7 @@ __global__ void next_token_chunks_kernel(const float* logits, int64_t stride, in
   for (int w = 1; w < kSoftmaxWarps; ++w) top = better_of(top, shared.warps[w]);
 
   float sums[2] = {0, 0};  // of e and of e * shifted
-  if (isfinite(top.top)) {
+  if (std::isfinite(top.top)) {
     for (int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) {
       const float shifted = logit_at(row, i) - top.top;
       const float e = expf(shifted);

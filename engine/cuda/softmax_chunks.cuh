@@ -1,6 +1,7 @@
 // Softmax over a long row in fixed chunks: the same bits for any number of rows.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "engine/cuda/reduce.cuh"
@@ -36,7 +37,7 @@ __device__ __forceinline__ SoftmaxChunk merge_chunks(const SoftmaxChunk* chunks,
   }
   for (int c = 0; c < count; ++c) {
     const double shift = static_cast<double>(chunks[c].top) - static_cast<double>(row.top);
-    if (!isfinite(shift)) continue;  // a chunk of -inf alone adds nothing
+    if (!std::isfinite(shift)) continue;  // a chunk of -inf alone adds nothing
     const double scale = exp(shift);
     row.sum += chunks[c].sum * scale;
     row.weighted += (chunks[c].weighted + chunks[c].sum * shift) * scale;
