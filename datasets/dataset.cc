@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "datasets/text_file.h"
+#include "engine/base/text_file.h"
 #include "engine/base/error.h"
 
 namespace skipbench {

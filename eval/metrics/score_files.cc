@@ -1,56 +1,19 @@
 #include "eval/metrics/score_files.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <memory>
 #include <utility>
 
 #include "engine/base/error.h"
-#include "engine/base/utf8.h"
+#include "engine/base/text_file.h"
 
 namespace skipbench {
 namespace {
 
-// A whole file, decompressed if it is gzip.
-std::string read_file(const std::string& path) {
-  errno = 0;
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
-  if (!file) {
-    throw Error({.what = fmt::format("cannot open file: {}", std::strerror(errno)), .where = path});
-  }
-  std::string text, chunk(1 << 16, '\0');
-  int bytes = 0;
-  while ((bytes = gzread(file.get(), chunk.data(), static_cast<unsigned>(chunk.size()))) > 0) {
-    text.append(chunk, 0, bytes);
-  }
-  int status = Z_OK;
-  const char* message = gzerror(file.get(), &status);
-  if (status == Z_ERRNO) message = std::strerror(errno);
-  if (bytes < 0 || status != Z_OK) {  // a truncated gzip file reads as Z_BUF_ERROR
-    throw Error({.what = fmt::format("cannot read file: {}", message), .where = path});
-  }
-  return text;
-}
-
+// A CR stays in its line, as in sacreBLEU's reading.
 std::vector<std::string> read_lines(const std::string& path) {
-  const std::string text = read_file(path);
-  std::vector<std::string> lines;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(text.substr(begin, end - begin));
-    if (const size_t bad = find_invalid_utf8(lines.back()); bad != std::string::npos) {
-      throw Error({.what = "not valid UTF-8",
-                   .where = fmt::format("{}:{}", path, lines.size()),
-                   .got = fmt::format("byte 0x{:02x} at column {} of the line",
-                                      static_cast<unsigned char>(lines.back()[bad]), bad + 1)});
-    }
-    begin = end + 1;
-  }
-  return lines;
+  return read_text_lines(path, CarriageReturn::kKeep);
 }
 
 // The references of every segment, from one file per reference.

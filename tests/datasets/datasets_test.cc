@@ -9,7 +9,7 @@
 #include "datasets/dataset.h"
 #include "datasets/postprocess.h"
 #include "datasets/prompt_template.h"
-#include "datasets/text_file.h"
+#include "engine/base/text_file.h"
 #include "engine/base/error.h"
 
 namespace skipbench {

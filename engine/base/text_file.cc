@@ -1,4 +1,4 @@
-#include "datasets/text_file.h"
+#include "engine/base/text_file.h"
 
 #include <fmt/format.h>
 #include <zlib.h>
@@ -39,13 +39,14 @@ std::string read_text_file(const std::string& path) {
   return text;
 }
 
-std::vector<std::string> read_text_lines(const std::string& path) {
+std::vector<std::string> read_text_lines(const std::string& path, CarriageReturn carriage_return) {
+  const bool drop = carriage_return == CarriageReturn::kDrop;
   const std::string text = read_text_file(path);
   std::vector<std::string> lines;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     size_t length = end - begin;
-    if (length > 0 && text[end - 1] == '\r') --length;
+    if (drop && length > 0 && text[end - 1] == '\r') --length;
     lines.push_back(text.substr(begin, length));
     if (const size_t bad = find_invalid_utf8(lines.back()); bad != std::string::npos) {
       throw Error({.what = "not valid UTF-8",
