@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -64,15 +63,6 @@ std::unique_ptr<Tokenizer> find_tokenizer(const GenerateCommand& command) {
   }
 }
 
-// A model may have more embeddings than its tokenizer has tokens (padding): those have no text, as
-// in Hugging Face's decoding.
-std::string text_of(const TokenIds& tokens, const Tokenizer& tokenizer) {
-  TokenIds known;
-  std::copy_if(tokens.begin(), tokens.end(), std::back_inserter(known),
-               [&](int32_t id) { return id < tokenizer.vocab_size(); });
-  return tokenizer.decode(known, /*skip_special=*/true);
-}
-
 void print_line(size_t index, const TokenIds& prompt, const GenerateOutput& output,
                 const Tokenizer* tokenizer) {
   nlohmann::ordered_json json;
@@ -80,7 +70,8 @@ void print_line(size_t index, const TokenIds& prompt, const GenerateOutput& outp
   json["prompt_tokens"] = prompt.size();
   json["tokens"] = output.tokens;
   json["text"] = nullptr;
-  if (tokenizer != nullptr) json["text"] = text_of(output.tokens, *tokenizer);
+  if (tokenizer != nullptr)
+    json["text"] = tokenizer->decode_known(output.tokens, /*skip_special=*/true);
   json["layers_per_token"] = layers_to_json(output.layers_per_token);
   std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
 }

@@ -32,6 +32,10 @@ class Tokenizer {
   // give their text, or nothing with `skip_special`. Throws Error for an id outside the vocabulary.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special) const = 0;
 
+  // As decode, leaving out ids that the vocabulary lacks: a model may have more embeddings than its
+  // tokenizer has tokens (padding), and those have no text, as in Hugging Face's decoding.
+  std::string decode_known(std::span<const int32_t> ids, bool skip_special) const;
+
   virtual int32_t vocab_size() const = 0;
   virtual int32_t begin_of_text_id() const = 0;  // -1: none
 

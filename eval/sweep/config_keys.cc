@@ -23,7 +23,7 @@ constexpr std::array kKeys = {
               "Hugging Face folder, GGUF file, or synthetic:CONFIG.json[:seed]"},
     ConfigKey{"model.dtype", kText, "f32", 0, 0, "f32|f16|bf16", "type of activations and cache"},
     ConfigKey{"model.tokenizer", kPath, "", 0, 0, "", "tokenizer file or folder; the model's own"},
-    ConfigKey{"model.threads", kInteger, "0", 0, 4096, "", "CPU threads; 0: the machine's cores"},
+    ConfigKey{"model.threads", kInteger, "0", 0, 1024, "", "CPU threads; 0: the machine's cores"},
 
     ConfigKey{"datasets", kSections, kRequired, 0, 0, "", "what is decoded and scored"},
     ConfigKey{"datasets[].name", kText, kRequired, 0, 0, "", "name in the table"},

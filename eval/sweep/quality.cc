@@ -61,8 +61,9 @@ OutputRecord output_record(const SweepSession& session, const Cell& cell, int64_
   record.batch_index = batch_index;
   record.prompt_tokens = std::ssize(inputs.prompts[index]);
   record.tokens = output.tokens;
-  record.text = postprocess(session.setup.tokenizer->decode(output.tokens, /*skip_special=*/true),
-                            dataset.stop, dataset.post);
+  record.text =
+      postprocess(session.setup.tokenizer->decode_known(output.tokens, /*skip_special=*/true),
+                  dataset.stop, dataset.post);
   record.references = inputs.references[index];
   record.layers = output.layers_per_token;
   return record;
@@ -75,7 +76,7 @@ GenerateOptions natural_length(const SweepSession& session, const DatasetSection
                           .end_of_text_ids = session.setup.loaded.config.end_of_text_ids};
   if (!dataset.stop.empty()) {
     options.stop = [&](size_t, std::span<const int32_t> tokens) {
-      const std::string text = session.setup.tokenizer->decode(tokens, /*skip_special=*/true);
+      const std::string text = session.setup.tokenizer->decode_known(tokens, /*skip_special=*/true);
       return find_stop(text, dataset.stop) != std::string::npos;
     };
   }

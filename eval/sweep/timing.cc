@@ -98,7 +98,7 @@ class TimingGroup {
     record.batch_index = batch_index;
     record.prompt_tokens = std::ssize(prompts_[index]);
     record.tokens = output.tokens;
-    record.text = postprocess(session_.setup.tokenizer->decode(output.tokens, true), {}, {});
+    record.text = postprocess(session_.setup.tokenizer->decode_known(output.tokens, true), {}, {});
     record.references = session_.inputs(*contestant.runnable.cell).references[index];
     record.layers = output.layers_per_token;
     outputs.push_back(std::move(record));

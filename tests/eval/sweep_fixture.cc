@@ -114,6 +114,12 @@ void SweepFolder::write(const std::string& name, const std::string& text) const 
   std::ofstream(folder_ / name, std::ios::binary) << text;
 }
 
+void SweepFolder::resize_vocabulary(int size) const {
+  Json model = Json::parse(kModel);
+  model["vocab_size"] = size;
+  write("model.json", model.dump());
+}
+
 std::string SweepFolder::config_text() const {
   return fmt::format(fmt::runtime(kConfig), folder_.string());
 }

@@ -22,6 +22,9 @@ class SweepFolder {
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
   void write(const std::string& name, const std::string& text) const;
 
+  // The model gets `size` embeddings; the tokenizer stays (257 tokens).
+  void resize_vocabulary(int size) const;
+
   // The YAML of the sweep; `write_config` puts it into sweep.yaml.
   std::string config_text() const;
   std::string write_config(const std::string& text) const;

@@ -168,6 +168,21 @@ TEST(Sweep, OutOfRangeTargetIsOneInvalidCell) {
   EXPECT_EQ(invalid, 2);  // unified and early_exit
 }
 
+// As in Qwen2: more embeddings than tokens. Ids without a token have no text.
+TEST(Sweep, PaddedVocabulary) {
+  const SweepFolder folder;
+  folder.resize_vocabulary(2000);
+  std::string text = folder.config_text();
+  text.insert(text.find("    limit: 7"), "    stop: [\"\\n\"]\n");
+  folder.write_config(text);
+  ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
+  for (const Json& row : folder.rows("a.db")) EXPECT_EQ(row.at("status"), "done") << row;
+  // The test is about something: such ids were generated.
+  EXPECT_GT(count(folder.path("a.db"),
+                  "SELECT count(*) FROM outputs, json_each(outputs.tokens) WHERE value >= 257"),
+            0);
+}
+
 TEST(Sweep, BeamsAreUnsupported) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", {"decoding.beams=4", "timing.repetitions=0"}), SweepOutcome::kDone);
