@@ -1,0 +1,133 @@
+// skipbench as a process among others: a closed pipe, a full disk, signals, and the commands of a
+// sweep one after the other.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tests/cli/run_skipbench.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+// `script` for a shell in which $SKIPBENCH is the binary.
+ProcessResult shell(const std::string& script) {
+  const std::vector<std::string> argv = {"bash", "-c",
+                                         "SKIPBENCH='" SKIPBENCH_BINARY "'; " + script};
+  return run_process(argv, "", /*timeout_seconds=*/120);
+}
+
+constexpr char kLongOutput[] =
+    "\"$SKIPBENCH\" plan --layers 80 --strategy unified --target 2 --steps 20000";
+
+TEST(Process, ReaderGoesAwayEarly) {
+  const ProcessResult result =
+      shell(std::string("set -o pipefail; ") + kLongOutput + " | head -c 1 > /dev/null");
+  EXPECT_EQ(result.exit_code, 3) << result.errors;  // interrupted; not 141, a signal
+  EXPECT_EQ(result.errors, "");                     // the reader chose to
+}
+
+TEST(Process, FullDiskIsNoSuccess) {
+  const ProcessResult result = shell(std::string(kLongOutput) + " > /dev/full");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.errors.find("could not write to standard output"), std::string::npos)
+      << result.errors;
+}
+
+// A folder with the configuration of a small sweep of random weights.
+class SweepCommands : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() /
+              ("skipbench_cli_" +
+               std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    std::ofstream(folder_ / "source") << "eins zwei\ndrei\nvier\nfuenf\n";
+    std::ofstream(folder_ / "reference") << "one two\nthree\nfour\nfive\n";
+    write_config(/*new_tokens=*/4);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  void write_config(int new_tokens) {
+    Json model = Json::parse(std::ifstream(fixture("bloom-7layers") + "/config.json"));
+    model["vocab_size"] = 2000;  // no smaller than the tokenizer's
+    std::ofstream(folder_ / "model.json") << model;
+    std::ofstream(folder_ / "sweep.yaml")
+        << "name: process\nmodel: {path: \"synthetic:" << path("model.json")
+        << "\", tokenizer: " << SKIPBENCH_SOURCE_DIR
+        << "/tests/fixtures/tokenizer/spm-unigram/tokenizer.model}\n"
+        << "datasets:\n  - {name: d, source: " << path("source")
+        << ", reference: " << path("reference") << ", prompt: \"{source}\", metrics: [bleu]}\n"
+        << "decoding: {max_new_tokens: " << new_tokens << "}\nstrategies: [full, unified]\n"
+        << "targets: [2]\nbatch_sizes: [2]\n"
+        << "timing: {repetitions: 1, warmup: 0, new_tokens: " << new_tokens << ", prompts: 2}\n"
+        << "results: " << path("r.db") << "\n";
+  }
+
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  fs::path folder_;
+};
+
+TEST_F(SweepCommands, RunTableAndExportAgree) {
+  const ProcessResult run = run_skipbench({"run", path("sweep.yaml")});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  const ProcessResult table = run_skipbench({"table", path("r.db")});
+  ASSERT_EQ(table.exit_code, 0) << table.errors;
+  EXPECT_EQ(run.output, table.output);
+  const Json rows =
+      Json::parse(run_skipbench({"table", path("r.db"), "-o", "json"}).output)["rows"];
+  ASSERT_EQ(rows.size(), 2);
+  EXPECT_EQ(rows[0]["layers"], 7.0);
+  EXPECT_EQ(rows[1]["layers"], 3.0);
+  const auto outputs = json_lines(run_skipbench({"export", path("r.db"), "--outputs"}).output);
+  int sentences = 0;
+  for (const Json& line : outputs) {
+    for (const char* key : {"cell", "strategy", "target", "batch", "index", "tokens", "text",
+                            "reference", "layers_per_token", "prefill_us", "decode_us"}) {
+      EXPECT_TRUE(line.contains(key)) << key;
+    }
+    sentences += line["strategy"] == "unified" && line["reference"] == "three" ? 1 : 0;
+  }
+  EXPECT_GE(sentences, 1);
+}
+
+TEST_F(SweepCommands, AnInterruptedRunSaysSoAndGoesOn) {
+  write_config(/*new_tokens=*/200);
+  const ProcessResult interrupted =
+      shell("timeout --preserve-status -s INT 0.3 \"$SKIPBENCH\" run '" + path("sweep.yaml") +
+            "' --set timing.repetitions=50; echo $? > '" + path("code") + "'");
+  std::ifstream code(path("code"));
+  int exit_code = -1;
+  code >> exit_code;
+  ASSERT_TRUE(exit_code == 3 || exit_code == 0) << exit_code << interrupted.errors;
+  const ProcessResult resumed =
+      run_skipbench({"run", path("sweep.yaml"), "--set", "timing.repetitions=2"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.errors;
+}
+
+TEST_F(SweepCommands, GenerateEndsWithThreeOnInterrupt) {
+  const ProcessResult result =
+      shell("printf '[1,2,3]\\n' > '" + path("ids") +
+            "'; timeout --preserve-status -s TERM 0.5 \"$SKIPBENCH\" generate --model "
+            "'synthetic:" SKIPBENCH_SOURCE_DIR
+            "/tests/fixtures/models/bloom-7layers/config.json' --ids --ignore-eos --input '" +
+            path("ids") + "' --max-new-tokens 1000000");
+  EXPECT_EQ(result.exit_code, 3) << result.errors;
+  EXPECT_NE(result.errors.find("interrupted"), std::string::npos) << result.errors;
+}
+
+TEST_F(SweepCommands, TableOfNothing) {
+  const ProcessResult result = run_skipbench({"table", path("absent.db")});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.errors.find("absent.db"), std::string::npos) << result.errors;
+  EXPECT_FALSE(fs::exists(path("absent.db")));  // reading makes no store
+}
+
+}  // namespace
+}  // namespace skipbench
