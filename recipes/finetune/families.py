@@ -1,0 +1,174 @@
+"""One view over the model classes of transformers: the parts of a layer, to be called one by one.
+
+The modules are transformers' own, so that peft's wrappers around them take part; what is written
+anew is only how they are put together, which skipping changes.
+"""
+
+import torch
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM
+
+from recipes.miniature.bloom import alibi_slopes
+
+
+class LlamaView:
+    """Llama, Mistral, Qwen2 and Qwen3: RMSNorm, rotary positions, gated MLP."""
+
+    residual_after_norm = False
+    adapted = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+    def __init__(self, model):
+        self.model = model
+        self.body = model.model
+        self.layers = self.body.layers
+        self.head_dim = self.layers[0].self_attn.head_dim
+
+    def embeddings(self):
+        return [self.body.embed_tokens]
+
+    def embed(self, ids):
+        return self.body.embed_tokens(ids)
+
+    def context(self, x, positions):
+        """What `project` needs of the positions [batch, columns]."""
+        return self.body.rotary_emb(x, positions)
+
+    def select(self, context, columns):
+        return tuple(part[:, columns] for part in context)
+
+    def bias(self, distance):
+        """Added to the scores, [1, heads, q, k]; None where positions are in the keys."""
+        return None
+
+    def window(self, layer):
+        """Positions that a layer sees, its own included; None: all of them."""
+        config = self.model.config
+        types = getattr(config, "layer_types", None)
+        if types is not None and types[layer] != "sliding_attention":
+            return None
+        return getattr(config, "sliding_window", None)
+
+    def attention_norm(self, layer, x):
+        return self.layers[layer].input_layernorm(x)
+
+    def project(self, layer, x, context):
+        """Query, key and value, each [batch, heads, columns, head_dim]."""
+        attention = self.layers[layer].self_attn
+        shape = (*x.shape[:2], -1, self.head_dim)
+        query = attention.q_proj(x).view(shape)
+        key = attention.k_proj(x).view(shape)
+        value = attention.v_proj(x).view(shape)
+        if hasattr(attention, "q_norm"):
+            query, key = attention.q_norm(query), attention.k_norm(key)
+        cos, sin = (part[:, None] for part in context)
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        query, key = (part * cos + rotate_half(part) * sin for part in (query, key))
+        groups = query.shape[1] // key.shape[1]
+        return query, key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+
+    def attention_output(self, layer, mixed):
+        return self.layers[layer].self_attn.o_proj(mixed)
+
+    def mlp_norm(self, layer, x):
+        return self.layers[layer].post_attention_layernorm(x)
+
+    def mlp(self, layer, x):
+        return self.layers[layer].mlp(x)
+
+    def logits(self, x):
+        return self.model.lm_head(self.body.norm(x))
+
+
+class BloomView:
+    """BLOOM: LayerNorm, ALiBi, fused projections per head."""
+
+    adapted = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
+
+    def __init__(self, model):
+        self.model = model
+        self.body = model.transformer
+        self.layers = self.body.h
+        self.heads = model.config.n_head
+        self.residual_after_norm = model.config.apply_residual_connection_post_layernorm
+
+    def embeddings(self):
+        return [self.body.word_embeddings]
+
+    def embed(self, ids):
+        return self.body.word_embeddings_layernorm(self.body.word_embeddings(ids))
+
+    def context(self, x, positions):
+        return None
+
+    def select(self, context, columns):
+        return None
+
+    def bias(self, distance):
+        slopes = alibi_slopes(self.heads).to(distance.device)
+        return slopes[None, :, None, None] * distance
+
+    def window(self, layer):
+        return None
+
+    def attention_norm(self, layer, x):
+        return self.layers[layer].input_layernorm(x)
+
+    def project(self, layer, x, context):
+        fused = self.layers[layer].self_attention.query_key_value(x)
+        fused = fused.view(*x.shape[:2], self.heads, 3, -1)
+        return fused.permute(3, 0, 2, 1, 4).unbind(0)
+
+    def attention_output(self, layer, mixed):
+        return self.layers[layer].self_attention.dense(mixed)
+
+    def mlp_norm(self, layer, x):
+        return self.layers[layer].post_attention_layernorm(x)
+
+    def mlp(self, layer, x):
+        mlp = self.layers[layer].mlp
+        return mlp.dense_4h_to_h(F.gelu(mlp.dense_h_to_4h(x), approximate="tanh"))
+
+    def logits(self, x):
+        return self.model.lm_head(self.body.ln_f(x))
+
+
+VIEWS = {"llama": LlamaView, "mistral": LlamaView, "qwen2": LlamaView, "qwen3": LlamaView,
+         "bloom": BloomView}
+
+
+def rotate_half(x):
+    low, high = x.chunk(2, -1)
+    return torch.cat((-high, low), -1)
+
+
+def load_model(path, device="cpu"):
+    """transformers' model in f32 of a folder, or of a folder or file with a GGUF."""
+    path = str(path)
+    source, options = find_weights(path)
+    return AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.float32, attn_implementation="eager", **options).to(device)
+
+
+def find_weights(path):
+    """(folder, further arguments) for from_pretrained."""
+    import pathlib
+
+    place = pathlib.Path(path)
+    if place.is_dir() and not (place / "config.json").exists():
+        ggufs = sorted(place.glob("*.gguf"))
+        if len(ggufs) != 1:
+            raise SystemExit(f"{path}: neither config.json nor one .gguf file")
+        place = ggufs[0]
+    if place.suffix == ".gguf":
+        return str(place.parent), {"gguf_file": place.name}
+    return path, {}
+
+
+def view_of(model):
+    """`model` is transformers' class or peft's wrapper of it."""
+    if hasattr(model, "get_base_model"):
+        model = model.get_base_model()
+    family = model.config.model_type
+    if family not in VIEWS:
+        raise SystemExit(f"model family {family!r} is not one of {', '.join(VIEWS)}")
+    return VIEWS[family](model)

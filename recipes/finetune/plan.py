@@ -1,0 +1,86 @@
+"""Which layers run: what `skipbench plan` prints. No rule of any strategy is written down here."""
+
+import dataclasses
+import json
+import math
+import subprocess
+
+
+@dataclasses.dataclass(frozen=True)
+class Sublayers:
+    """Which layers run their attention and their MLP."""
+
+    attention: frozenset
+    mlp: frozenset
+
+    @staticmethod
+    def parse(printed):
+        if isinstance(printed, list):
+            return Sublayers(frozenset(printed), frozenset(printed))
+        return Sublayers(frozenset(printed["attention"]), frozenset(printed["mlp"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Exit test of a dynamic strategy (strategies/strategy.h, SkipRule)."""
+
+    signal: str
+    min_layer: int
+    interval: int
+    threshold: float | None  # None: to be calibrated
+    project: bool            # what an exited row leaves in the cache: projected entries, or none
+    decay_tau: float = 0.0
+    decay_length: int = 0
+
+    def exits(self, layers):
+        """Layers after which a row may stop; the last layer is not one of them."""
+        return [layer for layer in range(self.min_layer - 1, layers - 1)
+                if (layer + 1 - self.min_layer) % self.interval == 0]
+
+    def threshold_at(self, step):
+        if not self.decay_tau or not self.decay_length:
+            return self.threshold
+        fall = math.exp(-self.decay_tau * step / self.decay_length)
+        return min(1.0, max(0.0, self.threshold * (0.9 + 0.1 * fall)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Layer sets of the prompt and of every decoding step."""
+
+    layers: int
+    prefill: Sublayers
+    steps: tuple       # Sublayers per decoding step, from step 0
+    rule: Rule | None
+
+    def columns(self, kind, layer, prompt, responses):
+        """Columns that run `kind` ("attention" or "mlp") of a layer.
+
+        The first `prompt` columns hold prompts; column prompt + t holds the t-th generated token,
+        which decoding step t takes in.
+        """
+        begin = list(range(prompt)) if layer in getattr(self.prefill, kind) else []
+        return begin + [prompt + t for t in range(responses)
+                        if layer in getattr(self.steps[t], kind)]
+
+
+def read_plan(skipbench, layers, strategy, target, params=(), steps=1):
+    """The plan of a strategy as the engine has it. params: "KEY=VALUE" texts."""
+    command = [str(skipbench), "plan", "--layers", str(layers), "--strategy", strategy,
+               "--target", str(target), "--steps", str(steps)]
+    for param in params:
+        command += ["--param", param]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr.strip() or f"{' '.join(command)} failed")
+    printed = json.loads(done.stdout)
+    prefill = Sublayers.parse(printed["prefill"])
+    if "rule" not in printed:
+        sets = tuple(Sublayers.parse(step) for step in printed["steps"])
+        return Plan(layers, prefill, sets, None)
+    rule = printed["rule"]
+    everything = Sublayers.parse(list(range(layers)))
+    return Plan(layers, prefill, (everything,) * steps, Rule(
+        signal=rule["signal"], min_layer=rule["min_layer"], interval=rule["exit_interval"],
+        threshold=rule["threshold"], project=rule["kv"] == "project",
+        decay_tau=rule.get("decay_tau", 0.0), decay_length=rule.get("decay_length", 0)))

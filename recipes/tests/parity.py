@@ -1,0 +1,121 @@
+"""Teacher-forced log-probs of the recipe's forward against `skipbench logprobs`.
+
+    python -m recipes.tests.parity [--skipbench build/cpu-release/skipbench]
+
+Every strategy on tiny models of each family (tests/fixtures/models); ragged batches; random token
+ids. Prints the largest difference of each case; ends with 1 if one exceeds 1e-4.
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import subprocess
+import sys
+
+import torch
+
+from recipes.finetune.batch import make_batch
+from recipes.finetune.exits import rule_log_probs
+from recipes.finetune.families import load_model, view_of
+from recipes.finetune.forward import run_layers, target_log_probs
+from recipes.finetune.plan import read_plan
+
+MODELS = pathlib.Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "models"
+NAMES = ("llama-gqa-tied-llama3", "llama-yarn", "bloom-7layers", "bloom-3heads-post-norm", "qwen2",
+         "qwen3-bias-yarn", "mistral-window", "qwen2-window")
+TOLERANCE = 1e-4
+STEPS = 11
+
+
+def cases(layers):
+    """(strategy, target, params) that a model of this depth has."""
+    yield "full", 1, ()
+    if layers < 3:
+        return
+    order = ",".join(str(layer) for layer in range(layers - 1))
+    for target in sorted({1.5, layers / 2}):
+        yield "unified", target, ()
+        yield "fixed_exit", target, ()
+        yield "skip_decode", target, ("expected_length=6",)
+        yield "random", target, ("seed=3",)
+        yield "random", target, ("seed=5", "per=step")
+        yield "static_pruning", target, (f"order={order}",)
+        yield "static_pruning", target, (f"order={order}", "prefill=full")
+    for threshold in (0.0005, 0.002, 0.01, 0.05):
+        yield "early_exit", 1.5, (f"threshold={threshold}",)
+        yield "early_exit", 1.5, (f"threshold={threshold}", "kv=absent", "min_layer=2")
+    yield "early_exit", 1.5, ("threshold=0.03", "signal=top_probability", "exit_interval=2")
+    yield "early_exit", 1.5, ("threshold=0.004", "decay_tau=4", "decay_length=8")
+
+
+def requests(vocabulary, generator):
+    def ids(length):
+        return [generator.randrange(vocabulary) for _ in range(length)]
+    return [(ids(prompt), ids(response)) for prompt, response in
+            ((5, 9), (1, STEPS), (8, 1), (3, 2), (12, 7), (4, STEPS))]
+
+
+def engine_scores(skipbench, model, examples, strategy, target, params):
+    """([log p per token], [layers per token]) of each example."""
+    lines = "".join(json.dumps({"prompt": p, "continuation": r}) + "\n" for p, r in examples)
+    command = [str(skipbench), "logprobs", "--model", str(model), "--input", "-", "--strategy",
+               strategy, "--target", str(target), "--threads", "1"]
+    for param in params:
+        command += ["--param", param]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return [row["logprobs"] for row in rows], [row["layers_per_token"] for row in rows]
+
+
+@torch.no_grad()
+def recipe_scores(view, plan, batch):
+    """([batch, steps + 1] log-probs, the same of layers or None for an input-independent plan)."""
+    if plan.rule is not None:
+        return rule_log_probs(view, batch, plan)
+    log_probs = torch.zeros(batch.targets.shape)
+    logits = run_layers(view, batch, plan).logits()
+    log_probs[batch.scored] = target_log_probs(logits, batch)
+    return log_probs, None
+
+
+def compare(skipbench, name, generator):
+    """Largest difference over all cases of a model."""
+    view = view_of(load_model(MODELS / name).eval())
+    layers = len(view.layers)
+    examples = requests(view.model.config.vocab_size, generator)
+    batch = make_batch(examples)
+    worst, exited = 0.0, 0
+    for strategy, target, params in cases(layers):
+        plan = read_plan(skipbench, layers, strategy, target, params, STEPS)
+        got, got_layers = recipe_scores(view, plan, batch)
+        want, want_layers = engine_scores(skipbench, MODELS / name, examples, strategy, target,
+                                          params)
+        difference = max(abs(float(got[row, i]) - log_prob) for row, log_probs in enumerate(want)
+                         for i, log_prob in enumerate(log_probs))
+        if got_layers is not None:
+            rows = [got_layers[row, :len(counts)].tolist() for row, counts in enumerate(want_layers)]
+            assert rows == want_layers, f"{name} {strategy} {params}: layers differ"
+            exited += sum(count < layers for counts in want_layers for count in counts)
+        print(f"{name:24} {strategy:14} {target:4} {' '.join(params):42} {difference:.1e}")
+        worst = max(worst, difference)
+    assert layers < 3 or exited > 0, f"{name}: no row ever exited"
+    return worst
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--skipbench", type=pathlib.Path,
+                        default=pathlib.Path("build/cpu-release/skipbench"))
+    skipbench = parser.parse_args().skipbench
+    torch.set_num_threads(1)
+    generator = random.Random(1)
+    worst = max(compare(skipbench, name, generator) for name in NAMES)
+    print(f"largest difference {worst:.1e}, allowed {TOLERANCE:.0e}")
+    sys.exit(worst > TOLERANCE)
+
+
+if __name__ == "__main__":
+    main()
