@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <exception>
 #include <iostream>
+#include <iterator>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "engine/base/error.h"
+#include "strategies/plugin.h"
 
 namespace skipbench {
 namespace {
@@ -31,8 +34,11 @@ void add_commands(CLI::App& app) {
 
 // CLI11 itself would only say that a command is missing.
 void refuse_unknown_command(const CLI::App& app, int argc, char** argv) {
-  const char* const* word =
-      std::find_if(argv + 1, argv + argc, [](const char* text) { return text[0] != '-'; });
+  const auto is_value = [](const char* const* text) {
+    return std::string_view(*std::prev(text)) == "--plugin";
+  };
+  const char* const* word = argv + 1;
+  while (word != argv + argc && ((*word)[0] == '-' || is_value(word))) ++word;
   std::vector<std::string> known;
   for (const CLI::App* command : app.get_subcommands({})) known.push_back(command->get_name());
   if (word == argv + argc || std::find(known.begin(), known.end(), *word) != known.end()) return;
@@ -75,6 +81,14 @@ int run_main(int argc, char** argv) {
       "Each command has --help with an example. Exit codes: 0 done, 1 some cell failed, "
       "2 wrong usage or input, 3 interrupted.");
   app.failure_message(usage_message);
+  std::vector<std::string> plugins;
+  app.add_option("--plugin", plugins, "shared library with a strategy; may be repeated")
+      ->allow_extra_args(false);
+  app.fallthrough();  // so that it may stand after the command too
+  // Runs when all arguments are read, before the command does.
+  app.parse_complete_callback([&plugins] {
+    for (const std::string& path : plugins) load_strategy_plugin(path);
+  });
   add_commands(app);
   try {
     return static_cast<int>(parse_and_run(app, argc, argv));

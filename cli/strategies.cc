@@ -17,6 +17,7 @@ nlohmann::ordered_json describe(const StrategyInfo& info) {
   json["kv_policy"] = info.kv_policy;
   json["dynamic"] = info.is_dynamic;
   json["needs_training"] = info.needs_training;
+  if (!info.plugin.empty()) json["plugin"] = info.plugin;
   json["params"] = nlohmann::ordered_json::array();
   for (const ParamInfo& param : info.params) {
     json["params"].push_back({{"name", param.name},

@@ -1,12 +1,13 @@
 // The registry of strategies: a new one is a source file, a declaration and a line here.
+#include "strategies/registry.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <vector>
 
 #include "engine/base/error.h"
-#include "strategies/strategy.h"
 
 namespace skipbench {
 
@@ -19,13 +20,30 @@ StrategyInfo describe_static_pruning();
 StrategyInfo describe_random();
 StrategyInfo describe_layers();
 
-std::span<const StrategyInfo> strategy_table() {
-  static const std::array table = {
+namespace {
+
+std::vector<StrategyInfo>& registry() {
+  static std::vector<StrategyInfo> table = {
       describe_full(),       describe_unified(),     describe_early_exit(),
       describe_fixed_exit(), describe_skip_decode(), describe_static_pruning(),
       describe_random(),     describe_layers(),
   };
   return table;
+}
+
+}  // namespace
+
+std::span<const StrategyInfo> strategy_table() { return registry(); }
+
+void register_strategy(StrategyInfo info, const std::string& where) {
+  for (const StrategyInfo& known : registry()) {
+    if (known.name != info.name) continue;
+    throw Error({.what = fmt::format("a strategy named '{}' is there already", info.name),
+                 .where = where,
+                 .expected = "a name of its own",
+                 .got = known.plugin.empty() ? "a built-in one" : "the one of " + known.plugin});
+  }
+  registry().push_back(std::move(info));
 }
 
 const StrategyInfo& find_strategy(std::string_view name, const std::string& where) {

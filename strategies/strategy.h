@@ -94,10 +94,11 @@ struct StrategyInfo {
   bool is_dynamic = false;  // its threshold is calibrated to the budget
   bool needs_training = false;
   std::vector<ParamInfo> params;
-  std::unique_ptr<SkipStrategy> (*make)(const StrategySpec& spec, int num_layers);
+  std::unique_ptr<SkipStrategy> (*make)(const StrategySpec& spec, int num_layers) = nullptr;
+  std::string plugin = {};  // the shared library that brought it; empty: built in
 };
 
-// The registry: one visible table (strategies/registry.cc).
+// The registry: one visible table (strategies/registry.cc), then those of plug-ins.
 std::span<const StrategyInfo> strategy_table();
 
 // Throws Error for an unknown name (the nearest names first).

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
+#include "engine/base/mapped_file.h"
 #include "engine/weights/sha256.h"
 
 namespace skipbench {
@@ -94,9 +95,17 @@ class CellMaker {
   Json point_json(const Cell& cell) const {
     Json params = Json::object();
     for (const auto& [name, value] : cell.spec.params) params[name] = value.text;
-    return {{"model", context_.model_hash}, {"dtype", config_.model.dtype_name},
-            {"device", config_.device},     {"strategy", cell.spec.name},
-            {"params", std::move(params)},  {"target", cell.spec.target}};
+    Json json = {{"model", context_.model_hash}, {"dtype", config_.model.dtype_name},
+                 {"device", config_.device},     {"strategy", cell.spec.name},
+                 {"params", std::move(params)},  {"target", cell.spec.target}};
+    // A rebuilt plug-in may decide otherwise: its bytes are part of the strategy.
+    const std::string& plugin = find_strategy(cell.spec.name, cell.spec.where).plugin;
+    if (!plugin.empty()) {
+      Sha256 hash;
+      hash.update(MappedFile::open(plugin)->bytes());
+      json["plugin"] = hash.hex_digest();
+    }
+    return json;
   }
 
   void add_quality(Cell cell) {

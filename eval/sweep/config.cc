@@ -10,6 +10,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
 #include "eval/sweep/yaml_section.h"
+#include "strategies/plugin.h"
 
 namespace skipbench {
 namespace {
@@ -209,6 +210,9 @@ SweepConfig load_sweep_config(const std::string& path, std::span<const std::stri
   const YamlSection decoding = root.section("decoding");
   config.max_new_tokens = static_cast<int>(decoding.integer("max_new_tokens"));
   config.beams = static_cast<int>(decoding.integer("beams"));
+  for (const std::string& plugin : root.paths("plugins")) {
+    load_strategy_plugin(plugin, root.where("plugins"));
+  }
   config.strategies = read_strategies(root, config.seed);
   config.batch_sizes = root.integers("batch_sizes");
   if (config.batch_sizes.empty()) {

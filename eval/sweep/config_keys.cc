@@ -66,6 +66,7 @@ constexpr std::array kKeys = {
     ConfigKey{"decoding.max_new_tokens", kInteger, "64", 1, 1 << 20, "", "longest output"},
     ConfigKey{"decoding.beams", kInteger, "1", 1, 64, "", "1: greedy"},
 
+    ConfigKey{"plugins", kPathList, "", 0, 0, "", "shared libraries, each with a strategy"},
     ConfigKey{"strategies", kSections, kRequired, 0, 0, "",
               "names, or {name, params, targets, label}"},
     ConfigKey{"strategies[].name", kText, kRequired, 0, 0, "", "a name of `skipbench strategies`"},

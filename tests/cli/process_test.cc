@@ -4,7 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <iterator>
 
 #include "tests/cli/run_skipbench.h"
 
@@ -120,6 +120,19 @@ TEST_F(SweepCommands, GenerateEndsWithThreeOnInterrupt) {
             path("ids") + "' --max-new-tokens 1000000");
   EXPECT_EQ(result.exit_code, 3) << result.errors;
   EXPECT_NE(result.errors.find("interrupted"), std::string::npos) << result.errors;
+}
+
+TEST_F(SweepCommands, AStrategyFromAPlugin) {
+  std::ifstream in(path("sweep.yaml"));
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  text.replace(text.find("[full, unified]"), 15, "[full, every_other]");
+  std::ofstream(folder_ / "plugin.yaml") << text << "plugins: " SKIPBENCH_EXAMPLE_PLUGIN "\n";
+  const ProcessResult run = run_skipbench({"run", path("plugin.yaml")});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  EXPECT_NE(run.output.find("| every_other |      2 |"), std::string::npos) << run.output;
+  // Without its library the strategy is unknown, and the message says so.
+  std::ofstream(folder_ / "plugin.yaml") << text;
+  EXPECT_EQ(run_skipbench({"run", path("plugin.yaml")}).exit_code, 2);
 }
 
 TEST_F(SweepCommands, TableOfNothing) {

@@ -93,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(
               {"xml", "md"}},
         Wrong{"no_database", {"table", "/no/such.db"}, "", {"/no/such.db"}},
         Wrong{"config_missing", {"validate", "/no/such.yaml"}, "", {"/no/such.yaml"}}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
 }  // namespace skipbench
