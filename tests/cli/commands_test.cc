@@ -161,7 +161,7 @@ TEST(Synthetic, OneSeedOneModel) {
 }
 
 TEST(Help, EveryCommandHasAnExample) {
-  for (const char* command : {"run", "validate", "table", "export", "generate", "logprobs",
+  for (const char* command : {"run", "validate", "table", "plot", "export", "generate", "logprobs",
                               "tokenize", "plan", "strategies", "score", "inspect", "bench"}) {
     const ProcessResult result = run_skipbench({command, "--help"});
     EXPECT_EQ(result.exit_code, 0) << command;

@@ -1,0 +1,214 @@
+#include "eval/report/result_plots.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "engine/base/error.h"
+
+namespace skipbench {
+namespace {
+
+// A row's point in a plot, if it has one.
+struct Placed {
+  std::string series;
+  PlotPoint point;
+};
+
+void add_point(std::vector<PlotSeries>& series, Placed placed, bool line) {
+  auto found = std::find_if(series.begin(), series.end(),
+                            [&](const PlotSeries& one) { return one.name == placed.series; });
+  if (found == series.end()) {
+    series.push_back({.name = std::move(placed.series), .line = line});
+    found = series.end() - 1;
+  }
+  found->points.push_back(std::move(placed.point));
+}
+
+std::vector<std::string> datasets_of(const ResultTable& table, const std::string& wanted) {
+  std::vector<std::string> names;
+  for (const TableRow& row : table.rows) {
+    if (std::find(names.begin(), names.end(), row.dataset) == names.end()) {
+      names.push_back(row.dataset);
+    }
+  }
+  if (wanted.empty()) return names;
+  if (std::find(names.begin(), names.end(), wanted) == names.end()) {
+    throw unknown_name("data set", wanted, names, "--dataset");
+  }
+  return {wanted};
+}
+
+// The score that a data set's panels show: the one asked for, or the first.
+std::string score_name(const ResultTable& table, const std::string& dataset,
+                       const std::string& wanted) {
+  std::vector<std::string> known;
+  for (const TableRow& row : table.rows) {
+    if (row.dataset != dataset) continue;
+    for (const TableScore& score : row.scores) {
+      if (wanted.empty() || score.name == wanted) return score.name;
+      if (std::find(known.begin(), known.end(), score.name) == known.end()) {
+        known.push_back(score.name);
+      }
+    }
+  }
+  if (known.empty()) return "";
+  throw unknown_name("score of " + dataset, wanted, known, "--metric");
+}
+
+std::optional<double> score_of(const TableRow& row, const std::string& name) {
+  for (const TableScore& score : row.scores) {
+    if (score.name == name) return score.value;
+  }
+  return std::nullopt;
+}
+
+std::string series_name(const TableRow& row, bool with_target) {
+  return with_target && row.target != 1 ? fmt::format("{} {:g}x", row.strategy, row.target)
+                                        : row.strategy;
+}
+
+std::string target_label(const TableRow& row) { return fmt::format("{:g}x", row.target); }
+
+std::set<int64_t> batches_of(const ResultTable& table, const std::string& dataset) {
+  std::set<int64_t> batches;
+  for (const TableRow& row : table.rows) {
+    if (row.dataset == dataset && row.batch) batches.insert(*row.batch);
+  }
+  return batches;
+}
+
+std::string panel_title(const std::string& dataset, int64_t batch) {
+  return fmt::format("{}, batch {}", dataset, batch);
+}
+
+Plot pareto_plot(const ResultTable& table, const ResultPlotOptions& options) {
+  Plot plot{.x_label = "decode tokens per second", .y_label = "quality"};
+  std::set<std::string> scores;
+  for (const std::string& dataset : datasets_of(table, options.dataset)) {
+    const std::string score = score_name(table, dataset, options.score);
+    if (score.empty()) continue;
+    scores.insert(score);
+    for (const int64_t batch : batches_of(table, dataset)) {
+      PlotPanel panel{.title = panel_title(dataset, batch)};
+      std::vector<PlotPoint> all;
+      for (const TableRow& row : table.rows) {
+        if (row.dataset != dataset || row.batch != batch) continue;
+        const auto quality = score_of(row, score);
+        if (!quality || !row.decode_per_second) continue;
+        const PlotPoint point{*row.decode_per_second, *quality, target_label(row)};
+        all.push_back(point);
+        add_point(panel.series, {row.strategy, point}, /*line=*/false);
+      }
+      if (all.empty()) continue;
+      panel.series.push_back(
+          {.name = "Pareto front", .guide = true, .points = pareto_front(std::move(all))});
+      plot.panels.push_back(std::move(panel));
+    }
+  }
+  if (scores.size() == 1) plot.y_label = *scores.begin();
+  return plot;
+}
+
+Plot target_plot(const ResultTable& table, const ResultPlotOptions& options) {
+  Plot plot{.x_label = "asked-for speedup", .y_label = "achieved decode speedup"};
+  for (const std::string& dataset : datasets_of(table, options.dataset)) {
+    for (const int64_t batch : batches_of(table, dataset)) {
+      PlotPanel panel{.title = panel_title(dataset, batch)};
+      double largest = 1;
+      for (const TableRow& row : table.rows) {
+        if (row.dataset != dataset || row.batch != batch || !row.speedup) continue;
+        largest = std::max(largest, row.target);
+        add_point(panel.series, {row.strategy, {row.target, *row.speedup, ""}}, /*line=*/true);
+      }
+      if (panel.series.empty()) continue;
+      panel.series.push_back({.name = "achieved = asked for",
+                              .guide = true,
+                              .points = {{.x = 1, .y = 1}, {.x = largest, .y = largest}}});
+      plot.panels.push_back(std::move(panel));
+    }
+  }
+  return plot;
+}
+
+Plot batch_plot(const ResultTable& table, const ResultPlotOptions& options) {
+  Plot plot{
+      .x_label = "batch size", .y_label = "decode tokens per second", .powers_of_two_x = true};
+  for (const std::string& dataset : datasets_of(table, options.dataset)) {
+    PlotPanel panel{.title = dataset};
+    for (const TableRow& row : table.rows) {
+      if (row.dataset != dataset || !row.batch || !row.decode_per_second) continue;
+      const PlotPoint point{static_cast<double>(*row.batch), *row.decode_per_second, ""};
+      add_point(panel.series, {series_name(row, true), point}, /*line=*/true);
+    }
+    if (!panel.series.empty()) plot.panels.push_back(std::move(panel));
+  }
+  return plot;
+}
+
+struct Kind {
+  std::string name;
+  Plot (*make)(const ResultTable& table, const ResultPlotOptions& options);
+  std::string needs;
+};
+
+const std::vector<Kind>& kinds() {
+  static const std::vector<Kind> all = {
+      {"pareto", pareto_plot, "cells with a score and a measured speed"},
+      {"target", target_plot, "timed cells, `full` among them at the same batch size"},
+      {"batch", batch_plot, "timed cells"}};
+  return all;
+}
+
+void sort_lines(Plot& plot) {
+  for (PlotPanel& panel : plot.panels) {
+    for (PlotSeries& series : panel.series) {
+      if (!series.line) continue;
+      std::stable_sort(series.points.begin(), series.points.end(),
+                       [](const PlotPoint& a, const PlotPoint& b) { return a.x < b.x; });
+    }
+  }
+}
+
+}  // namespace
+
+const std::vector<std::string>& result_plot_kinds() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const Kind& kind : kinds()) all.push_back(kind.name);
+    return all;
+  }();
+  return names;
+}
+
+Plot result_plot(const ResultTable& table, const ResultPlotOptions& options) {
+  const auto kind = std::find_if(kinds().begin(), kinds().end(),
+                                 [&](const Kind& one) { return one.name == options.kind; });
+  if (kind == kinds().end()) {
+    throw unknown_name("kind of plot", options.kind, result_plot_kinds(), "--kind");
+  }
+  Plot plot = kind->make(table, options);
+  if (plot.panels.empty()) {
+    throw Error({.what = "nothing to draw in a plot of kind " + kind->name,
+                 .expected = kind->needs,
+                 .hint = "`skipbench table` shows what the results file has"});
+  }
+  sort_lines(plot);
+  return plot;
+}
+
+std::vector<PlotPoint> pareto_front(std::vector<PlotPoint> points) {
+  // From the fastest down, a point is on the front if it is better than all faster ones.
+  std::sort(points.begin(), points.end(), [](const PlotPoint& a, const PlotPoint& b) {
+    return a.x != b.x ? a.x > b.x : a.y > b.y;
+  });
+  std::vector<PlotPoint> front;
+  for (const PlotPoint& point : points) {
+    if (front.empty() || point.y > front.back().y) front.push_back(point);
+  }
+  std::reverse(front.begin(), front.end());
+  return front;
+}
+
+}  // namespace skipbench

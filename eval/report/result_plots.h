@@ -1,0 +1,29 @@
+// What a results file can be drawn as.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "eval/report/plot.h"
+#include "eval/report/result_table.h"
+
+namespace skipbench {
+
+struct ResultPlotOptions {
+  std::string kind = "pareto";
+  std::string dataset;  // empty: all of them, in panels of their own
+  std::string score;    // pareto: the score's name; empty: the data set's first
+};
+
+// Kinds: "pareto" (quality against decode tok/s, a panel per data set and batch size, with the
+// front of what nothing beats in both), "target" (achieved against asked-for speedup), "batch"
+// (decode tok/s against batch size). Cells that are not done are left out. Throws Error for an
+// unknown kind, data set or score, and where no cell has what the kind needs.
+Plot result_plot(const ResultTable& table, const ResultPlotOptions& options);
+
+const std::vector<std::string>& result_plot_kinds();
+
+// Of points, those that no other one matches in x and beats in y or the reverse; x ascending.
+std::vector<PlotPoint> pareto_front(std::vector<PlotPoint> points);
+
+}  // namespace skipbench
