@@ -7,8 +7,8 @@
 namespace skipbench::cpu_test {
 namespace {
 
-class AppendKv : public OnEveryInstructionSet {};
-INSTANTIATE_TEST_SUITE_P(, AppendKv, testing::ValuesIn(kInstructionSets), instruction_set_name);
+class AppendKv : public OnEveryDevice {};
+INSTANTIATE_TEST_SUITE_P(, AppendKv, testing::ValuesIn(kDevices), device_test_name);
 
 // A head after norm and rotation, with the error that f32 may make.
 std::vector<reference::Estimate> want_head(const ModelConfig& config, const NormWeights& norm,

@@ -8,8 +8,12 @@
 namespace skipbench::cpu_test {
 namespace {
 
-class Attend : public OnEveryInstructionSet {};
-INSTANTIATE_TEST_SUITE_P(, Attend, testing::ValuesIn(kInstructionSets), instruction_set_name);
+class Attend : public OnEveryDevice {};
+INSTANTIATE_TEST_SUITE_P(, Attend, testing::ValuesIn(kDevices), device_test_name);
+
+// On CUDA bits depend on the shape of the batch too.
+class AttendOnCpu : public OnEveryDevice {};
+INSTANTIATE_TEST_SUITE_P(, AttendOnCpu, testing::ValuesIn(kInstructionSets), device_test_name);
 
 constexpr int64_t kCapacity = 80;
 
@@ -148,7 +152,7 @@ TEST_P(Attend, LargeScoresStayFinite) {
 }
 
 // The law: bits depend on the row and what it sees alone; a full bitmap equals none.
-TEST_P(Attend, BitsDependOnTheRowAlone) {
+TEST_P(AttendOnCpu, BitsDependOnTheRowAlone) {
   Random random(5);
   const ModelConfig config = make_config({6, 2, 33});
   constexpr int64_t kRows = 64;

@@ -4,6 +4,8 @@
 
 #include "fmt/format.h"
 #include "hwy/highway.h"
+#include "tests/cpu/mirrored_backend.h"
+#include "tests/devices.h"
 
 namespace skipbench::cpu_test {
 namespace {
@@ -124,16 +126,34 @@ void expect_within(const std::vector<double>& got, const std::vector<reference::
 
 // The fallback depends on the compiler: Highway does without its emulated vectors on GCC 12.
 constexpr bool kScalar = HWY_STATIC_TARGET == HWY_SCALAR;
-const std::vector<InstructionSet> kInstructionSets = {
-    {"avx3", HWY_AVX3, 16},
-    {"avx2", HWY_AVX2, 8},
-    {kScalar ? "scalar" : "emu128", HWY_STATIC_TARGET, kScalar ? 1 : 4}};
+const std::vector<TestDevice> kInstructionSets = {
+    {"avx3", "cpu", HWY_AVX3, 16},
+    {"avx2", "cpu", HWY_AVX2, 8},
+    {kScalar ? "scalar" : "emu128", "cpu", HWY_STATIC_TARGET, kScalar ? 1 : 4}};
 
-std::string instruction_set_name(const testing::TestParamInfo<InstructionSet>& info) {
+const std::vector<TestDevice> kDevices = [] {
+  std::vector<TestDevice> all = kInstructionSets;
+  all.push_back({"emulated", "emulated"});
+  all.push_back({"cuda", "cuda"});
+  return all;
+}();
+
+std::string device_test_name(const testing::TestParamInfo<TestDevice>& info) {
   return info.param.name;
 }
 
-void OnEveryInstructionSet::SetUp() {
+namespace {
+std::string current_device = "cpu";
+}  // namespace
+
+void OnEveryDevice::SetUp() {
+  current_device = GetParam().device;
+  if (current_device != "cpu") {
+    const std::string missing = why_not(current_device);
+    if (missing.empty()) return;
+    if (gpu_is_required(current_device)) FAIL() << missing;
+    GTEST_SKIP() << missing;
+  }
   const int64_t target = GetParam().target;
   if (target != HWY_STATIC_TARGET && (hwy::SupportedTargets() & target) == 0) {
     GTEST_SKIP() << "this machine has no " << GetParam().name;
@@ -143,15 +163,18 @@ void OnEveryInstructionSet::SetUp() {
   ASSERT_EQ(backend(1)->instruction_set(), GetParam().name);
 }
 
-void OnEveryInstructionSet::TearDown() {
+void OnEveryDevice::TearDown() {
+  current_device = "cpu";
   hwy::SetSupportedTargetsForTest(0);
   hwy::GetChosenTarget().DeInit();
 }
 
 std::unique_ptr<Backend> backend(int threads) {
   DeviceSpec spec;
+  spec.device = current_device;
   spec.threads = threads;
-  return make_cpu_backend(spec);
+  auto made = make_backend(spec);
+  return current_device == "cpu" ? std::move(made) : mirror_host_memory(std::move(made));
 }
 
 }  // namespace skipbench::cpu_test

@@ -53,24 +53,28 @@ Vector random_vector(Random& random, int64_t size, double mean, double deviation
 void expect_within(const std::vector<double>& got, const std::vector<reference::Estimate>& want,
                    const std::string& label);
 
-// The instruction sets that were built: the same test body runs on each that this machine has.
-struct InstructionSet {
+// Where a test body runs: the CPU's instruction sets, the emulated CUDA device, a GPU. What this
+// build or machine lacks is skipped by name; SKIPBENCH_REQUIRE_GPU=1 makes that a failure for cuda.
+struct TestDevice {
   const char* name;
-  int64_t target;  // Highway's bit
-  int64_t lanes;   // f32 per vector
+  const char* device = "cpu";
+  int64_t target = 0;  // Highway's bit, on the CPU
+  int64_t lanes = 1;   // f32 per vector; 1 where the order of additions is not promised
 };
-class OnEveryInstructionSet : public testing::TestWithParam<InstructionSet> {
+class OnEveryDevice : public testing::TestWithParam<TestDevice> {
  protected:
   void SetUp() override;
   void TearDown() override;
 
-  // Additions that a sum of `size` terms goes through on this instruction set. Twice the chain,
-  // since the portable fallback rounds product and sum apart; then the lanes, then an epilogue.
+  // Additions that a sum of `size` terms goes through on this device. Twice the chain, since the
+  // portable fallback rounds product and sum apart; then the lanes, then an epilogue.
   int64_t steps(int64_t size) const { return 2 * (size / GetParam().lanes + 1) + 8; }
 };
-extern const std::vector<InstructionSet> kInstructionSets;
-std::string instruction_set_name(const testing::TestParamInfo<InstructionSet>& info);
+extern const std::vector<TestDevice> kInstructionSets;  // the CPU alone: laws about bits
+extern const std::vector<TestDevice> kDevices;
+std::string device_test_name(const testing::TestParamInfo<TestDevice>& info);
 
+// Of the device that the test runs on. Takes arguments in host memory on every device.
 std::unique_ptr<Backend> backend(int threads);
 
 }  // namespace skipbench::cpu_test

@@ -54,6 +54,9 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 // --- arithmetic ----------------------------------------------------------------------------------
 
 // CUDA has these in the global namespace for device code.
+using std::isfinite;
+using std::isinf;
+using std::isnan;
 using std::max;
 using std::min;
 

@@ -1,0 +1,171 @@
+#include "tests/cpu/mirrored_backend.h"
+
+#include <algorithm>
+#include <map>
+
+namespace skipbench::cpu_test {
+namespace {
+
+// Device copies of one operation's operands. Operands that begin at the same address are one.
+class Mirror {
+ public:
+  explicit Mirror(Backend& device) : device_(device) {}
+
+  template <typename T>
+  T* copy(T* host, int64_t count) {
+    using Plain = std::remove_const_t<T>;
+    if (host == nullptr) return nullptr;
+    return static_cast<T*>(
+        copy_bytes(const_cast<Plain*>(host), static_cast<size_t>(count) * sizeof(T)));
+  }
+
+  Matrix copy(Matrix matrix) {
+    if (matrix.data == nullptr) return matrix;
+    const int64_t elements = (matrix.rows - 1) * matrix.stride + matrix.cols;
+    matrix.data = copy_bytes(matrix.data, static_cast<size_t>(bytes_of(matrix.type, elements)));
+    return matrix;
+  }
+
+  RowTable copy(const RowTable& rows) {
+    return {rows.rows, copy(rows.token, rows.rows), copy(rows.sequence, rows.rows),
+            copy(rows.position, rows.rows)};
+  }
+
+  KvView copy(KvView view, const ModelConfig& config, const RowTable& rows) {
+    const int64_t sequences = 1 + *std::max_element(rows.sequence, rows.sequence + rows.rows);
+    const int64_t elements = sequences * config.num_kv_heads * view.capacity * config.head_dim;
+    const auto bytes = static_cast<size_t>(bytes_of(view.type, elements));
+    view.keys = copy_bytes(view.keys, bytes);
+    view.values = copy_bytes(view.values, bytes);
+    view.present = copy(view.present, sequences * view.capacity);
+    return view;
+  }
+
+  // Everything back: what an operation must not change comes back unchanged, or a test fails.
+  void finish() {
+    for (const auto& [host, range] : ranges_)
+      device_.download(host, range.memory.get(), range.bytes);
+    device_.forget_weights();
+  }
+
+ private:
+  struct Range {
+    DeviceBuffer memory;
+    size_t bytes = 0;
+  };
+
+  void* copy_bytes(void* host, size_t bytes) {
+    Range& range = ranges_[host];
+    if (range.memory == nullptr) {
+      range = {device_.allocate(bytes), bytes};
+      device_.upload(range.memory.get(), host, bytes);
+    }
+    return range.memory.get();
+  }
+
+  Backend& device_;
+  std::map<void*, Range> ranges_;
+};
+
+class MirroredBackend : public Backend {
+ public:
+  explicit MirroredBackend(std::unique_ptr<Backend> device) : device_(std::move(device)) {}
+
+  std::string name() const override { return device_->name(); }
+  std::string device_name() const override { return device_->device_name(); }
+  DType activation_type() const override { return device_->activation_type(); }
+
+  DeviceBuffer allocate(size_t bytes) override { return device_->allocate(bytes); }
+  void upload(void* to, const void* from, size_t bytes) override {
+    device_->upload(to, from, bytes);
+  }
+  void download(void* to, const void* from, size_t bytes) override {
+    device_->download(to, from, bytes);
+  }
+  void fill_zero(void* memory, size_t bytes) override { device_->fill_zero(memory, bytes); }
+  void synchronise() override { device_->synchronise(); }
+
+  void embed(const EmbedArgs& host) override {
+    Mirror mirror(*device_);
+    EmbedArgs args = host;
+    args.rows = mirror.copy(host.rows);
+    args.out = mirror.copy(host.out);
+    device_->embed(args);
+    mirror.finish();
+  }
+
+  void norm(const NormArgs& host) override {
+    Mirror mirror(*device_);
+    NormArgs args = host;
+    args.in = mirror.copy(host.in);
+    args.out = mirror.copy(host.out);
+    device_->norm(args);
+    mirror.finish();
+  }
+
+  void linear(const LinearArgs& host) override {
+    Mirror mirror(*device_);
+    LinearArgs args = host;
+    args.in = mirror.copy(host.in);
+    args.residual = mirror.copy(host.residual);
+    args.out = mirror.copy(host.out);
+    device_->linear(args);
+    mirror.finish();
+  }
+
+  void append_kv(const AppendKvArgs& host) override {
+    Mirror mirror(*device_);
+    AppendKvArgs args = host;
+    args.rows = mirror.copy(host.rows);
+    args.qkv = mirror.copy(host.qkv);
+    args.cache = mirror.copy(host.cache, *host.config, host.rows);
+    device_->append_kv(args);
+    mirror.finish();
+  }
+
+  void attend(const AttendArgs& host) override {
+    Mirror mirror(*device_);
+    AttendArgs args = host;
+    args.rows = mirror.copy(host.rows);
+    args.qkv = mirror.copy(host.qkv);
+    args.cache = mirror.copy(host.cache, *host.config, host.rows);
+    args.out = mirror.copy(host.out);
+    device_->attend(args);
+    mirror.finish();
+  }
+
+  void gather_rows(const GatherRowsArgs& host) override {
+    Mirror mirror(*device_);
+    device_->gather_rows(
+        {mirror.copy(host.in), mirror.copy(host.index, host.out.rows), mirror.copy(host.out)});
+    mirror.finish();
+  }
+
+  void next_token(const NextTokenArgs& host) override {
+    Mirror mirror(*device_);
+    device_->next_token(
+        {mirror.copy(host.logits), host.with_entropy, mirror.copy(host.out, host.logits.rows)});
+    mirror.finish();
+  }
+
+  void log_prob(const LogProbArgs& host) override {
+    Mirror mirror(*device_);
+    device_->log_prob({mirror.copy(host.logits), mirror.copy(host.target, host.logits.rows),
+                       mirror.copy(host.out, host.logits.rows)});
+    mirror.finish();
+  }
+
+  double peak_read_bytes_per_second() override { return device_->peak_read_bytes_per_second(); }
+  double peak_flops_per_second() override { return device_->peak_flops_per_second(); }
+
+ private:
+  std::unique_ptr<Backend> device_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> mirror_host_memory(std::unique_ptr<Backend> device) {
+  return std::make_unique<MirroredBackend>(std::move(device));
+}
+
+}  // namespace skipbench::cpu_test

@@ -1,0 +1,28 @@
+// Which devices tests can run on.
+#pragma once
+
+#include <cstdlib>
+#include <string>
+
+#include "engine/backend.h"
+#include "engine/base/error.h"
+
+namespace skipbench {
+
+// Empty where `device` can be used; else why not.
+inline std::string why_not(const std::string& device) {
+  try {
+    make_backend({.device = device});
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+// Whether a test that finds no GPU must fail instead of being skipped.
+inline bool gpu_is_required(const std::string& device) {
+  const char* require = std::getenv("SKIPBENCH_REQUIRE_GPU");
+  return device == "cuda" && require != nullptr && std::string(require) == "1";
+}
+
+}  // namespace skipbench
