@@ -46,9 +46,9 @@ __global__ void finish_kernel(LinearEnd end, const float* sums, int64_t sum_stri
   }
 }
 
-// The type that products are computed in. Quantised weights take the activations' type: their
-// values have at most 8 significant bits beside a common scale. Two different half types meet in
-// f32, where both are exact.
+// The type that products are computed in. Quantised weights are rounded to the activations' type,
+// an error of the size of the activations' own: f32 products would do without tensor cores.
+// linear_decode has them exactly. Two different half types meet in f32, where both are exact.
 DType product_type(const Projection& projection, DType activations) {
   for (const Weight& part : projection.parts) {
     if (!is_quantised(part.type) && part.type != activations) return DType::kF32;

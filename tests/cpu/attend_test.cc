@@ -22,7 +22,24 @@ struct Case {
   DType type = DType::kF32;
   int window = 0;
   bool with_present = false;
+  bool prompts = false;  // whole ragged prompts instead of single rows
 };
+
+// Single rows of three sequences, or prompts of 41, 1 and 50 tokens, the last one continued at
+// position 23: their borders fall inside of the tiles of 8 or 16 rows that a device may work on.
+TestRows make_rows(bool prompts) {
+  if (!prompts) return {{0, 2, 1, 0, 2, 2}, {0, 17, 63, 64, 18, 79}};
+  TestRows rows;
+  const int32_t first[] = {0, 0, 23};
+  const int32_t count[] = {41, 1, 50};
+  for (const int32_t sequence : {0, 1, 2}) {
+    for (int32_t i = 0; i < count[sequence]; ++i) {
+      rows.sequence.push_back(sequence);
+      rows.position.push_back(first[sequence] + i);
+    }
+  }
+  return rows;
+}
 
 // What head `head` of row r sees, in double.
 reference::AttentionInput want_input(const AttendArgs& args, const TestCache& cache, int64_t r,
@@ -57,7 +74,7 @@ reference::AttentionInput want_input(const AttendArgs& args, const TestCache& ca
 
 void check(Random& random, const Case& test, int64_t dim_steps) {
   const ModelConfig config = make_config(test.shape);
-  const TestRows rows{{0, 2, 1, 0, 2, 2}, {0, 17, 63, 64, 18, 79}};
+  const TestRows rows = make_rows(test.prompts);
   TestCache cache(random, config, test.type, 3, kCapacity, test.with_present);
   for (uint8_t& present : cache.present) present = random() % 3 == 0;
   for (size_t r = 0; r < rows.position.size() && test.with_present; ++r) {
@@ -79,9 +96,9 @@ void check(Random& random, const Case& test, int64_t dim_steps) {
   const AttendArgs args{&config, rows.table(), qkv.matrix(), cache.view, test.window, out.matrix()};
   backend(2)->attend(args);
 
-  const auto label = fmt::format("heads {}/{} dim {} {} window {} present {}", config.num_heads,
-                                 config.num_kv_heads, config.head_dim, dtype_name(test.type),
-                                 test.window, test.with_present);
+  const auto label = fmt::format(
+      "heads {}/{} dim {} {} window {} present {} rows {}", config.num_heads, config.num_kv_heads,
+      config.head_dim, dtype_name(test.type), test.window, test.with_present, rows.table().rows);
   const auto before = reference::to_double(qkv.matrix());
   for (int64_t r = 0; r < rows.table().rows; ++r) {
     for (int h = 0; h < config.num_heads; ++h) {
@@ -125,6 +142,22 @@ TEST_P(Attend, AlibiForAnyNumberOfHeads) {
     const Shape shape{heads, heads, 24, PositionKind::kAlibi, QkvLayout::kPerHead};
     check(random, {shape}, steps(24));
     check(random, {shape, DType::kF32, 0, true}, steps(24));
+  }
+}
+
+TEST_P(Attend, Prompts) {
+  Random random(5);
+  for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int dim : {1, 33, 128, 200})
+      check(random, {{6, 2, dim}, type, 0, false, true}, steps(dim));
+  }
+  for (int window : {1, 16, 33}) {
+    check(random, {{2, 1, 40}, DType::kF32, window, false, true}, steps(40));
+  }
+  for (bool with_present : {false, true}) {
+    const Shape shape{3, 3, 24, PositionKind::kAlibi, QkvLayout::kPerHead};
+    check(random, {shape, DType::kF32, 0, with_present, true}, steps(24));
+    check(random, {{2, 1, 150}, DType::kF16, 20, with_present, true}, steps(150));
   }
 }
 

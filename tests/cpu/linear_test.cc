@@ -140,6 +140,56 @@ TEST_P(Linear, NormEpilogueAndResidualAreFused) {
   }
 }
 
+// Longer than what a device keeps of its input on chip, with and without a norm over all of it.
+TEST_P(Linear, LongInputs) {
+  Random random(9);
+  auto cpu = backend(2);
+  for (DType type : {DType::kF16, DType::kQ8_0}) {
+    for (int64_t rows : {1, 2, 4, 8}) {
+      const int64_t k = 8192 / rows + (is_quantised(type) ? 1056 : 1001);
+      LinearCase test(random, type, {3}, k, rows, false);
+      const auto label = fmt::format("{} k {} rows {}", dtype_name(type), k, rows);
+      test.expect_right(test.run(*cpu), steps(k), label);
+      test.add_norm(random, NormKind::kLayerNorm);
+      test.expect_right(test.run(*cpu), steps(k), label + " norm");
+    }
+  }
+}
+
+// Steps of f32 rounding that decoding quantised weights to the activations' type is worth: CUDA
+// does that for products of many rows, where tensor cores need one type
+// (engine/cuda/linear_prefill.cu).
+int64_t decoding_steps(const TestDevice& device, DType weights, DType activations, int64_t rows) {
+  if (device.device == std::string("cpu") || !is_quantised(weights) || rows <= 32) return 0;
+  if (activations == DType::kF32) return 0;
+  const int lost_bits = activations == DType::kF16 ? 24 - 11 : 24 - 8;
+  return int64_t{1} << lost_bits;
+}
+
+// All pairs of weights and activations, with few and with many rows; one projection of two types.
+TEST_P(Linear, EveryWeightTypeWithEveryActivationType) {
+  Random random(10);
+  auto cpu = backend(2);
+  for (DType weights : kWeightTypes) {
+    const int64_t k = is_quantised(weights) ? 96 : 83;
+    for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      for (DType second : {weights, DType::kF16}) {
+        for (int64_t rows : {2, 37}) {
+          LinearCase test(random, weights, {5, 9}, k, rows, false, type);
+          test.weights[1] = random_weight(random, second, 9, k, false);
+          test.projection.parts[1] = test.weights[1].weight;
+          test.add_bias(random);
+          test.add_residual(random, type);
+          test.expect_right(test.run(*cpu, type),
+                            steps(k) + decoding_steps(GetParam(), weights, type, rows),
+                            fmt::format("{} and {} x {} rows {}", dtype_name(weights),
+                                        dtype_name(second), dtype_name(type), rows));
+        }
+      }
+    }
+  }
+}
+
 TEST_P(Linear, HalfPrecisionIsRoundedOnceAtTheEnd) {
   Random random(4);
   auto cpu = backend(2);
