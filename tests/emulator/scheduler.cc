@@ -7,8 +7,7 @@
 #include <memory>
 
 #include "fmt/format.h"
-#include "tests/emulator/cuda_emulator.h"
-#include "tests/emulator/fiber.h"
+#include "tests/emulator/block.h"
 #include "tests/emulator/guarded_memory.h"
 
 uint3 threadIdx;
@@ -17,41 +16,22 @@ dim3 blockDim;
 dim3 gridDim;
 
 namespace skipbench::emulator {
-namespace {
-
-constexpr int kMaxThreads = 1024;
-constexpr int kWarp = 32;
-constexpr unsigned kAllLanes = 0xffffffffu;
-
-enum class State { kReady, kAtBarrier, kAtWarpOp, kDone };
-
-struct Thread {
-  Fiber fiber;
-  uint3 index;
-  State state = State::kDone;
-  bool started = false;
-  std::source_location at;  // of the barrier or warp operation waited for
-  WarpOp op = WarpOp::kSync;
-  unsigned mask = 0;
-  uint64_t value = 0;  // brought, then received
-  int parameter = 0;
-  int width = kWarp;
-  unsigned barriers = 0;    // passed so far
-  unsigned warp_syncs = 0;  // full-mask ones passed so far
-};
 
 Thread threads[kMaxThreads];
-int order[kMaxThreads];    // turn -> thread
-int turn_of[kMaxThreads];  // thread -> turn
+Warp warps[kMaxThreads / kWarp];
 int thread_count = 0;
 int current = 0;
+uint64_t block_epoch = 0;
+GuardedMemory* dynamic_memory = nullptr;
+
+namespace {
+
+int order[kMaxThreads];    // turn -> thread
+int turn_of[kMaxThreads];  // thread -> turn
 bool running_grid = false;
 Fiber host;
 const std::function<void()>* kernel_body = nullptr;
 char error_text[1024];  // empty: none
-uint64_t block_epoch = 0;
-GuardedMemory* dynamic_memory = nullptr;
-
 ThreadOrder thread_order;
 uint64_t random_state = 1;
 
@@ -59,14 +39,6 @@ uint64_t random_state = 1;
 // barrier must not be seen through this one.
 char grid_token, end_token;
 char barrier_token[2];
-char warp_token[kMaxThreads / kWarp][3];  // [2]: partial masks
-
-struct SlotNode {
-  std::unique_ptr<GuardedMemory> memory;
-  uint64_t epoch = 0;
-  SlotNode* next = nullptr;
-};
-SlotNode* slots = nullptr;
 
 uint64_t random_number() {
   random_state ^= random_state << 13;
@@ -90,34 +62,11 @@ void make_order() {
   for (int i = 0; i < thread_count; ++i) turn_of[order[i]] = i;
 }
 
-bool same_place(const std::source_location& a, const std::source_location& b) {
-  return a.line() == b.line() && a.column() == b.column() &&
-         std::strcmp(a.file_name(), b.file_name()) == 0;
-}
-
-std::string place(const std::source_location& at) {
-  return fmt::format("{}:{}", at.file_name(), at.line());
-}
-
-std::string thread_name(int thread) {
-  const uint3& index = threads[thread].index;
-  return fmt::format("thread ({},{},{}) (lane {} of warp {})", index.x, index.y, index.z,
-                     thread % kWarp, thread / kWarp);
-}
-
 void set_error(const std::string& text) {
   const std::string whole = fmt::format(
       "emulated device: block ({},{},{}) of grid ({},{},{}) x {} threads: {}", blockIdx.x,
       blockIdx.y, blockIdx.z, gridDim.x, gridDim.y, gridDim.z, thread_count, text);
   std::strncpy(error_text, whole.c_str(), sizeof(error_text) - 1);
-}
-
-// Unwinds a fiber's stack after an error.
-struct Stopped {};
-
-[[noreturn]] void stop_with(const std::string& text) {
-  set_error(text);
-  throw Stopped{};
 }
 
 std::string waiting_threads() {
@@ -183,12 +132,6 @@ void switch_to(int next, bool last) {
   left.switch_to(next < 0 ? host : threads[next].fiber, last);
 }
 
-void wait_for_turn() {
-  const int next = next_thread();
-  if (next != current) switch_to(next, false);
-  if (error_text[0] != 0) throw Stopped{};
-}
-
 // After an error: a thread whose stack must still be unwound, or -1.
 int next_to_unwind() {
   for (int i = 0; i < thread_count; ++i) {
@@ -200,10 +143,13 @@ int next_to_unwind() {
 // The current thread has returned from the kernel.
 void mark_done() {
   threads[current].state = State::kDone;
+  Warp& warp = warps[current / kWarp];
+  warp.gone |= lane_bit(current);
+  if (warp.waiting == 0) return;
   const int warp_begin = current / kWarp * kWarp;
   for (int i = warp_begin; i < warp_begin + kWarp && i < thread_count; ++i) {
     if (threads[i].state != State::kAtWarpOp) continue;
-    if ((threads[i].mask >> (current % kWarp) & 1) == 0) continue;
+    if ((threads[i].mask & lane_bit(current)) == 0) continue;
     stop_with(fmt::format("{} waits at the warp operation at {} for a lane that has exited: {}",
                           thread_name(i), place(threads[i].at), thread_name(current)));
   }
@@ -228,95 +174,6 @@ void thread_main() {
   std::abort();  // nobody comes back here
 }
 
-// Lane whose value `lane` receives, or -1 for its own.
-int source_lane(const Thread& thread, int lane) {
-  const int begin = lane & ~(thread.width - 1);
-  const int end = begin + thread.width;
-  int source = lane;
-  switch (thread.op) {
-    case WarpOp::kShuffle:
-      source = begin + (thread.parameter & (thread.width - 1));
-      break;
-    case WarpOp::kShuffleUp:
-      source = lane - thread.parameter;
-      break;
-    case WarpOp::kShuffleDown:
-      source = lane + thread.parameter;
-      break;
-    case WarpOp::kShuffleXor:
-      source = lane ^ thread.parameter;
-      break;
-    default:
-      break;
-  }
-  const bool inside = source < end && (source >= begin || thread.op == WarpOp::kShuffleXor);
-  return inside ? source : -1;
-}
-
-// All lanes of the mask are here: every one gets its value and may go on.
-void complete_warp_op(int warp_begin, unsigned mask) {
-  uint64_t brought[kWarp] = {};
-  unsigned ballot = 0;
-  for (int lane = 0; lane < kWarp; ++lane) {
-    if ((mask >> lane & 1) == 0) continue;
-    brought[lane] = threads[warp_begin + lane].value;
-    if (brought[lane] != 0) ballot |= 1u << lane;
-  }
-  for (int lane = 0; lane < kWarp; ++lane) {
-    if ((mask >> lane & 1) == 0) continue;
-    Thread& thread = threads[warp_begin + lane];
-    thread.state = State::kReady;
-    if (thread.op == WarpOp::kBallot) {
-      thread.value = ballot;
-    } else if (thread.op == WarpOp::kMatch) {
-      unsigned equal = 0;
-      for (int other = 0; other < kWarp; ++other) {
-        if ((mask >> other & 1) != 0 && brought[other] == brought[lane]) equal |= 1u << other;
-      }
-      thread.value = equal;
-    } else if (thread.op != WarpOp::kSync) {
-      const int source = source_lane(thread, lane);
-      if (source >= 0 && (mask >> source & 1) == 0) {
-        stop_with(fmt::format("{} reads from lane {}, which is not in its mask {:#x}, at {}",
-                              thread_name(warp_begin + lane), source, mask, place(thread.at)));
-      }
-      if (source >= 0) thread.value = brought[source];
-    }
-  }
-}
-
-// Whether all lanes of the current thread's mask have come; stops where they never will.
-bool warp_is_complete(int warp_begin) {
-  const Thread& self = threads[current];
-  bool complete = true;
-  for (int lane = 0; lane < kWarp; ++lane) {
-    const int other = warp_begin + lane;
-    const bool waits_for_this = other < thread_count && threads[other].state == State::kAtWarpOp &&
-                                (threads[other].mask >> (current % kWarp) & 1) != 0;
-    if ((self.mask >> lane & 1) == 0 && !waits_for_this) continue;
-    if (other >= thread_count || threads[other].state == State::kDone) {
-      stop_with(fmt::format("{} waits at the warp operation at {} for a lane that {}: lane {}",
-                            thread_name(current), place(self.at),
-                            other >= thread_count ? "does not exist" : "has exited", lane));
-    }
-    if (threads[other].state != State::kAtWarpOp) {
-      complete = false;
-      continue;
-    }
-    if (threads[other].mask != self.mask) {
-      stop_with(fmt::format("mismatched masks: {} at {} with {:#x}, {} at {} with {:#x}",
-                            thread_name(current), place(self.at), self.mask, thread_name(other),
-                            place(threads[other].at), threads[other].mask));
-    }
-    if (threads[other].op != self.op || !same_place(threads[other].at, self.at)) {
-      stop_with(fmt::format("lanes of one warp at different warp operations: {} at {}, {} at {}",
-                            thread_name(current), place(self.at), thread_name(other),
-                            place(threads[other].at)));
-    }
-  }
-  return complete;
-}
-
 void run_block() {
   ++block_epoch;
   if (dynamic_memory != nullptr) dynamic_memory->poison();
@@ -328,25 +185,48 @@ void run_block() {
     thread.barriers = thread.warp_syncs = 0;
     thread.fiber.restart(&thread_main);
   }
+  for (int w = 0; w * kWarp < thread_count; ++w) {
+    const int lanes = thread_count - w * kWarp;
+    warps[w] = {.gone = lanes < kWarp ? kAllLanes << lanes : 0};
+  }
   publish(&grid_token);
   current = order[0];
   threadIdx = threads[current].index;
   host.switch_to(threads[current].fiber);
   acquire(&end_token);
   if (error_text[0] != 0) return;
-  if (dynamic_memory != nullptr && !dynamic_memory->guards_intact()) {
-    set_error(fmt::format("wrote outside of its {} bytes of dynamic shared memory",
-                          dynamic_memory->bytes()));
-  }
-  for (SlotNode* slot = slots; slot != nullptr; slot = slot->next) {
-    if (slot->epoch == block_epoch && !slot->memory->guards_intact()) {
-      set_error(fmt::format("wrote outside of an object of {} bytes in shared memory",
-                            slot->memory->bytes()));
-    }
-  }
+  const std::string damage = shared_memory_damage();
+  if (!damage.empty()) set_error(damage);
 }
 
 }  // namespace
+
+bool same_place(const std::source_location& a, const std::source_location& b) {
+  // Mostly the very same string.
+  return a.line() == b.line() && a.column() == b.column() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+}
+
+std::string place(const std::source_location& at) {
+  return fmt::format("{}:{}", at.file_name(), at.line());
+}
+
+std::string thread_name(int thread) {
+  const uint3& index = threads[thread].index;
+  return fmt::format("thread ({},{},{}) (lane {} of warp {})", index.x, index.y, index.z,
+                     thread % kWarp, thread / kWarp);
+}
+
+void stop_with(const std::string& text) {
+  set_error(text);
+  throw Stopped{};
+}
+
+void wait_for_turn() {
+  const int next = next_thread();
+  if (next != current) switch_to(next, false);
+  if (error_text[0] != 0) throw Stopped{};
+}
 
 ThreadOrder parse_thread_order(const std::string& text) {
   if (text.empty() || text == "forward") return {};
@@ -406,59 +286,6 @@ void block_barrier(const std::source_location& at) {
   publish(token);
   wait_for_turn();
   acquire(token);
-}
-
-uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter, int width,
-                        const std::source_location& at) {
-  Thread& self = threads[current];
-  if ((mask >> (current % kWarp) & 1) == 0) {
-    stop_with(fmt::format("{} is not in its own mask {:#x} at {}", thread_name(current), mask,
-                          place(at)));
-  }
-  self.op = op;
-  self.mask = mask;
-  self.value = value;
-  self.parameter = parameter;
-  self.width = width;
-  self.at = at;
-  self.state = State::kAtWarpOp;
-  // Only __syncwarp orders memory; the others exchange values and nothing else (CUDA C++
-  // Programming Guide, "Warp Shuffle Functions").
-  void* token = nullptr;
-  if (op == WarpOp::kSync) {
-    token = &warp_token[current / kWarp][mask == kAllLanes ? self.warp_syncs++ & 1 : 2];
-    publish(token);
-  }
-  const int warp_begin = current / kWarp * kWarp;
-  if (warp_is_complete(warp_begin)) {
-    complete_warp_op(warp_begin, mask);
-  } else {
-    wait_for_turn();
-  }
-  if (token != nullptr) acquire(token);
-  return self.value;
-}
-
-void* dynamic_shared_memory() {
-  if (dynamic_memory == nullptr) {
-    stop_with("asks for dynamic shared memory, but was launched with 0 bytes of it");
-  }
-  return dynamic_memory->data();
-}
-
-SharedSlot::SharedSlot(size_t bytes) {
-  auto* node = new SlotNode{std::make_unique<GuardedMemory>(bytes), 0, slots};
-  slots = node;
-  node_ = node;
-}
-
-void* SharedSlot::memory() const {
-  auto* node = static_cast<SlotNode*>(node_);
-  if (node->epoch != block_epoch) {
-    node->epoch = block_epoch;
-    node->memory->poison();
-  }
-  return node->memory->data();
 }
 
 bool in_kernel() { return running_grid; }
