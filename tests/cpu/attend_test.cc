@@ -147,9 +147,10 @@ TEST_P(Attend, AlibiForAnyNumberOfHeads) {
 
 TEST_P(Attend, Prompts) {
   Random random(5);
-  for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
-    for (int dim : {1, 33, 128, 200})
-      check(random, {{6, 2, dim}, type, 0, false, true}, steps(dim));
+  for (int dim : {1, 33, 128})
+    check(random, {{6, 2, dim}, DType::kF32, 0, false, true}, steps(dim));
+  for (DType type : {DType::kF16, DType::kBF16}) {
+    check(random, {{2, 1, 200}, type, 0, false, true}, steps(200));
   }
   for (int window : {1, 16, 33}) {
     check(random, {{2, 1, 40}, DType::kF32, window, false, true}, steps(40));
@@ -157,7 +158,7 @@ TEST_P(Attend, Prompts) {
   for (bool with_present : {false, true}) {
     const Shape shape{3, 3, 24, PositionKind::kAlibi, QkvLayout::kPerHead};
     check(random, {shape, DType::kF32, 0, with_present, true}, steps(24));
-    check(random, {{2, 1, 150}, DType::kF16, 20, with_present, true}, steps(150));
+    check(random, {{2, 1, 130}, DType::kF16, 20, with_present, true}, steps(130));
   }
 }
 

@@ -124,7 +124,10 @@ TEST_P(Linear, NormEpilogueAndResidualAreFused) {
   for (Activation activation : {Activation::kSilu, Activation::kGeluTanh, Activation::kGeluErf}) {
     for (Epilogue epilogue : {Epilogue::kNone, Epilogue::kActivate, Epilogue::kGated}) {
       for (NormKind kind : {NormKind::kRmsNorm, NormKind::kLayerNorm}) {
-        for (int64_t rows : {1, 5, 300}) {  // 300 rows are normalised in a pass of their own
+        // 300 rows are normalised in a pass of their own; on CUDA 40 are, and emulated ones take
+        // long.
+        const int64_t many = std::string(GetParam().device) == "cpu" ? 300 : 40;
+        for (int64_t rows : {int64_t{1}, int64_t{5}, many}) {
           LinearCase test(random, DType::kF32, {33, 33}, 65, rows, false);
           test.add_bias(random);
           test.add_norm(random, kind);
