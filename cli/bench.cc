@@ -46,7 +46,7 @@ std::vector<StrategySpec> strategy_grid(const BenchCommand& command, int num_lay
 
 void bench(BenchCommand& command) {
   format_bench({}, {}, command.format);  // refuses an unknown format before anything is loaded
-  const LoadedModel loaded = load_model(command.engine.model_name());
+  const LoadedModel loaded = load_model(command.engine.model_name(), command.engine.adapter);
   command.request.strategies = strategy_grid(command, loaded.config.num_layers);
   command.request.seed = static_cast<uint64_t>(command.engine.seed);
   const auto backend = make_backend(command.engine.device_spec());

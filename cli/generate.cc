@@ -77,7 +77,7 @@ void print_line(size_t index, const TokenIds& prompt, const GenerateOutput& outp
 }
 
 void generate(const GenerateCommand& command) {
-  const LoadedModel loaded = load_model(command.engine.model_name());
+  const LoadedModel loaded = load_model(command.engine.model_name(), command.engine.adapter);
   const auto tokenizer = find_tokenizer(command);
   const std::vector<TokenIds> prompts = read_prompts(command, tokenizer.get(), loaded.config);
   const auto strategy = command.strategy.make(loaded.config.num_layers);

@@ -53,7 +53,7 @@ std::vector<ScoreRequest> read_requests(const std::string& path, const ModelConf
 }
 
 void logprobs(const LogprobsOptions& options) {
-  const LoadedModel loaded = load_model(options.engine.model_name());
+  const LoadedModel loaded = load_model(options.engine.model_name(), options.engine.adapter);
   const std::vector<ScoreRequest> requests = read_requests(options.input, loaded.config);
   const auto strategy = options.strategy.make(loaded.config.num_layers);
   const auto backend = make_backend(options.engine.device_spec());

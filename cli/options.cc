@@ -19,6 +19,7 @@ void EngineOptions::add_to(CLI::App& command) {
       .add_option("-m,--model", model,
                   "Hugging Face folder, GGUF file or folder, or synthetic:CONFIG.json[:seed]")
       ->required();
+  command.add_option("--adapter", adapter, "folder of a LoRA adapter (peft), merged at load");
   command.add_option("--device", device, "cpu (cuda where it is built)")->capture_default_str();
   command.add_option("--dtype", dtype, "type of activations and cache: f32, f16, bf16")
       ->capture_default_str();

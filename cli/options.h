@@ -11,9 +11,10 @@
 
 namespace skipbench {
 
-// --model, --device, --dtype, --threads, --seed: every command that runs a model has them.
+// --model, --adapter, --device, --dtype, --threads, --seed: every command that runs a model has them.
 struct EngineOptions {
   std::string model;
+  std::string adapter;  // empty: none
   std::string device = "cpu";
   std::string dtype = "f32";
   int threads = 0;

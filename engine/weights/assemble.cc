@@ -186,6 +186,32 @@ ModelWeights assemble_weights(const ModelDescription& description, NameStyle sty
   return Assembler(description, names, tensors).assemble();
 }
 
+std::vector<LayerMatrix> layer_matrices(ModelWeights& weights, const ModelConfig& config) {
+  const TensorNames& names = config.family == "bloom" ? kBloomNames : kLlamaNames;
+  std::vector<LayerMatrix> matrices;
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    LayerWeights& layer = weights.layers[i];
+    const auto add = [&](const std::vector<std::string_view>& modules, Projection& projection) {
+      for (size_t part = 0; part < modules.size(); ++part) {
+        using Role = LayerMatrix::Role;
+        const bool is_qkv = &projection == &layer.qkv;
+        const Role role = !is_qkv               ? Role::kOther
+                          : modules.size() == 1 ? Role::kFusedQkv
+                          : part < 2            ? Role::kQueryOrKey
+                                                : Role::kOther;
+        matrices.push_back(
+            {fmt::format("{}{}{}.{}", names.prefixes.front(), names.layer, i, modules[part]), role,
+             &projection.parts.at(part)});
+      }
+    };
+    add(names.qkv, layer.qkv);
+    add({names.attention_output}, layer.attention_output);
+    add(names.up, layer.up);
+    add({names.down}, layer.down);
+  }
+  return matrices;
+}
+
 bool is_harmless_tensor(std::string_view name) {
   return name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight" ||
          name == "rope_freqs.weight";

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "engine/base/error.h"
+#include "engine/weights/adapter.h"
 #include "engine/weights/assemble.h"
 #include "engine/weights/gguf_config.h"
 #include "engine/weights/hf_config.h"
@@ -140,10 +141,11 @@ LoadedModel load_any(const std::string& path) {
 
 }  // namespace
 
-LoadedModel load_model(const std::string& path) {
+LoadedModel load_model(const std::string& path, const std::string& adapter) {
   try {
     LoadedModel model = load_any(path);
     model.path = path;
+    if (!adapter.empty()) merge_adapter(model, adapter);
     return model;
   } catch (const std::bad_alloc&) {
     throw Error({.what = "not enough memory to load the model", .where = path});

@@ -12,7 +12,8 @@ namespace skipbench {
 // by default; the config's dtype decides the weight type). Files are memory-mapped, every tensor
 // that the configuration needs is checked for presence, type, shape and place inside its file.
 // Throws Error naming the file, the tensor and the byte; a missing path says how to get the model.
-LoadedModel load_model(const std::string& path);
+// `adapter`, where it is not empty, is a folder for merge_adapter (engine/weights/adapter.h).
+LoadedModel load_model(const std::string& path, const std::string& adapter = "");
 
 // SHA-256 in hex of what defines the model's outputs: the configuration and every tensor (large ones
 // sampled: 64 KiB at their beginning, middle and end). Independent of the path.

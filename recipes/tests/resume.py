@@ -82,10 +82,10 @@ def check(folder, skipbench, index, strategy, target, options):
     losses = [json.loads(line)["valid_loss"]
               for line in (whole / "log.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0], f"{strategy} {options}: nothing learnt, {losses}"
-    if "--full" in options:
-        request = json.dumps({"prompt": [5, 6], "continuation": [7, 8]}) + "\n"
-        subprocess.run([str(skipbench), "logprobs", "--model", str(whole), "--input", "-"],
-                       input=request, text=True, check=True, stdout=subprocess.DEVNULL)
+    model = ([whole] if "--full" in options else [folder / "model", "--adapter", whole])
+    request = json.dumps({"prompt": [5, 6], "continuation": [7, 8]}) + "\n"
+    subprocess.run([str(skipbench), "logprobs", "--input", "-", "--model", *map(str, model)],
+                   input=request, text=True, check=True, stdout=subprocess.DEVNULL)
     return losses
 
 
