@@ -25,7 +25,7 @@ void install_signal_handlers() {
   struct sigaction end = {};
   end.sa_handler = end_interrupted;
   sigemptyset(&end.sa_mask);
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction old = {};
     sigaction(signal, nullptr, &old);
     if (old.sa_handler != SIG_IGN) sigaction(signal, &end, nullptr);

@@ -31,8 +31,16 @@ std::vector<int32_t> token_ids_from_json(const nlohmann::json& value, const std:
 }
 
 nlohmann::json parse_json_line(const std::string& line, const std::string& where) {
+  // The parser does not recurse, but copying and printing a value does.
+  constexpr int kMaxDepth = 64;
+  const auto watch = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    if (depth <= kMaxDepth) return true;
+    throw Error({.what = "JSON nested too deep",
+                 .where = where,
+                 .expected = "at most " + std::to_string(kMaxDepth) + " levels"});
+  };
   try {
-    return nlohmann::json::parse(line);
+    return nlohmann::json::parse(line, watch);
   } catch (const nlohmann::json::exception& error) {
     const std::string message = error.what();
     const size_t end_of_id = message.find("] ");  // "[json.exception.parse_error.101] parse ..."

@@ -333,6 +333,18 @@ void GgufFile::place_tensors(uint64_t data_begin, uint64_t alignment) {
            std::to_string(order[i].first));
     }
   }
+  // Padding to the alignment may follow, nothing more. A type without a known size is refused by
+  // whoever asks for its tensor, with its name.
+  const bool sizes_known = std::all_of(tensors_.begin(), tensors_.end(),
+                                       [](const auto& item) { return item.second.bytes > 0; });
+  const std::string last(order.empty() ? std::string_view() : order.back().second);
+  const uint64_t end = order.empty() ? data_begin : order.back().first + tensors_.at(last).bytes;
+  if (sizes_known && file_size > end && file_size - end > alignment) {
+    fail(last, order.empty() ? data_begin : order.back().first,
+         "the file goes on after its last tensor",
+         fmt::format("a file of up to {} bytes", end + alignment),
+         fmt::format("{} bytes", file_size));
+  }
 }
 
 }  // namespace skipbench

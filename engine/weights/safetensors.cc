@@ -157,23 +157,37 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(MappedFile::op
     entry.end = data_begin + offsets[1];
     entries_.emplace(name, std::move(entry));
   }
-  check_overlap();
+  check_coverage(data_begin);
 }
 
-void SafetensorsFile::check_overlap() const {
+// As the format's own reader: the tensors cover the data without a hole, so that a header of the
+// wrong length or a file with something else in it does not pass as a model.
+void SafetensorsFile::check_coverage(uint64_t data_begin) const {
   std::vector<std::pair<const Entry*, const std::string*>> order;
-  for (const auto& [name, entry] : entries_) {
-    if (entry.begin != entry.end) order.emplace_back(&entry, &name);
-  }
-  std::sort(order.begin(), order.end(),
-            [](const auto& a, const auto& b) { return a.first->begin < b.first->begin; });
-  for (size_t i = 1; i < order.size(); ++i) {
-    if (order[i - 1].first->end > order[i].first->begin) {
-      throw Error({.what = fmt::format("the tensor overlaps tensor '{}'", *order[i - 1].second),
-                   .where = where(*order[i].second),
-                   .expected = fmt::format("a start at byte {} or later", order[i - 1].first->end),
-                   .got = std::to_string(order[i].first->begin)});
+  for (const auto& [name, entry] : entries_) order.emplace_back(&entry, &name);
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.first->begin, a.first->end) < std::pair(b.first->begin, b.first->end);
+  });
+  uint64_t covered = data_begin;
+  const std::string* before = nullptr;
+  for (const auto& [entry, name] : order) {
+    if (entry->begin != covered) {
+      const bool overlaps = entry->begin < covered;
+      throw Error({.what = overlaps ? fmt::format("the tensor overlaps tensor '{}'", *before)
+                                    : "bytes before the tensor belong to none",
+                   .where = where(*name),
+                   .expected = fmt::format("a start at byte {}", covered),
+                   .got = std::to_string(entry->begin)});
     }
+    covered = entry->end;
+    before = name;
+  }
+  if (covered != file_->bytes().size()) {
+    throw Error({.what = "the file goes on after its last tensor",
+                 .where = before != nullptr ? where(*before) : file_->path(),
+                 .expected = fmt::format("a file of {} bytes", covered),
+                 .got = fmt::format("{} bytes", file_->bytes().size()),
+                 .hint = "the header's length is wrong, or the file is damaged"});
   }
 }
 

@@ -35,7 +35,7 @@ class SafetensorsFile : public TensorTable {
     uint64_t end = 0;
   };
 
-  void check_overlap() const;
+  void check_coverage(uint64_t data_begin) const;
 
   std::shared_ptr<const MappedFile> file_;
   std::map<std::string, Entry, std::less<>> entries_;

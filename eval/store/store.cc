@@ -160,6 +160,13 @@ int64_t ResultStore::num_outputs(int64_t cell) {
   return statement.integer(0);
 }
 
+int64_t ResultStore::num_batches(int64_t cell) {
+  Statement statement(*database_,
+                      "SELECT count(*) FROM samples WHERE cell_id = ? AND group_id = 0");
+  statement.bind(cell).step();
+  return statement.integer(0);
+}
+
 void ResultStore::insert_output(int64_t cell, const OutputRecord& output) {
   Statement(*database_,
             "INSERT INTO outputs(cell_id, idx, batch_index, prompt_tokens, tokens, text, reference,"

@@ -104,6 +104,7 @@ class ResultStore {
 
   // Quality: batches that are done stay done.
   int64_t num_outputs(int64_t cell);
+  int64_t num_batches(int64_t cell);  // of a quality cell
   void add_batch(int64_t cell, std::span<const OutputRecord> outputs, const SampleRecord& sample);
   std::vector<OutputRecord> outputs(int64_t cell);
   void finish_quality(int64_t cell, int64_t run, std::span<const ScoreRecord> scores);

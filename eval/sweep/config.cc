@@ -189,6 +189,7 @@ SweepConfig load_sweep_config(const std::string& path, std::span<const std::stri
   config.name = root.text("name");
   config.results = root.path("results");
   config.device = root.text("device");
+  config.device_where = root.where("device");
   config.seed = root.integer("seed");
 
   const YamlSection model = root.section("model");
@@ -196,6 +197,7 @@ SweepConfig load_sweep_config(const std::string& path, std::span<const std::stri
                   .where = model.where("path"),
                   .dtype_name = model.text("dtype"),
                   .tokenizer = model.path("tokenizer"),
+                  .tokenizer_where = model.where("tokenizer"),
                   .threads = static_cast<int>(model.integer("threads"))};
   config.model.dtype = parse_activation_dtype(config.model.dtype_name, model.where("dtype"));
 

@@ -22,6 +22,7 @@ struct ModelSection {
   std::string dtype_name;
   DType dtype = DType::kF32;
   std::string tokenizer;  // empty: the model's own
+  std::string tokenizer_where;
   int threads = 0;
 };
 
@@ -77,7 +78,7 @@ struct SweepConfig {
   std::string path;
   std::string name;
   std::string results;
-  std::string device;
+  std::string device, device_where;
   int64_t seed = 0;
   ModelSection model;
   std::vector<DatasetSection> datasets;

@@ -18,12 +18,14 @@ InterruptGuard::InterruptGuard() {
   action.sa_flags = SA_RESTART;  // no system call of ours needs to notice
   sigaction(SIGINT, &action, &old_interrupt_);
   sigaction(SIGTERM, &action, &old_terminate_);
+  sigaction(SIGHUP, &action, &old_hangup_);
 }
 
 InterruptGuard::~InterruptGuard() {
   --living_guards;
   sigaction(SIGINT, &old_interrupt_, nullptr);
   sigaction(SIGTERM, &old_terminate_, nullptr);
+  sigaction(SIGHUP, &old_hangup_, nullptr);
 }
 
 bool InterruptGuard::requested() { return interrupt_requested != 0; }

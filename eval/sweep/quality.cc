@@ -89,17 +89,20 @@ void run_quality_cell(const SweepSession& session, RunnableCell cell,
   const auto& prompts = session.inputs(*cell.cell).prompts;
   const int64_t total = std::ssize(prompts), batch = cell.cell->key.batch;
   const GenerateOptions options = natural_length(session, session.dataset(*cell.cell));
-  // Batches are stored whole, so what is there ends at a batch's border.
-  for (int64_t begin = session.store.num_outputs(cell.id); begin < total; begin += batch) {
+  // Batches are stored whole, so what is there ends at a batch's border. It may have been made with
+  // another batch size: on the CPU that is the same cell.
+  int64_t batch_index = session.store.num_batches(cell.id);
+  for (int64_t begin = session.store.num_outputs(cell.id); begin < total;
+       begin += batch, ++batch_index) {
     const int64_t count = std::min(batch, total - begin);
     const auto part = std::span(prompts).subspan(begin, count);
     const GenerateResult result = session.decoder.generate(part, strategy, options);
     std::vector<OutputRecord> records;
     for (int64_t i = 0; i < count; ++i) {
       records.push_back(
-          output_record(session, *cell.cell, begin + i, begin / batch, result.outputs[i]));
+          output_record(session, *cell.cell, begin + i, batch_index, result.outputs[i]));
     }
-    session.store.add_batch(cell.id, records, {0, begin / batch, count, result.timings});
+    session.store.add_batch(cell.id, records, {0, batch_index, count, result.timings});
     session.progress.set_share(static_cast<double>(begin + count) / static_cast<double>(total));
     session.finish_batch();
   }

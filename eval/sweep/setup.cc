@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/error.h"
 #include "engine/weights/load.h"
 
 namespace skipbench {
@@ -16,16 +17,33 @@ std::string model_name(const SweepConfig& config) {
   return path + ":" + std::to_string(config.seed);
 }
 
+// Errors of `load` also name the key of the configuration that asked for it.
+template <typename Load>
+auto asked_for_by(const std::string& key, Load load) {
+  try {
+    return load();
+  } catch (const Error& error) {
+    ErrorParts parts = error.parts();
+    const bool is_option = parts.where.starts_with("--");  // of commands without a configuration
+    parts.where = parts.where.empty() || is_option ? key : key + ": " + parts.where;
+    throw Error(std::move(parts));
+  }
+}
+
 }  // namespace
 
 SweepSetup prepare_sweep(SweepConfig config) {
   SweepSetup setup;
   setup.config = std::move(config);
   const SweepConfig& sweep = setup.config;
-  setup.loaded = load_model(model_name(sweep));
-  setup.tokenizer =
-      load_tokenizer(sweep.model.tokenizer.empty() ? sweep.model.path : sweep.model.tokenizer);
-  setup.backend = make_backend({sweep.device, sweep.model.dtype, sweep.model.threads});
+  setup.loaded = asked_for_by(sweep.model.where, [&] { return load_model(model_name(sweep)); });
+  const bool own_tokenizer = sweep.model.tokenizer.empty();
+  setup.tokenizer = asked_for_by(
+      own_tokenizer ? sweep.model.where : sweep.model.tokenizer_where,
+      [&] { return load_tokenizer(own_tokenizer ? sweep.model.path : sweep.model.tokenizer); });
+  setup.backend = asked_for_by(sweep.device_where, [&] {
+    return make_backend({sweep.device, sweep.model.dtype, sweep.model.threads});
+  });
   const bool is_timed = sweep.timing.repetitions > 0;
   const int new_tokens = std::max(sweep.max_new_tokens, is_timed ? sweep.timing.new_tokens : 0);
   for (const DatasetSection& dataset : sweep.datasets) {

@@ -1,6 +1,7 @@
 // Loading a YAML file and putting the command line's --set values in.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -25,9 +26,16 @@ std::string read_config(const std::string& path) {
   return text.str();
 }
 
+// One document, whole: YAML::Load would leave out what follows it.
 YAML::Node parse_yaml(const std::string& text, const std::string& where) {
   try {
-    return YAML::Load(text);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1) {
+      throw Error({.what = "more than one YAML document",
+                   .where = fmt::format("{}:{}", where, documents[1].Mark().line + 1),
+                   .expected = "one value, and nothing after it"});
+    }
+    return documents.empty() ? YAML::Node() : documents[0];
   } catch (const YAML::Exception& error) {
     throw Error(
         {.what = "not valid YAML: " + error.msg,
@@ -35,7 +43,7 @@ YAML::Node parse_yaml(const std::string& text, const std::string& where) {
   }
 }
 
-// The item that `name` means: its number, or the value of its `name` key.
+// The item that `name` means: its number, the value of its `name` key, or itself if it is a name.
 size_t find_item(const YAML::Node& list, const std::string& name, const std::string& where) {
   size_t index = 0;
   const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), index);
@@ -43,13 +51,21 @@ size_t find_item(const YAML::Node& list, const std::string& name, const std::str
   std::vector<std::string> known;
   for (size_t i = 0; i < list.size(); ++i) {
     const YAML::Node item = list[i];
-    if (item.IsMap() && item["name"].IsDefined()) {
-      known.push_back(item["name"].as<std::string>(""));
+    const YAML::Node own = item.IsMap() ? item["name"] : item;
+    if (own.IsDefined() && own.IsScalar()) {
+      known.push_back(own.as<std::string>(""));
       if (known.back() == name) return i;
     }
     known.push_back(std::to_string(i));
   }
   throw unknown_name("list item", name, known, where);
+}
+
+// "datasets[0].limit", as messages have it, is "datasets.0.limit".
+std::string dotted(std::string key) {
+  std::replace(key.begin(), key.end(), '[', '.');
+  std::erase(key, ']');
+  return key;
 }
 
 // Returns the actual key path ("datasets[0].limit").
@@ -62,12 +78,18 @@ std::string apply_override(YAML::Node root, const std::string& text) {
   const YAML::Node value = parse_yaml(text.substr(equals + 1), place);
   std::string actual;
   YAML::Node node = root;
-  std::istringstream keys(text.substr(0, equals));
+  std::istringstream keys(dotted(text.substr(0, equals)));
   for (std::string key; std::getline(keys, key, '.');) {
     if (node.IsSequence()) {
       const size_t index = find_item(node, key, place);
       actual += fmt::format("[{}]", index);
       node.reset(node[index]);
+    } else if (node.IsScalar() && actual.ends_with(']')) {  // a bare name is {name: ...}
+      YAML::Node named;
+      named["name"] = node.as<std::string>();
+      node = named;  // assigns through to the document
+      actual += "." + key;
+      node.reset(node[key]);
     } else if (node.IsDefined() && !node.IsNull() && !node.IsMap()) {
       throw Error({.what = fmt::format("'{}' has no keys below it", actual), .where = place});
     } else {

@@ -53,6 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
               generate({"--strategy", "unified", "--param", "spacing"}),
               "[1]\n",
               {"KEY=VALUE"}},
+        Wrong{"deep_json", generate({}), std::string(200000, '[') + "\n", {"nested too deep"}},
         Wrong{"param_twice",
               generate({"--strategy", "unified", "--param", "spacing=even", "--param",
                         "spacing=authors"}),

@@ -163,6 +163,18 @@ TEST(Config, OverridesReachEveryKey) {
 TEST(Config, WrongOverridesNameTheOption) {
   const SweepFolder folder;
   EXPECT_TRUE(error_of(folder, {"datasets.de-en.limit=x"}).starts_with("--set datasets[0].limit"));
+  // As messages write it, and a strategy that is a bare name.
+  EXPECT_TRUE(error_of(folder, {"datasets[0].limit=x"}).starts_with("--set datasets[0].limit"));
+  EXPECT_EQ(folder.setup({"strategies.unified.params.spacing=even"})
+                .config.strategies[1]
+                .params.at("spacing")
+                .text,
+            "even");
+  // Nothing after the value, and no second document, is left out in silence.
+  EXPECT_NE(error_of(folder, {"targets=[2, 3] junk"}).find("--set targets"), std::string::npos);
+  folder.write_config(folder.config_text() + "---\ntargets: 7\n");
+  EXPECT_NE(error_of(folder, {}).find("more than one YAML document"), std::string::npos);
+  folder.write_config(folder.config_text());
   EXPECT_TRUE(error_of(folder, {"tagets=2"}).starts_with("--set tagets: unknown key 'tagets'"));
   EXPECT_NE(error_of(folder, {"datasets.en-de.limit=1"}).find("de-en"), std::string::npos);
   EXPECT_NE(error_of(folder, {"targets"}).find("KEY=VALUE"), std::string::npos);

@@ -98,6 +98,34 @@ TEST(Sweep, SurvivesKill) {
   }
 }
 
+// On the CPU a quality cell is the same cell at every batch size.
+TEST(Sweep, AKilledRunGoesOnWithAnotherBatchSize) {
+  const SweepFolder folder;
+  const std::vector<std::string> only = {"timing.repetitions=0", "strategies=[full]",
+                                         "datasets.de-en.limit=12"};
+  const auto with_batch = [&](const char* batch) {
+    std::vector<std::string> all = only;
+    all.push_back(std::string("batch_sizes=") + batch);
+    return all;
+  };
+  for (const auto& [first, second] : {std::pair("1", "4"), std::pair("3", "8")}) {
+    const std::string store = std::string("killed") + first + ".db";
+    ASSERT_EQ(folder.run(store, with_batch(first)), SweepOutcome::kDone);
+    {  // as a kill after the second batch leaves it
+      Database database(folder.path(store), OpenMode::kReadWrite);
+      for (const char* sql :
+           {"DELETE FROM outputs WHERE batch_index >= 2", "DELETE FROM scores",
+            "DELETE FROM samples WHERE batch_index >= 2", "UPDATE cells SET status = 'pending'"}) {
+        Statement(database, sql).step();
+      }
+    }
+    ASSERT_EQ(folder.run(store, with_batch(second)), SweepOutcome::kDone);
+    EXPECT_EQ(count(folder.path(store), "SELECT count(*) FROM outputs"), 12);
+    ASSERT_EQ(folder.run("whole.db", with_batch(second), {.fresh = true}), SweepOutcome::kDone);
+    EXPECT_EQ(folder.untimed_rows(store), folder.untimed_rows("whole.db"));
+  }
+}
+
 TEST(Sweep, InterruptLeavesAResumableStore) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("whole.db"), SweepOutcome::kDone);

@@ -129,8 +129,9 @@ TEST(RobustTest, FlippedGgufHeader) {
 
 TEST(RobustTest, LyingSafetensors) {
   const TempFolder folder;
-  const auto refused = [&](const std::string& header, const std::string& part) {
-    const std::string path = folder.write("x.safetensors", safetensors_raw(header, 64));
+  const auto refused = [&](const std::string& header, const std::string& part,
+                           size_t data_bytes = 64) {
+    const std::string path = folder.write("x.safetensors", safetensors_raw(header, data_bytes));
     try {
       const SafetensorsFile file(path);
       file.find("a");
@@ -160,11 +161,11 @@ TEST(RobustTest, LyingSafetensors) {
   refused(one("F32", "[4294967296, 4294967296]", "[0, 0]"), "overflows");
   refused(one("F32", "[9223372036854775807, 4]", "[0, 16]"), "overflows");
   refused(one("F32", "[4611686018427387904]", "[0, 0]"), "size of its shape");
-  refused(one("F32", "[0]", "[0, 0]"), "shape not supported");
-  refused(one("F32", "[]", "[0, 4]"), "shape not supported");
-  refused(one("F32", "[2, 2, 1]", "[0, 16]"), "shape not supported");
-  refused(one("F8_E4M3", "[4]", "[0, 4]"), "F8_E4M3");
-  refused(one("Q9", "[4]", "[0, 4]"), "Q9");
+  refused(one("F32", "[0]", "[0, 0]"), "shape not supported", 0);
+  refused(one("F32", "[]", "[0, 4]"), "shape not supported", 4);
+  refused(one("F32", "[2, 2, 1]", "[0, 16]"), "shape not supported", 16);
+  refused(one("F8_E4M3", "[4]", "[0, 4]"), "F8_E4M3", 4);
+  refused(one("Q9", "[4]", "[0, 4]"), "Q9", 4);
   refused(one("F32", "[1.5]", "[0, 4]"), "bad number");
   refused(R"({"a": 3})", "no object");
   refused(R"({"a": {"shape": [1], "data_offsets": [0, 4]}})", "no dtype");
@@ -177,10 +178,20 @@ TEST(RobustTest, LyingSafetensors) {
           "overlaps tensor");
   refused(std::string(1 << 20, '['), "nested deeper");
   refused("{\"a\": {\"dtype\": \"F\xff\"}}", "JSON");
-  // Holes between tensors are allowed, and so is data at an odd address.
-  const std::string path =
-      folder.write("x.safetensors", safetensors_raw(one("F32", "[4]", "[3, 19]"), 64));
-  EXPECT_EQ(SafetensorsFile(path).find("a")->cols, 4);
+  // The format's own reader refuses holes and bytes after the last tensor too.
+  refused(one("F32", "[4]", "[4, 20]"), "belong to none", 20);
+  refused(one("F32", "[4]", "[0, 16]"), "goes on after its last tensor", 17);
+  refused("{}", "goes on after its last tensor", 1);
+  // A header length one short: what follows still is JSON when the header ends in a blank.
+  std::string shifted = safetensors_raw(one("F32", "[4]", "[0, 16]") + " ", 16);
+  --shifted[0];
+  EXPECT_THROW(SafetensorsFile(folder.write("x.safetensors", shifted)), Error);
+  // Data at an odd address is fine.
+  for (const char* padding : {"", " ", "  ", "   "}) {
+    const std::string path =
+        folder.write("x.safetensors", safetensors_raw(one("F32", "[4]", "[0, 16]") + padding, 16));
+    EXPECT_EQ(SafetensorsFile(path).find("a")->cols, 4);
+  }
   // A header length that passes the file or the format's limit.
   for (const uint64_t length : {uint64_t{57}, uint64_t{1} << 40, ~uint64_t{0}}) {
     std::string bytes(reinterpret_cast<const char*>(&length), 8);
@@ -218,9 +229,10 @@ TEST(RobustTest, LyingGguf) {
   refused(with({0}, 0, 0), "a dimension is 0");
   refused(with({}, 0, 0), "number of dimensions");
   refused(with({1, 1, 1, 1, 1}, 0, 0), "number of dimensions");
-  refused(with({2, 2, 2}, 0, 0), "more than two dimensions");
+  refused(with({2, 2, 2}, 0, 0), "more than two dimensions", 32);
   refused(with({33}, 8, 0), "whole blocks");
-  refused(with({256}, 14, 0), "Q6_K");
+  refused(with({256}, 14, 0), "Q6_K", 224);
+  refused(with({8}, 0, 0), "goes on after its last tensor", 100000);
   refused(with({4}, 99, 0), "type number 99");
   refused(GgufWriter().tensor_header("b", {16}, 0, 0).tensor_header("a", {16}, 0, 32), "overlaps");
   refused(GgufWriter().tensor_header("a", {8}, 0, 0).tensor_header("a", {8}, 0, 32), "twice");
