@@ -84,7 +84,7 @@ void add_run(CLI::App& app) {
   command->sweep.add_to(*sub);
   sub->add_flag("--fresh", command->fresh, "forget the results so far and start over");
   sub->add_flag("--dry-run", command->dry_run, "list the cells as JSON lines and run nothing");
-  sub->add_option("-o,--output", command->format, "of the table: md, csv, json")
+  sub->add_option("-o,--output", command->format, "of the table: md, latex, csv, json")
       ->capture_default_str();
   sub->footer(
       "Example:\n  skipbench run configs/quickstart.yaml --set datasets.de-en.limit=20\n"

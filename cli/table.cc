@@ -5,6 +5,8 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "engine/base/error.h"
+#include "eval/report/comparison.h"
 #include "eval/report/render.h"
 
 namespace skipbench {
@@ -13,11 +15,24 @@ namespace {
 struct TableCommand {
   std::string path;
   std::string format = "md";
+  TableLayout layout;
+  std::string test;  // empty: none
+  ComparisonOptions comparison;
 };
 
-void print_table(const TableCommand& command) {
+PairedTest paired_test(const std::string& name) {
+  if (name == "paired-bs") return PairedTest::kBootstrap;
+  if (name == "paired-ar") return PairedTest::kRandomisation;
+  const std::vector<std::string> known = {"paired-bs", "paired-ar"};
+  throw unknown_name("test", name, known, "--significance");
+}
+
+void print_table(TableCommand& command) {
+  if (!command.test.empty()) command.comparison.test = paired_test(command.test);
   ResultStore store(command.path, OpenMode::kReadOnly);
-  std::cout << render_table(load_result_table(store), command.format);
+  ResultTable table = load_result_table(store);
+  if (!command.test.empty()) compare_strategies(store, table, command.comparison);
+  std::cout << render_table(table, command.format, command.layout);
 }
 
 }  // namespace
@@ -27,8 +42,29 @@ void add_table(CLI::App& app) {
   CLI::App* sub =
       app.add_subcommand("table", "Quality and speed from a results file, computed from raw data");
   sub->add_option("db", command->path, "results file that `skipbench run` wrote")->required();
-  sub->add_option("-o,--output", command->format, "md, csv, json")->capture_default_str();
-  sub->footer("Example:\n  skipbench table results/quickstart.db -o csv");
+  sub->add_option("-o,--output", command->format, "md, latex, csv, json")->capture_default_str();
+  sub->add_option("--layout", command->layout.name,
+                  "cells: a row per cell; paper: batch size x target x strategy, quality of all "
+                  "data sets side by side")
+      ->capture_default_str();
+  sub->add_option("--rows", command->layout.rows,
+                  "columns that come first and order the rows, comma-separated")
+      ->delimiter(',');
+  sub->add_option("--columns", command->layout.columns,
+                  "the columns to show, comma-separated, by their keys in csv; more than the usual "
+                  "ones: first_token_ms, step_p50_ms, step_p99_ms, cache_mib")
+      ->delimiter(',');
+  sub->add_option("--where", command->layout.where,
+                  "only rows with COLUMN=VALUE or COLUMN=VALUE,VALUE; repeatable")
+      ->allow_extra_args(false);
+  sub->add_option("--significance", command->test,
+                  "test every score against the baseline's on the stored outputs: paired-bs "
+                  "(bootstrap) or paired-ar (approximate randomisation)");
+  sub->add_option("--baseline", command->comparison.baseline, "strategy to test against")
+      ->capture_default_str();
+  sub->footer(
+      "Example:\n  skipbench table results/quickstart.db -o latex --where batch=8 --significance "
+      "paired-bs");
   sub->callback([command] { print_table(*command); });
 }
 

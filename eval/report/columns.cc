@@ -121,6 +121,19 @@ const std::vector<Column>& trailing_columns() {
          return fmt::format("{:.0f}%", 100 * *row.output_difference);
        },
        [](const TableRow& row) { return row.output_difference; }},
+      {"first token ms", "first_token_ms",
+       "time to the first token: the prefill of a timed batch, median",
+       [](const TableRow& row) { return formatted(row.first_token_ms, "{:.2f}"); },
+       [](const TableRow& row) { return row.first_token_ms; }, /*on_request=*/true},
+      {"step p50 ms", "step_p50_ms", "decoding steps of the timed batches: their median time",
+       [](const TableRow& row) { return formatted(row.step_p50_ms, "{:.2f}"); },
+       [](const TableRow& row) { return row.step_p50_ms; }, /*on_request=*/true},
+      {"step p99 ms", "step_p99_ms", "99 of 100 decoding steps take no longer",
+       [](const TableRow& row) { return formatted(row.step_p99_ms, "{:.2f}"); },
+       [](const TableRow& row) { return row.step_p99_ms; }, /*on_request=*/true},
+      {"cache MiB", "cache_mib", "memory of keys and values of a timed batch, the largest",
+       [](const TableRow& row) { return formatted(row.cache_mib, "{:.2f}"); },
+       [](const TableRow& row) { return row.cache_mib; }, /*on_request=*/true},
       {"status", "status", "", status_text, nullptr},
   };
   return columns;

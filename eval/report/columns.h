@@ -16,6 +16,7 @@ struct Column {
   // For Markdown, rounded. Nothing: not known for this row.
   std::optional<std::string> (*text)(const TableRow& row);
   std::optional<double> (*value)(const TableRow& row);  // exact; null for columns of text
+  bool on_request = false;  // in Markdown and LaTeX only where --columns names it
 };
 
 // Before and after the columns of scores, which depend on the data set's metrics.

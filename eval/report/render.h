@@ -3,12 +3,15 @@
 
 #include <string>
 
+#include "eval/report/layout.h"
 #include "eval/report/result_table.h"
 
 namespace skipbench {
 
-// `format`: md (rounded, one table per data set, with definitions and provenance below), csv or
-// json (exact). Throws Error for another format.
-std::string render_table(const ResultTable& table, const std::string& format);
+// `format`: md (rounded, one table per data set, with definitions and provenance below), latex
+// (for booktabs), csv or json (exact; json has the fields of every row whatever the layout's
+// columns). Throws Error for another format and for what `layout` cannot be.
+std::string render_table(const ResultTable& table, const std::string& format,
+                         const TableLayout& layout = {});
 
 }  // namespace skipbench

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "eval/report/layout.h"
 
 namespace skipbench {
 namespace {
@@ -26,13 +27,8 @@ void add_point(std::vector<PlotSeries>& series, Placed placed, bool line) {
   found->points.push_back(std::move(placed.point));
 }
 
-std::vector<std::string> datasets_of(const ResultTable& table, const std::string& wanted) {
-  std::vector<std::string> names;
-  for (const TableRow& row : table.rows) {
-    if (std::find(names.begin(), names.end(), row.dataset) == names.end()) {
-      names.push_back(row.dataset);
-    }
-  }
+std::vector<std::string> chosen_datasets(const ResultTable& table, const std::string& wanted) {
+  const std::vector<std::string> names = datasets_of(table);
   if (wanted.empty()) return names;
   if (std::find(names.begin(), names.end(), wanted) == names.end()) {
     throw unknown_name("data set", wanted, names, "--dataset");
@@ -86,7 +82,7 @@ std::string panel_title(const std::string& dataset, int64_t batch) {
 Plot pareto_plot(const ResultTable& table, const ResultPlotOptions& options) {
   Plot plot{.x_label = "decode tokens per second", .y_label = "quality"};
   std::set<std::string> scores;
-  for (const std::string& dataset : datasets_of(table, options.dataset)) {
+  for (const std::string& dataset : chosen_datasets(table, options.dataset)) {
     const std::string score = score_name(table, dataset, options.score);
     if (score.empty()) continue;
     scores.insert(score);
@@ -113,7 +109,7 @@ Plot pareto_plot(const ResultTable& table, const ResultPlotOptions& options) {
 
 Plot target_plot(const ResultTable& table, const ResultPlotOptions& options) {
   Plot plot{.x_label = "asked-for speedup", .y_label = "achieved decode speedup"};
-  for (const std::string& dataset : datasets_of(table, options.dataset)) {
+  for (const std::string& dataset : chosen_datasets(table, options.dataset)) {
     for (const int64_t batch : batches_of(table, dataset)) {
       PlotPanel panel{.title = panel_title(dataset, batch)};
       double largest = 1;
@@ -135,7 +131,7 @@ Plot target_plot(const ResultTable& table, const ResultPlotOptions& options) {
 Plot batch_plot(const ResultTable& table, const ResultPlotOptions& options) {
   Plot plot{
       .x_label = "batch size", .y_label = "decode tokens per second", .powers_of_two_x = true};
-  for (const std::string& dataset : datasets_of(table, options.dataset)) {
+  for (const std::string& dataset : chosen_datasets(table, options.dataset)) {
     PlotPanel panel{.title = dataset};
     for (const TableRow& row : table.rows) {
       if (row.dataset != dataset || !row.batch || !row.decode_per_second) continue;

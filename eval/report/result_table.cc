@@ -138,6 +138,7 @@ class TableLoader {
     row.dataset = cell.key.dataset;
     row.status = cell.status;
     row.message = cell.message;
+    row.quality_cell = cell.id;
     row.longest_skipped_run = cell.longest_run;
     if (cell.calibration) row.calibration = load_calibration(*cell.calibration);
     if (cell.status != cell_status::kDone) return row;
@@ -147,7 +148,9 @@ class TableLoader {
     Statement scores(
         database_, "SELECT name, signature, score FROM scores WHERE cell_id = ? ORDER BY ordinal");
     scores.bind(cell.id);
-    while (scores.step()) row.scores.push_back({scores.text(0), scores.text(1), scores.real(2)});
+    while (scores.step()) {
+      row.scores.push_back({scores.text(0), scores.text(1), scores.real(2), std::nullopt});
+    }
     return row;
   }
 
@@ -189,6 +192,7 @@ class TableLoader {
     row.decode_per_second = speeds->decode;
     row.decode_spread = speeds->spread;
     row.bound = cell.bound;
+    add_latencies(row, cell);
     if (const auto full = full_speeds(cell, cells)) {
       row.speedup = speeds->decode / full->decode;
       row.total_speedup = speeds->total / full->total;
@@ -196,6 +200,39 @@ class TableLoader {
     if (first.status == cell_status::kDone) {
       row.output_difference = difference(outputs, store_.outputs(first.id));
     }
+  }
+
+  static void add_percentiles(TableRow& row, std::vector<double> step_us) {
+    if (step_us.empty()) return;
+    std::sort(step_us.begin(), step_us.end());
+    const auto percentile_ms = [&](double share) {  // nearest rank
+      const double rank = std::ceil(share * static_cast<double>(step_us.size()));
+      return step_us[static_cast<size_t>(std::max(rank, 1.0)) - 1] / 1e3;
+    };
+    row.step_p50_ms = percentile_ms(0.5);
+    row.step_p99_ms = percentile_ms(0.99);
+  }
+
+  void add_latencies(TableRow& row, const ListedCell& cell) {
+    Statement statement(database_,
+                        "SELECT prefill_us, kv_cache_bytes, step_us FROM samples"
+                        " WHERE cell_id = ? AND group_id = ?");
+    statement.bind(cell.id, *cell.group);
+    std::vector<double> prefill_ms, step_us;
+    double cache_bytes = 0;
+    while (statement.step()) {
+      prefill_ms.push_back(statement.real(0) / 1e3);
+      cache_bytes = std::max(cache_bytes, statement.real(1));
+      const Json steps = Json::parse(statement.text(2), nullptr, /*allow_exceptions=*/false);
+      if (!steps.is_array()) continue;
+      for (const Json& step : steps) {
+        if (step.is_number()) step_us.push_back(step.get<double>());
+      }
+    }
+    if (prefill_ms.empty()) return;
+    row.first_token_ms = median(std::move(prefill_ms));
+    row.cache_mib = cache_bytes / (1 << 20);
+    add_percentiles(row, std::move(step_us));
   }
 
   static double difference(const std::vector<OutputRecord>& outputs,

@@ -14,6 +14,9 @@ struct TableScore {
   std::string name;       // "BLEU", "ROUGE-L"
   std::string signature;  // "BLEU|nrefs:1|..."
   double value = 0;
+  // Where compare_strategies was asked (eval/report/comparison.h).
+  std::optional<double> p_value;
+  bool best = false;
 };
 
 // Mean and standard deviation over decoded tokens.
@@ -37,6 +40,7 @@ struct TableRow {
   std::optional<int64_t> batch;  // none: not timed
   std::string status;            // of the worst of its cells
   std::string message;
+  int64_t quality_cell = 0;  // id in the results file
 
   std::optional<LayerStatistics> layers;  // quality outputs
   std::optional<int64_t> longest_skipped_run;
@@ -50,7 +54,10 @@ struct TableRow {
   std::optional<double> speedup;            // decode, against `full` of the same group
   std::optional<double> total_speedup;      // total, likewise
   std::optional<double> bound;
-  std::optional<double> output_difference;  // share of prompts, against the first batch size
+  std::optional<double> first_token_ms;            // median of the timed batches' prefills
+  std::optional<double> step_p50_ms, step_p99_ms;  // over decoding steps of the timed batches
+  std::optional<double> cache_mib;                 // the largest timed batch's
+  std::optional<double> output_difference;         // share of prompts, against the first batch size
 };
 
 struct ResultTable {
@@ -61,6 +68,7 @@ struct ResultTable {
   double peak_read_bytes_per_second = 0, peak_flops_per_second = 0;
   std::vector<std::string> other_builds;
   std::string dtype;
+  std::string comparison;  // how p-values were found; empty: not asked
 };
 
 // The cells that the latest run asked for. Throws Error for a results file without a run.

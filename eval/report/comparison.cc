@@ -1,0 +1,208 @@
+#include "eval/report/comparison.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/error.h"
+#include "eval/metrics/registry.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+// The first row of each quality cell: rows of one cell at several batch sizes have the same scores.
+std::vector<const TableRow*> quality_rows(const ResultTable& table, const std::string& dataset) {
+  std::vector<const TableRow*> rows;
+  for (const TableRow& row : table.rows) {
+    if (row.dataset != dataset || row.scores.empty()) continue;
+    const auto same = [&](const TableRow* other) {
+      return other->quality_cell == row.quality_cell;
+    };
+    if (std::none_of(rows.begin(), rows.end(), same)) rows.push_back(&row);
+  }
+  return rows;
+}
+
+const TableScore* find_score(const TableRow& row, const std::string& name,
+                             const std::string& signature) {
+  for (const TableScore& score : row.scores) {
+    if (score.name == name && score.signature == signature) return &score;
+  }
+  return nullptr;
+}
+
+class Comparer {
+ public:
+  Comparer(ResultStore& store, ResultTable& table, const ComparisonOptions& options)
+      : store_(store), table_(table), options_(options) {}
+
+  void run() {
+    check_baseline();
+    const Json config = Json::parse(table_.run.config, nullptr, /*allow_exceptions=*/false);
+    if (!config.is_object() || !config.contains("datasets")) return;
+    for (const Json& dataset : config.at("datasets")) {
+      for (const Json& entry : dataset.at("metrics")) {
+        const auto named = entry.begin();  // {"bleu": {"tokenize": "13a"}}
+        const auto metric =
+            make_metric(named.key(), named->get<MetricOptions>(), "stored metric " + named.key());
+        compare(dataset.at("name").get<std::string>(), *metric);
+      }
+    }
+  }
+
+ private:
+  void check_baseline() const {
+    std::vector<std::string> known;
+    for (const TableRow& row : table_.rows) {
+      if (row.strategy == options_.baseline) return;
+      if (std::find(known.begin(), known.end(), row.strategy) == known.end()) {
+        known.push_back(row.strategy);
+      }
+    }
+    throw unknown_name("strategy", options_.baseline, known, "--baseline");
+  }
+
+  void compare(const std::string& dataset, const Metric& metric) {
+    statistics_.clear();
+    const auto rows = quality_rows(table_, dataset);
+    for (const TableRow* row : rows) {
+      const TableRow* baseline = baseline_of(*row, rows);
+      if (baseline == nullptr || baseline == row) continue;
+      const TableRow* pair[] = {row};
+      const auto compared = test(metric, *baseline, pair);
+      for (const ComparedScore& score : compared[1]) {
+        set(*row, metric, score.score.name,
+            [&](TableScore& found) { found.p_value = score.p_value; });
+      }
+    }
+    std::vector<double> targets;
+    for (const TableRow* row : rows) {
+      if (std::find(targets.begin(), targets.end(), row->target) != targets.end()) continue;
+      targets.push_back(row->target);
+      mark_best(metric, rows, row->target);
+    }
+  }
+
+  const TableRow* baseline_of(const TableRow& row, const std::vector<const TableRow*>& rows) const {
+    const TableRow* only = nullptr;
+    int count = 0;
+    for (const TableRow* other : rows) {
+      if (other->strategy != options_.baseline) continue;
+      if (other->target == row.target) return other;
+      only = other;
+      ++count;
+    }
+    return count == 1 ? only : nullptr;
+  }
+
+  // For each score of the metric, the winner among `rows` at `target`, if it is one beyond chance.
+  void mark_best(const Metric& metric, const std::vector<const TableRow*>& rows, double target) {
+    std::vector<const TableRow*> group;
+    for (const TableRow* row : rows) {
+      if (row->target == target) group.push_back(row);
+    }
+    if (group.size() < 2) return;
+    const std::vector<Score> names = metric.scores(statistics(metric, *group[0]).sum());
+    const std::string signature = signature_of(metric, *group[0]);
+    for (size_t i = 0; i < names.size(); ++i) {
+      std::vector<const TableRow*> ranked;
+      for (const TableRow* row : group) {
+        if (find_score(*row, names[i].name, signature) != nullptr) ranked.push_back(row);
+      }
+      if (ranked.size() < 2) continue;
+      const double sign = metric.higher_is_better() ? -1 : 1;
+      std::stable_sort(ranked.begin(), ranked.end(), [&](const TableRow* a, const TableRow* b) {
+        return sign * find_score(*a, names[i].name, signature)->value <
+               sign * find_score(*b, names[i].name, signature)->value;
+      });
+      const auto compared = test(metric, *ranked[0], std::span(ranked).subspan(1));
+      const bool beyond_chance =
+          std::all_of(compared.begin() + 1, compared.end(), [&](const auto& scores) {
+            return scores[i].p_value && *scores[i].p_value < options_.alpha;
+          });
+      if (!beyond_chance) continue;
+      set(*ranked[0], metric, names[i].name, [](TableScore& found) { found.best = true; });
+    }
+  }
+
+  std::vector<std::vector<ComparedScore>> test(const Metric& metric, const TableRow& baseline,
+                                               std::span<const TableRow* const> rows) {
+    std::vector<SegmentStats> systems;
+    for (const TableRow* row : rows) systems.push_back(statistics(metric, *row));
+    auto compared = compare_to_baseline(metric, statistics(metric, baseline), systems,
+                                        options_.test, options_.settings);
+    // sacreBLEU counts resamples beyond the difference, not at it, so that no difference at all
+    // would get the smallest p there is.
+    for (size_t system = 1; system < compared.size(); ++system) {
+      for (size_t i = 0; i < compared[system].size(); ++i) {
+        ComparedScore& score = compared[system][i];
+        if (score.score.score == compared[0][i].score.score) score.p_value = 1;
+      }
+    }
+    return compared;
+  }
+
+  // Of one metric at a time: `compare` forgets the last one's.
+  const SegmentStats& statistics(const Metric& metric, const TableRow& row) {
+    const auto found = statistics_.find(row.quality_cell);
+    if (found != statistics_.end()) return found->second;
+    std::vector<std::string> texts;
+    std::vector<std::vector<std::string>> references;
+    for (const OutputRecord& output : store_.outputs(row.quality_cell)) {
+      texts.push_back(output.text);
+      references.push_back(output.references);
+    }
+    return statistics_.emplace(row.quality_cell, segment_statistics(metric, texts, references))
+        .first->second;
+  }
+
+  // The table's signatures begin with the metric's name in capitals.
+  std::string signature_of(const Metric& metric, const TableRow& row) {
+    const std::string rest =
+        format_signature(full_signature(metric, statistics(metric, row).n_references));
+    for (const TableScore& score : row.scores) {
+      if (score.signature.ends_with("|" + rest)) return score.signature;
+    }
+    return "";
+  }
+
+  void set(const TableRow& of, const Metric& metric, const std::string& name,
+           const std::function<void(TableScore&)>& change) {
+    const std::string signature = signature_of(metric, of);
+    for (TableRow& row : table_.rows) {
+      if (row.quality_cell != of.quality_cell) continue;
+      for (TableScore& score : row.scores) {
+        if (score.name == name && score.signature == signature) change(score);
+      }
+    }
+  }
+
+  ResultStore& store_;
+  ResultTable& table_;
+  const ComparisonOptions& options_;
+  std::map<int64_t, SegmentStats> statistics_;
+};
+
+}  // namespace
+
+void compare_strategies(ResultStore& store, ResultTable& table, const ComparisonOptions& options) {
+  Comparer(store, table, options).run();
+  table.comparison = fmt::format(
+      "p: how likely a difference from `{}` at least as large would be, were both the same; {} on "
+      "the stored outputs, {}, seed {}. Bold: the best at its target, with p < {:g} against every "
+      "other strategy there.",
+      options.baseline,
+      options.test == PairedTest::kBootstrap ? "paired bootstrap" : "approximate randomisation",
+      options.test == PairedTest::kBootstrap
+          ? fmt::format("{} resamples", options.settings.resamples)
+          : fmt::format("{} trials", options.settings.trials),
+      options.settings.seed, options.alpha);
+}
+
+}  // namespace skipbench

@@ -1,0 +1,147 @@
+// Tables: layouts, LaTeX, conditions, and paired tests of stored outputs.
+#include <gtest/gtest.h>
+
+#include "engine/base/error.h"
+#include "eval/report/comparison.h"
+#include "eval/report/render.h"
+#include "tests/eval/sweep_fixture.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+TableRow row(const std::string& strategy, double target, int64_t batch, const std::string& dataset,
+             double score) {
+  TableRow made;
+  made.strategy = strategy;
+  made.target = target;
+  made.batch = batch;
+  made.dataset = dataset;
+  made.status = "done";
+  made.scores = {{"BLEU", "BLEU|x", score, std::nullopt}};
+  made.total_per_second = 100.0 * target + static_cast<double>(batch);
+  made.total_speedup = target / 2;
+  made.first_token_ms = 12.5;
+  return made;
+}
+
+ResultTable two_directions() {
+  ResultTable table;
+  table.run.config = "{}";
+  for (const char* dataset : {"de-en", "zh_en"}) {
+    const double extra = dataset == std::string("de-en") ? 0 : 10;
+    for (const int64_t batch : {8, 1}) {
+      table.rows.push_back(row("unified", 2, batch, dataset, 20 + extra));
+      table.rows.push_back(row("full", 1, batch, dataset, 30 + extra));
+    }
+  }
+  table.rows[0].scores[0].best = true;
+  return table;
+}
+
+TEST(Table, PapersLayoutAveragesOverDirections) {
+  const std::string csv = render_table(two_directions(), "csv", {.name = "paper"});
+  EXPECT_EQ(csv,
+            "batch,target,approach,de-en BLEU,zh_en BLEU,average,total tok/s,achieved/target\n"
+            "1,1x,full,30.00,40.00,35.00,101.0,0.50\n"
+            "1,2x,unified,20.00,30.00,25.00,201.0,0.50\n"
+            "8,1x,full,30.00,40.00,35.00,108.0,0.50\n"
+            "8,2x,unified,20.00,30.00,25.00,208.0,0.50\n");
+}
+
+TEST(Table, PapersLayoutHasNoAverageOfSome) {
+  ResultTable table = two_directions();
+  table.rows[4].scores.clear();
+  table.rows[4].status = "failed";
+  const std::string csv = render_table(table, "csv", {.name = "paper"});
+  EXPECT_NE(csv.find("8,2x,unified,20.00,failed,,208.0,0.50\n"), std::string::npos) << csv;
+}
+
+TEST(Table, LatexEscapesAndMarksTheBest) {
+  ResultTable table = two_directions();
+  table.rows[0].strategy = "50%_a&b#{x}~\\^$";
+  const std::string latex = render_table(table, "latex", {.name = "paper"});
+  for (const char* part : {"\\toprule", "\\midrule\n8 &", "\\bottomrule", "\\textbf{20.00}",
+                           "50\\%\\_a\\&b\\#\\{x\\}\\textasciitilde{}\\textbackslash{}"
+                           "\\textasciicircum{}\\$",
+                           "zh\\_en BLEU", "\\texttt{BLEU\\textbar{}x}"}) {
+    EXPECT_NE(latex.find(part), std::string::npos) << part << " not in " << latex;
+  }
+}
+
+TEST(Table, ColumnsRowsAndConditions) {
+  const ResultTable table = two_directions();
+  EXPECT_EQ(render_table(table, "csv",
+                         {.rows = {"batch"},
+                          .columns = {"strategy", "BLEU", "first token ms"},
+                          .where = {"dataset=zh_en", "strategy=full,other"}}),
+            "batch,strategy,BLEU,first_token_ms\n1,full,40,12.5\n8,full,40,12.5\n");
+  const std::string usual = render_table(table, "md");
+  EXPECT_EQ(usual.find("first token ms"), std::string::npos);  // only on request
+  EXPECT_NE(usual.find("**20.00**"), std::string::npos);
+  EXPECT_EQ(render_table(table, "csv", {.columns = {"target"}, .where = {"target=2.0"}}),
+            "target\n2\n2\n2\n2\n");
+  for (const TableLayout& wrong :
+       {TableLayout{.name = "papr"}, TableLayout{.columns = {"bach"}}, TableLayout{.rows = {"x"}},
+        TableLayout{.where = {"batch"}}, TableLayout{.where = {"bach=1"}}}) {
+    EXPECT_THROW(render_table(table, "md", wrong), Error);
+  }
+}
+
+class TestedTable : public testing::TestWithParam<PairedTest> {};
+
+// Outputs are put where the answer is known: the reference itself must be significantly better,
+// `full`'s own outputs not different at all.
+TEST_P(TestedTable, PairedTestsOfStoredOutputs) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
+  {
+    Database database(folder.path("a.db"), OpenMode::kReadWrite);
+    const auto cell = [](const std::string& strategy, double target) {
+      return "(SELECT c.id FROM cells c JOIN run_cells r ON r.cell_id = c.id WHERE c.kind ="
+             " 'quality' AND r.strategy = '" +
+             strategy + "' AND r.target = " + std::to_string(target) + ")";
+    };
+    database.execute("UPDATE outputs SET text = reference ->> '$[0]' WHERE cell_id = " +
+                     cell("unified", 1.5));
+    database.execute(
+        "UPDATE outputs SET text = (SELECT o.text FROM outputs o WHERE o.idx ="
+        " outputs.idx AND o.cell_id = " +
+        cell("full", 1) + ") WHERE cell_id = " + cell("unified", 3));
+  }
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  ResultTable table = load_result_table(store);
+  for (TableRow& shown : table.rows) {  // as if it had been scored so
+    if (shown.strategy != "unified" || shown.target != 1.5) continue;
+    for (TableScore& score : shown.scores) score.value = 100;
+  }
+  compare_strategies(store, table, {.test = GetParam()});
+  const Json json = Json::parse(render_table(table, "json"));
+  int tested = 0;
+  for (const Json& shown : json.at("rows")) {
+    for (const Json& score : shown.at("scores")) {
+      const bool better = shown.at("strategy") == "unified" && shown.at("target") == 1.5;
+      if (shown.at("target") == 1.5) {
+        EXPECT_EQ(score.at("best"), better) << shown;
+      }
+      if (shown.at("strategy") == "full") {
+        EXPECT_TRUE(score.at("p_value").is_null());
+      } else if (better) {
+        EXPECT_LT(score.at("p_value").get<double>(), 0.05) << shown;
+        ++tested;
+      } else if (shown.at("strategy") == "unified") {
+        EXPECT_EQ(score.at("p_value"), 1.0) << shown;
+        ++tested;
+      }
+    }
+  }
+  EXPECT_EQ(tested, 10);  // BLEU and four ROUGE of two cells
+  EXPECT_THROW(compare_strategies(store, table, {.baseline = "fool"}), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, TestedTable,
+                         testing::Values(PairedTest::kBootstrap, PairedTest::kRandomisation));
+
+}  // namespace
+}  // namespace skipbench
