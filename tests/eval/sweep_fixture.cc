@@ -149,7 +149,8 @@ Json SweepFolder::untimed_rows(const std::string& results) const {
   Json all = rows(results);
   for (Json& row : all) {
     for (const char* key : {"total_tokens_per_second", "decode_tokens_per_second", "decode_spread",
-                            "speedup", "total_speedup", "speedup_per_target", "bound"}) {
+                            "speedup", "total_speedup", "speedup_per_target", "bound",
+                            "first_token_ms", "step_p50_ms", "step_p99_ms"}) {
       row.erase(key);
     }
   }
