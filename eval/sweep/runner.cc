@@ -112,6 +112,11 @@ class Runner {
     } catch (const Interrupted&) {
       session_.store.set_status(stored_[i].id, session_.run, cell_status::kInterrupted);
       throw;
+    } catch (const DeviceLost& error) {
+      record_failure(runnable(i), cell_status::kFailed, error.what());
+      throw;
+    } catch (const OutOfMemory& error) {
+      record_failure(runnable(i), cell_status::kOutOfMemory, error.what());
     } catch (const std::bad_alloc&) {
       record_failure(runnable(i), cell_status::kOutOfMemory, "out of memory");
     } catch (const std::exception& error) {

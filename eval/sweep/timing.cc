@@ -126,6 +126,11 @@ void run_timing_group(const SweepSession& session, std::span<const RunnableCell>
         return false;
       } catch (const StoreError&) {
         throw;
+      } catch (const DeviceLost& error) {
+        on_failure(contestant.runnable, cell_status::kFailed, error.what());
+        throw;
+      } catch (const OutOfMemory& error) {
+        on_failure(contestant.runnable, cell_status::kOutOfMemory, error.what());
       } catch (const std::bad_alloc&) {
         on_failure(contestant.runnable, cell_status::kOutOfMemory, "out of memory");
       } catch (const std::exception& error) {
