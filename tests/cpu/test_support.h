@@ -60,6 +60,8 @@ struct TestDevice {
   const char* device = "cpu";
   int64_t target = 0;  // Highway's bit, on the CPU
   int64_t lanes = 1;   // f32 per vector; 1 where the order of additions is not promised
+
+  friend void PrintTo(const TestDevice& device, std::ostream* out) { *out << device.name; }
 };
 class OnEveryDevice : public testing::TestWithParam<TestDevice> {
  protected:

@@ -68,6 +68,10 @@ std::vector<ScoreRequest> short_requests(const nlohmann::json& fixture, std::vec
 struct FixtureCase {
   std::string device;
   std::string name;
+
+  friend void PrintTo(const FixtureCase& test, std::ostream* out) {
+    *out << test.name << " on " << test.device;
+  }
 };
 
 class DeviceFixtures : public testing::TestWithParam<FixtureCase> {
