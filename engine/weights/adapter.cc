@@ -121,8 +121,8 @@ void store_row(DType type, std::span<const float> values, std::byte* out) {
 
 class Merger {
  public:
-  Merger(LoadedModel& model, const LoraConfig& lora, const SafetensorsFile& file)
-      : model_(model), lora_(lora), file_(file), factors_(file) {}
+  Merger(LoadedModel& model, const LoraConfig& lora, const SafetensorsFile& file, AdapterUse use)
+      : model_(model), lora_(lora), file_(file), use_(use), factors_(file) {}
 
   void merge() {
     int merged = 0;
@@ -145,11 +145,13 @@ class Merger {
  private:
   void add(const LayerMatrix& matrix, const Weight& a, const Weight& b) {
     Weight& weight = *matrix.weight;
+    if (use_ == AdapterUse::kTypesOnly && !is_quantised(weight.type)) return;
     Weight result = weight;
     if (is_quantised(weight.type)) result.type = DType::kF16;
     const auto buffer = std::make_shared<std::vector<std::byte>>(result.bytes());
     const Vector factors_a = to_floats(a.type, a.data, a.rows * a.cols);
     const Vector factors_b = to_floats(b.type, b.data, b.rows * b.cols);
+    const auto scale = use_ == AdapterUse::kMerge ? static_cast<float>(lora_.scale) : 0.0f;
     const int64_t row_bytes = bytes_of(result.type, result.cols);
     Vector values(weight.cols), change(weight.cols);
     for (int64_t row = 0; row < weight.rows; ++row) {
@@ -162,7 +164,7 @@ class Merger {
         for (int64_t i = 0; i < weight.cols; ++i) change[i] += of_row[k] * direction[i];
       }
       for (int64_t i = 0; i < weight.cols; ++i) {
-        values[i] += static_cast<float>(lora_.scale) * change[i];
+        values[i] += scale * change[i];
       }
       store_row(result.type, values, buffer->data() + row * row_bytes);
     }
@@ -174,12 +176,13 @@ class Merger {
   LoadedModel& model_;
   const LoraConfig& lora_;
   const SafetensorsFile& file_;
+  AdapterUse use_;
   FileTensors factors_;
 };
 
 }  // namespace
 
-void merge_adapter(LoadedModel& model, const std::string& folder) {
+void merge_adapter(LoadedModel& model, const std::string& folder, AdapterUse use) {
   const fs::path place(folder);
   const std::string config_path = (place / "adapter_config.json").string();
   const std::string weights_path = (place / "adapter_model.safetensors").string();
@@ -194,7 +197,7 @@ void merge_adapter(LoadedModel& model, const std::string& folder) {
   }
   const LoraConfig lora = read_config(config_path);
   const SafetensorsFile file(weights_path);
-  Merger(model, lora, file).merge();
+  Merger(model, lora, file, use).merge();
 }
 
 }  // namespace skipbench

@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mapped_file.h"
 #include "engine/weights/sha256.h"
+#include "eval/sweep/adapters.h"
 
 namespace skipbench {
 namespace {
@@ -56,6 +57,7 @@ class CellMaker {
       cell.message = fmt::format("target {} is outside [1, {}] for {} layers", target, highest,
                                  context_.num_layers);
     } else {
+      cell.adapter = adapter_folder(config_, section, target);
       const int budget = layer_budget(context_.num_layers, target, section.targets_where);
       cell.needs_calibration =
           info.is_dynamic && budget < context_.num_layers && !section.params.contains("threshold");
@@ -67,8 +69,7 @@ class CellMaker {
     }
     if (cell.needs_calibration) {
       Json calibration = point_json(cell);
-      calibration["data"] =
-          calibration_data_identity(config_, config_.datasets[dataset], inputs_[dataset], context_);
+      calibration["data"] = calibration_data_identity(config_, cell, inputs_[dataset], context_);
       cell.calibration_identity = digest(dump(calibration));
     }
     add_quality(cell);
@@ -95,9 +96,9 @@ class CellMaker {
   Json point_json(const Cell& cell) const {
     Json params = Json::object();
     for (const auto& [name, value] : cell.spec.params) params[name] = value.text;
-    Json json = {{"model", context_.model_hash}, {"dtype", config_.model.dtype_name},
-                 {"device", config_.device},     {"strategy", cell.spec.name},
-                 {"params", std::move(params)},  {"target", cell.spec.target}};
+    Json json = {{"model", context_.hash_of(cell)}, {"dtype", config_.model.dtype_name},
+                 {"device", config_.device},        {"strategy", cell.spec.name},
+                 {"params", std::move(params)},     {"target", cell.spec.target}};
     // A rebuilt plug-in may decide otherwise: its bytes are part of the strategy.
     const std::string& plugin = find_strategy(cell.spec.name, cell.spec.where).plugin;
     if (!plugin.empty()) {
@@ -190,14 +191,18 @@ std::string cell_name(const CellKey& key) {
   return fmt::format("{} {:g}x, {}, batch {}", key.strategy, key.target, key.dataset, key.batch);
 }
 
-std::string calibration_data_identity(const SweepConfig& config, const DatasetSection& dataset,
+const std::string& CellContext::hash_of(const Cell& cell) const {
+  return cell.adapter.empty() ? model_hash : adapted_hashes.at(cell.adapter);
+}
+
+std::string calibration_data_identity(const SweepConfig& config, const Cell& cell,
                                       const SweepInputs& inputs, const CellContext& context) {
-  const Json json = {{"model", context.model_hash},
+  const Json json = {{"model", context.hash_of(cell)},
                      {"dtype", config.model.dtype_name},
                      {"device", config.device},
                      {"data", inputs.calibration_hash},
                      {"max_new_tokens", config.max_new_tokens},
-                     {"stop", dataset.stop}};
+                     {"stop", config.datasets[cell.dataset].stop}};
   return digest(dump(json));
 }
 

@@ -1,6 +1,7 @@
 // The points of a sweep and what identifies them.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ struct Cell {
   CellKey key;
   size_t dataset = 0;   // index into the configuration
   size_t strategy = 0;  // index into the configuration
+  std::string adapter;  // folder; empty: the model itself
   StrategySpec spec;    // a calibrated threshold is put in when the cell is run
   bool needs_calibration = false;
   bool is_full = false;                        // the reference of speedups
@@ -29,8 +31,11 @@ struct Cell {
 // What identities depend on besides the configuration.
 struct CellContext {
   std::string model_hash;
+  std::map<std::string, std::string> adapted_hashes;  // of the model with an adapter, by its folder
   int num_layers = 0;
   Provenance provenance;  // part of the identity of timings
+
+  const std::string& hash_of(const Cell& cell) const;
 };
 
 // All cells in the order of the table: dataset, strategy, target, then quality and one timing per
@@ -42,8 +47,8 @@ std::vector<Cell> make_cells(const SweepConfig& config, std::span<const SweepInp
 // "unified 2x, de-en, batch 8": for progress and messages.
 std::string cell_name(const CellKey& key);
 
-// Identity of `full`'s own outputs on the calibration prompts.
-std::string calibration_data_identity(const SweepConfig& config, const DatasetSection& dataset,
+// Identity of the outputs of the cell's model on the calibration prompts, all layers run.
+std::string calibration_data_identity(const SweepConfig& config, const Cell& cell,
                                       const SweepInputs& inputs, const CellContext& context);
 
 }  // namespace skipbench

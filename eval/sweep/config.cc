@@ -110,6 +110,7 @@ StrategySection read_strategy(const YamlSection& section, const YamlSection& roo
   strategy.name = section.text("name");
   strategy.label = section.text("label");
   strategy.where = section.where("name");
+  strategy.adapter = {section.path("adapter"), section.where("adapter")};
   const StrategyInfo& info = find_strategy(strategy.name, strategy.where);
   for (const auto& setting : section.settings("params")) {
     strategy.params[setting.name] = {setting.value, setting.where};
@@ -198,7 +199,8 @@ SweepConfig load_sweep_config(const std::string& path, std::span<const std::stri
                   .dtype_name = model.text("dtype"),
                   .tokenizer = model.path("tokenizer"),
                   .tokenizer_where = model.where("tokenizer"),
-                  .threads = static_cast<int>(model.integer("threads"))};
+                  .threads = static_cast<int>(model.integer("threads")),
+                  .adapter = {model.path("adapter"), model.where("adapter")}};
   config.model.dtype = parse_activation_dtype(config.model.dtype_name, model.where("dtype"));
 
   std::set<std::string> names;

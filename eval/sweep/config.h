@@ -16,6 +16,12 @@
 
 namespace skipbench {
 
+// A path with {strategy} and {target}; empty: not given.
+struct AdapterPattern {
+  std::string text;
+  std::string where;
+};
+
 struct ModelSection {
   std::string path;  // with ${} replaced
   std::string where;
@@ -24,6 +30,7 @@ struct ModelSection {
   std::string tokenizer;  // empty: the model's own
   std::string tokenizer_where;
   int threads = 0;
+  AdapterPattern adapter;
 };
 
 struct MetricSpec {
@@ -64,6 +71,7 @@ struct StrategySection {
   StrategyParams params;
   std::vector<double> targets;  // its own, or the common ones; {1} where it uses none
   std::string targets_where;
+  AdapterPattern adapter;
 };
 
 struct TimingSection {

@@ -45,7 +45,8 @@ Json strategy_json(const StrategySection& strategy) {
   return {{"name", strategy.name},
           {"label", strategy.label},
           {"params", std::move(params)},
-          {"targets", strategy.targets}};
+          {"targets", strategy.targets},
+          {"adapter", strategy.adapter.text}};
 }
 
 }  // namespace
@@ -59,7 +60,8 @@ nlohmann::json resolved_json(const SweepConfig& config) {
   json["model"] = {{"path", config.model.path},
                    {"dtype", config.model.dtype_name},
                    {"tokenizer", config.model.tokenizer},
-                   {"threads", config.model.threads}};
+                   {"threads", config.model.threads},
+                   {"adapter", config.model.adapter.text}};
   for (const DatasetSection& dataset : config.datasets) {
     json["datasets"].push_back(dataset_json(dataset));
   }

@@ -23,6 +23,8 @@ constexpr std::array kKeys = {
               "Hugging Face folder, GGUF file, or synthetic:CONFIG.json[:seed]"},
     ConfigKey{"model.dtype", kText, "f32", 0, 0, "f32|f16|bf16", "type of activations and cache"},
     ConfigKey{"model.tokenizer", kPath, "", 0, 0, "", "tokenizer file or folder; the model's own"},
+    ConfigKey{"model.adapter", kPath, "", 0, 0, "",
+              "LoRA folder of every strategy but full; {strategy} is its label, {target} a number"},
     ConfigKey{"model.threads", kInteger, "0", 0, 1024, "", "CPU threads; 0: the machine's cores"},
 
     ConfigKey{"datasets", kSections, kRequired, 0, 0, "", "what is decoded and scored"},
@@ -73,6 +75,8 @@ constexpr std::array kKeys = {
     ConfigKey{"strategies[].label", kText, "", 0, 0, "", "name in the table"},
     ConfigKey{"strategies[].params", kSettings, "", 0, 0, "", "the strategy's parameters"},
     ConfigKey{"strategies[].targets", kNumberList, "", 0, 0, "", "instead of the common `targets`"},
+    ConfigKey{"strategies[].adapter", kPath, "", 0, 0, "",
+              "instead of the model's `adapter`; none: the model itself"},
     ConfigKey{"targets", kNumberList, "", 0, 0, "", "asked-for speedups, 1 to half the layers"},
 
     ConfigKey{"batch_sizes", kIntegerList, "1", 1, 65536, "", "prompts decoded together"},

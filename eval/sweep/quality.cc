@@ -96,7 +96,7 @@ void run_quality_cell(const SweepSession& session, RunnableCell cell,
        begin += batch, ++batch_index) {
     const int64_t count = std::min(batch, total - begin);
     const auto part = std::span(prompts).subspan(begin, count);
-    const GenerateResult result = session.decoder.generate(part, strategy, options);
+    const GenerateResult result = session.decoder(*cell.cell).generate(part, strategy, options);
     std::vector<OutputRecord> records;
     for (int64_t i = 0; i < count; ++i) {
       records.push_back(

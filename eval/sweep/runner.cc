@@ -183,8 +183,7 @@ SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options) {
                        : fmt::format("{} of {} cells to do", pending, stored.size()))
       << std::endl;
 
-  Model model(setup.loaded, *setup.backend);
-  Decoder decoder(model);
+  Decoders decoders(setup);
   double total_work = 0;
   for (size_t i = 0; i < stored.size(); ++i) {
     if (stored[i].status != cell_status::kDone) {
@@ -192,7 +191,7 @@ SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options) {
     }
   }
   Progress progress(log, options.log_is_terminal, total_work);
-  SweepSession session{setup, decoder, store, progress, run, options.after_batch};
+  SweepSession session{setup, decoders, store, progress, run, options.after_batch};
   Runner runner(session, stored);
   try {
     runner.run_all_quality();

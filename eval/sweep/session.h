@@ -2,6 +2,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
+#include <string>
 
 #include "engine/decoder.h"
 #include "eval/cost_model.h"
@@ -11,9 +14,32 @@
 
 namespace skipbench {
 
+// The model, and the model with each adapter, ready to decode.
+class Decoders {
+ public:
+  explicit Decoders(const SweepSetup& setup) : setup_(setup) {}
+
+  Decoder& of(const Cell& cell) {
+    std::unique_ptr<Entry>& entry = entries_[cell.adapter];
+    if (!entry) entry = std::make_unique<Entry>(setup_.model_of(cell), *setup_.backend);
+    return entry->decoder;
+  }
+
+ private:
+  struct Entry {
+    Entry(const LoadedModel& loaded, Backend& backend) : model(loaded, backend), decoder(model) {}
+
+    Model model;
+    Decoder decoder;
+  };
+
+  const SweepSetup& setup_;
+  std::map<std::string, std::unique_ptr<Entry>> entries_;  // by the adapter's folder
+};
+
 struct SweepSession {
   const SweepSetup& setup;
-  Decoder& decoder;
+  Decoders& decoders;
   ResultStore& store;
   Progress& progress;
   int64_t run = 0;
@@ -24,6 +50,7 @@ struct SweepSession {
     return setup.config.datasets[cell.dataset];
   }
   const SweepInputs& inputs(const Cell& cell) const { return setup.inputs[cell.dataset]; }
+  Decoder& decoder(const Cell& cell) const { return decoders.of(cell); }
   int num_layers() const { return setup.context.num_layers; }
 
   // The end of a unit of work that is kept: where ^C takes effect. Throws Interrupted.

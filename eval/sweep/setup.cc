@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "engine/base/error.h"
+#include "engine/weights/adapter.h"
 #include "engine/weights/load.h"
+#include "eval/sweep/adapters.h"
 
 namespace skipbench {
 namespace {
@@ -30,6 +32,19 @@ auto asked_for_by(const std::string& key, Load load) {
   }
 }
 
+// The model with each adapter of the sweep. The model itself gets the types that adapted matrices
+// have, so that its speed is measured with the same weights.
+void load_adapted(SweepSetup& setup) {
+  for (const std::string& folder : adapter_folders(setup.config, setup.loaded.config.num_layers)) {
+    LoadedModel& adapted = setup.adapted[folder] = setup.loaded;
+    merge_adapter(adapted, folder);
+    setup.context.adapted_hashes[folder] = model_hash(adapted);
+  }
+  for (const auto& [folder, adapted] : setup.adapted) {
+    merge_adapter(setup.loaded, folder, AdapterUse::kTypesOnly);
+  }
+}
+
 }  // namespace
 
 SweepSetup prepare_sweep(SweepConfig config) {
@@ -37,6 +52,7 @@ SweepSetup prepare_sweep(SweepConfig config) {
   setup.config = std::move(config);
   const SweepConfig& sweep = setup.config;
   setup.loaded = asked_for_by(sweep.model.where, [&] { return load_model(model_name(sweep)); });
+  load_adapted(setup);
   const bool own_tokenizer = sweep.model.tokenizer.empty();
   setup.tokenizer = asked_for_by(
       own_tokenizer ? sweep.model.where : sweep.model.tokenizer_where,
@@ -50,8 +66,9 @@ SweepSetup prepare_sweep(SweepConfig config) {
     setup.inputs.push_back(
         load_inputs(dataset, *setup.tokenizer, sweep.model.path, setup.loaded.config, new_tokens));
   }
-  setup.context = {model_hash(setup.loaded), setup.loaded.config.num_layers,
-                   collect_provenance(*setup.backend)};
+  setup.context.model_hash = model_hash(setup.loaded);
+  setup.context.num_layers = setup.loaded.config.num_layers;
+  setup.context.provenance = collect_provenance(*setup.backend);
   setup.cells = make_cells(sweep, setup.inputs, setup.context);
   return setup;
 }

@@ -1,7 +1,9 @@
 // Everything that a sweep needs before its first token: loaded, checked, and its cells listed.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "engine/backend.h"
@@ -15,12 +17,17 @@ namespace skipbench {
 
 struct SweepSetup {
   SweepConfig config;
-  LoadedModel loaded;
+  LoadedModel loaded;  // where adapters are used, matrices have the types that they get there
+  std::map<std::string, LoadedModel> adapted;  // by the adapter's folder
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<SweepInputs> inputs;  // one per dataset
   std::unique_ptr<Backend> backend;
   CellContext context;
   std::vector<Cell> cells;
+
+  const LoadedModel& model_of(const Cell& cell) const {
+    return cell.adapter.empty() ? loaded : adapted.at(cell.adapter);
+  }
 };
 
 // Opens model, tokenizer and data and makes the cells; nothing is decoded. Throws Error for all

@@ -11,12 +11,12 @@
 namespace skipbench {
 namespace {
 
-// `full`'s outputs for the calibration prompts, made once per dataset.
+// `full`'s outputs for the calibration prompts, made once per dataset and adapter.
 std::vector<ScoreRequest> calibration_data(const SweepSession& session, const Cell& cell) {
   const DatasetSection& dataset = session.dataset(cell);
   const SweepInputs& inputs = session.inputs(cell);
   const std::string identity =
-      calibration_data_identity(session.config(), dataset, inputs, session.setup.context);
+      calibration_data_identity(session.config(), cell, inputs, session.setup.context);
   if (auto stored = session.store.find_calibration_data(identity)) return *stored;
   const auto full = make_strategy({.name = "full", .where = dataset.where}, session.num_layers());
   const GenerateOptions options = natural_length(session, dataset);
@@ -25,7 +25,7 @@ std::vector<ScoreRequest> calibration_data(const SweepSession& session, const Ce
   std::vector<ScoreRequest> requests;
   for (size_t begin = 0; begin < prompts.size(); begin += batch) {
     const auto part = prompts.subspan(begin, std::min(batch, prompts.size() - begin));
-    GenerateResult result = session.decoder.generate(part, *full, options);
+    GenerateResult result = session.decoder(cell).generate(part, *full, options);
     for (size_t i = 0; i < part.size(); ++i) {
       requests.push_back({part[i], std::move(result.outputs[i].tokens)});
     }
@@ -39,7 +39,7 @@ ResultStore::StoredCalibration calibrate(const SweepSession& session, const Cell
   if (auto stored = session.store.find_calibration(cell.calibration_identity)) return *stored;
   const auto data = calibration_data(session, cell);
   const Calibration found =
-      calibrate_threshold(session.decoder, cell.spec, data, session.config().largest_batch(),
+      calibrate_threshold(session.decoder(cell), cell.spec, data, session.config().largest_batch(),
                           [&] { session.finish_batch(); });
   return session.store.add_calibration(session.run, cell.calibration_identity, cell.key.strategy,
                                        cell.key.target, cell.key.dataset,

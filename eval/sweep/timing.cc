@@ -31,14 +31,15 @@ class TimingGroup {
 
   // The measured shape, untimed; once is enough to fill caches and buffers.
   void warm_up(Contestant& contestant) {
-    session_.decoder.generate(batch(0), *contestant.strategy, options_);
+    decoder(contestant).generate(batch(0), *contestant.strategy, options_);
     session_.finish_batch();
   }
 
   void measure(Contestant& contestant, int64_t repetition) {
     for (int64_t index = 0; index < num_batches(); ++index) {
       const auto part = batch(index);
-      const GenerateResult result = session_.decoder.generate(part, *contestant.strategy, options_);
+      const GenerateResult result =
+          decoder(contestant).generate(part, *contestant.strategy, options_);
       contestant.timed.samples.push_back({repetition, index, std::ssize(part), result.timings});
       for (size_t i = 0; i < part.size(); ++i) {
         keep_output(contestant, repetition, index, i, result.outputs[i]);
@@ -57,7 +58,8 @@ class TimingGroup {
 
   double bound(const Contestant& contestant, MeasuredPeaks peaks) const {
     const SweepSetup& setup = session_.setup;
-    const CostModel model(setup.loaded, setup.config.model.dtype, peaks, {batch_, mean_context()});
+    const CostModel model(setup.model_of(*contestant.runnable.cell), setup.config.model.dtype,
+                          peaks, {batch_, mean_context()});
     const LayerSet all = LayerSet::all(session_.num_layers());
     const double full = model.step_seconds(all, KvPolicy::kAbsent);
     const SkipStrategy& strategy = *contestant.strategy;
@@ -76,6 +78,9 @@ class TimingGroup {
   }
 
  private:
+  Decoder& decoder(const Contestant& contestant) const {
+    return session_.decoder(*contestant.runnable.cell);
+  }
   int64_t num_batches() const { return std::ssize(prompts_) / batch_; }
   std::span<const TokenIds> batch(int64_t index) const {
     return prompts_.subspan(index * batch_, batch_);

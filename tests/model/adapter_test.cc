@@ -1,11 +1,14 @@
 // Models with a LoRA adapter, against transformers with the adapter merged by peft
 // (tests/fixtures/make_adapters.py).
+#include "engine/weights/adapter.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <fstream>
 #include <set>
 
+#include "engine/weights/dequantise.h"
 #include "tests/model/fixtures.h"
 
 namespace skipbench {
@@ -61,6 +64,26 @@ TEST_P(Adapter, TouchedMatricesHaveTheTypeThatTheFixtureNames) {
     types.insert(dtype_name(layer.qkv.parts.front().type));  // every fixture touches some
   }
   EXPECT_TRUE(types.contains(fixture_["kept_as"].get<std::string>()));
+}
+
+TEST_P(Adapter, TypesOnlyKeepsTheValues) {
+  const LoadedModel plain = load_model(path_);
+  LoadedModel loaded = load_model(path_);
+  merge_adapter(loaded, folder_.string(), AdapterUse::kTypesOnly);
+  for (size_t i = 0; i < plain.weights.layers.size(); ++i) {
+    const Weight& before = plain.weights.layers[i].qkv.parts.front();
+    const Weight& after = loaded.weights.layers[i].qkv.parts.front();
+    EXPECT_EQ(after.type, is_quantised(before.type) ? DType::kF16 : before.type);
+    Vector want(static_cast<size_t>(before.cols)), got(want.size());
+    for (int64_t row = 0; row < before.rows; ++row) {
+      row_to_floats(before, row, want);
+      row_to_floats(after, row, got);
+      for (size_t k = 0; k < want.size(); ++k) {
+        const bool rounds = after.type != before.type;
+        ASSERT_EQ(got[k], rounds ? f16_to_f32(f32_to_f16(want[k])) : want[k]);
+      }
+    }
+  }
 }
 
 std::string test_name(const testing::TestParamInfo<std::string>& info) {

@@ -1,0 +1,51 @@
+#include "eval/sweep/adapters.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "datasets/prompt_template.h"
+#include "engine/base/error.h"
+
+namespace skipbench {
+namespace {
+
+constexpr const char* kNone = "none";
+
+}  // namespace
+
+std::string adapter_folder(const SweepConfig& config, const StrategySection& strategy,
+                           double target) {
+  const bool takes_common = strategy.name != "full";  // trained for skipping, the others
+  const AdapterPattern& own = strategy.adapter;
+  const AdapterPattern& pattern = own.text.empty() && takes_common ? config.model.adapter : own;
+  if (pattern.text.empty() || pattern.text == kNone) return "";
+  std::string folder;
+  for (const TextSegment& segment :
+       PromptTemplate(pattern.text, pattern.where)
+           .fill({{"strategy", strategy.label}, {"target", fmt::format("{:g}", target)}})) {
+    folder += segment.text;
+  }
+  // As other paths: from the working directory, or else from the configuration's folder.
+  std::error_code ignored;
+  const auto beside = std::filesystem::path(config.path).parent_path() / folder;
+  const bool is_beside =
+      !std::filesystem::exists(folder, ignored) && std::filesystem::exists(beside, ignored);
+  return is_beside ? beside.string() : folder;
+}
+
+std::vector<std::string> adapter_folders(const SweepConfig& config, int num_layers) {
+  std::vector<std::string> folders;
+  for (const StrategySection& strategy : config.strategies) {
+    for (const double target : strategy.targets) {
+      if (!(target >= 1.0 && target <= std::max(1.0, num_layers / 2.0))) continue;
+      std::string folder = adapter_folder(config, strategy, target);
+      if (folder.empty() || std::ranges::find(folders, folder) != folders.end()) continue;
+      folders.push_back(std::move(folder));
+    }
+  }
+  return folders;
+}
+
+}  // namespace skipbench
