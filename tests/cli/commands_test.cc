@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 #include "tests/cli/run_skipbench.h"
@@ -160,9 +161,51 @@ TEST(Synthetic, OneSeedOneModel) {
   EXPECT_NE(tokens("synthetic:" + config, {"--seed", "8"}), seven);
 }
 
+// Programs that answer `bench` as fast and as slow builds would.
+TEST(Regress, ExitCodeIsTheVerdict) {
+  const std::string folder = testing::TempDir() + "/regress";
+  std::filesystem::create_directories(folder);
+  const auto program = [&](const std::string& name, int speed) {
+    const std::string path = folder + "/" + name;
+    std::ofstream(path)
+        << "#!/bin/sh\necho '[{\"build_commit\":\"0123456789\",\"cpu_info\":\"c\","
+           "\"backends\":\"cpu\",\"instruction_set\":\"\",\"model_type\":\"m\","
+           "\"model_size\":5,\"n_threads\":1,\"type_k\":\"f32\",\"n_prompt\":0,"
+           "\"n_gen\":8,\"n_depth\":4,\"strategy\":\"full\",\"target\":1,\"batch\":1,"
+           "\"samples_ts\":["
+        << speed << "]}]'\n";
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    return path;
+  };
+  const std::string fast = program("fast", 100), slow = program("slow", 80);
+  const auto compare = [&](const std::string& a, const std::string& b, const std::string& pilot) {
+    return run_skipbench({"regress", "run", "--baseline-binary", a, "--candidate-binary", b,
+                          "--pilot", pilot, "--max-runs", pilot, "--keep",
+                          folder + "/" + pilot + ".jsonl", "--", "--model", "any"});
+  };
+  std::filesystem::remove(folder + "/6.jsonl");
+  EXPECT_EQ(compare(fast, slow, "6").exit_code, 1);
+  EXPECT_EQ(compare(fast, fast, "7").exit_code, 0);
+  const ProcessResult few = compare(fast, fast, "2");
+  EXPECT_EQ(few.exit_code, 2);
+  EXPECT_NE(few.output.find("are needed"), std::string::npos) << few.output << few.errors;
+  EXPECT_EQ(compare(folder + "/none", fast, "2").exit_code, 2);
+  // The kept history says the same.
+  const auto from_history = [&](const std::string& baseline, const std::string& min_effect) {
+    return run_skipbench({"regress", "--history", folder + "/6.jsonl", "--baseline", baseline,
+                          "--candidate", "candidate", "--min-effect", min_effect, "--detect",
+                          "30%"})
+        .exit_code;
+  };
+  EXPECT_EQ(from_history("baseline", "3%"), 1);
+  EXPECT_EQ(from_history("baseline", "0.25"), 0);  // a fifth slower is less than a quarter
+  EXPECT_EQ(from_history("other", "3%"), 2);
+}
+
 TEST(Help, EveryCommandHasAnExample) {
-  for (const char* command : {"run", "validate", "table", "plot", "export", "generate", "logprobs",
-                              "tokenize", "plan", "strategies", "score", "inspect", "bench"}) {
+  for (const char* command :
+       {"run", "validate", "table", "plot", "regress", "export", "generate", "logprobs", "tokenize",
+        "plan", "strategies", "score", "inspect", "bench"}) {
     const ProcessResult result = run_skipbench({command, "--help"});
     EXPECT_EQ(result.exit_code, 0) << command;
     EXPECT_NE(result.output.find("skipbench " + std::string(command)), std::string::npos)

@@ -1,0 +1,223 @@
+#include "eval/regress/gate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/error.h"
+#include "eval/regress/rank_test.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::vector<Json> bench_rows(const std::string& text, const std::string& where) {
+  const Json whole = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (whole.is_array()) return whole.get<std::vector<Json>>();
+  std::vector<Json> rows;
+  int line = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    ++line;
+    if (end > begin) {
+      rows.push_back(Json::parse(text.substr(begin, end - begin), nullptr, false));
+      if (!rows.back().is_object()) {
+        throw Error({.what = "not a row of `skipbench bench -o json`",
+                     .where = fmt::format("{}:{}", where, line),
+                     .expected = "one JSON object a line"});
+      }
+    }
+    begin = end + 1;
+  }
+  return rows;
+}
+
+BenchRun bench_run(const Json& row, const std::string& where) {
+  try {
+    BenchRun run;
+    for (const char* key : {"model_type", "model_size", "type_k", "n_prompt", "n_gen", "n_depth",
+                            "batch", "strategy", "target"}) {
+      const Json& value = row.at(key);
+      run.series += fmt::format("{}{}={}", run.series.empty() ? "" : " ", key,
+                                value.is_string() ? value.get<std::string>() : value.dump());
+    }
+    run.label = row.value("label", "");
+    run.commit = row.at("build_commit").get<std::string>();
+    run.machine =
+        fmt::format("{}, {}, {}, {} threads", row.at("backends").get<std::string>(),
+                    row.at("cpu_info").get<std::string>(),
+                    row.at("instruction_set").get<std::string>(), row.at("n_threads").get<int>());
+    run.tokens_per_second = median(row.at("samples_ts").get<std::vector<double>>());
+    return run;
+  } catch (const Json::exception& error) {
+    throw Error({.what = fmt::format("not a row of `skipbench bench -o json`: {}", error.what()),
+                 .where = where});
+  }
+}
+
+bool is_of(const BenchRun& run, const std::string& name) {
+  return run.label == name || (name.size() >= 7 && run.commit.starts_with(name));
+}
+
+// Empty, or why the runs of a series say nothing about the code.
+std::string distrust(std::span<const BenchRun> runs, std::span<const double> baseline,
+                     const RegressSettings& settings) {
+  for (const BenchRun& run : runs) {
+    if (run.machine == runs[0].machine) continue;
+    return fmt::format("measured on different machines: {}; {}", runs[0].machine, run.machine);
+  }
+  const auto first = baseline.first(baseline.size() / 2);
+  const auto second = baseline.subspan(baseline.size() / 2);
+  if (first.empty()) return "";
+  const RankTest test = mann_whitney(first, second);
+  const double change = median(second) / median(first) - 1;
+  if (2 * std::min(test.p_less, test.p_greater) >= settings.alpha ||
+      std::abs(change) < settings.min_effect) {
+    return "";
+  }
+  return fmt::format(
+      "the machine changed its speed by {:+.1f} % while the baseline was measured (throttled "
+      "clocks, other load?)",
+      100 * change);
+}
+
+SeriesVerdict judge_series(std::span<const BenchRun> runs, const std::string& series,
+                           const std::string& baseline, const std::string& candidate,
+                           const RegressSettings& settings) {
+  std::vector<BenchRun> ours;
+  std::vector<double> before, after;
+  for (const BenchRun& run : runs) {
+    if (run.series != series) continue;
+    if (is_of(run, baseline)) before.push_back(run.tokens_per_second);
+    if (is_of(run, candidate)) after.push_back(run.tokens_per_second);
+    if (is_of(run, baseline) || is_of(run, candidate)) ours.push_back(run);
+  }
+  SeriesVerdict result{series, compare_runs(before, after, settings)};
+  const std::string why = distrust(ours, before, settings);
+  if (!why.empty()) {
+    result.comparison.verdict = Verdict::kCannotJudge;
+    result.comparison.why = why;
+  }
+  return result;
+}
+
+std::vector<std::string> series_of(std::span<const BenchRun> runs) {
+  std::vector<std::string> names;
+  for (const BenchRun& run : runs) {
+    if (std::find(names.begin(), names.end(), run.series) == names.end()) {
+      names.push_back(run.series);
+    }
+  }
+  return names;
+}
+
+void check_name(std::span<const BenchRun> runs, const std::string& name, const char* flag) {
+  std::vector<std::string> known;
+  for (const BenchRun& run : runs) {
+    if (is_of(run, name)) return;
+    for (const std::string& one : {run.label, run.commit}) {
+      if (!one.empty() && std::find(known.begin(), known.end(), one) == known.end()) {
+        known.push_back(one);
+      }
+    }
+  }
+  throw unknown_name("label or commit", name, known, flag);
+}
+
+constexpr char kBaseline[] = "baseline", kCandidate[] = "candidate";
+
+}  // namespace
+
+std::vector<BenchRun> read_bench_runs(const std::string& text, const std::string& where) {
+  std::vector<BenchRun> runs;
+  for (const Json& row : bench_rows(text, where)) runs.push_back(bench_run(row, where));
+  if (runs.empty()) throw Error({.what = "no run in it", .where = where});
+  return runs;
+}
+
+std::string history_lines(const std::string& bench_json, const std::string& label,
+                          const std::string& where) {
+  std::string lines;
+  for (Json& row : bench_rows(bench_json, where)) {
+    bench_run(row, where);  // refuses what the gate could not read again
+    row["label"] = label;
+    lines += row.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  }
+  return lines;
+}
+
+GateResult judge_runs(std::span<const BenchRun> runs, const std::string& baseline,
+                      const std::string& candidate, const RegressSettings& settings) {
+  check_name(runs, baseline, "--baseline");
+  check_name(runs, candidate, "--candidate");
+  std::vector<BenchRun> ours;
+  for (const BenchRun& run : runs) {
+    if (is_of(run, baseline) || is_of(run, candidate)) ours.push_back(run);
+  }
+  const std::vector<std::string> names = series_of(ours);
+  RegressSettings shared = settings;
+  shared.alpha /= static_cast<double>(names.size());
+  GateResult result{.verdict = Verdict::kNoRegression};
+  for (const std::string& name : names) {
+    const SeriesVerdict one = judge_series(ours, name, baseline, candidate, shared);
+    result.runs_needed = std::max(result.runs_needed, one.comparison.runs_needed);
+    if (one.comparison.verdict == Verdict::kRegression) {
+      result.verdict = Verdict::kRegression;
+    } else if (one.comparison.verdict == Verdict::kCannotJudge &&
+               result.verdict == Verdict::kNoRegression) {
+      result.verdict = Verdict::kCannotJudge;
+    }
+    result.series.push_back(one);
+  }
+  return result;
+}
+
+GateResult compare_in_turns(const std::function<std::vector<BenchRun>(bool is_candidate)>& measure,
+                            const AbSettings& settings,
+                            const std::function<void(const std::string&)>& say) {
+  const auto add_pair = [&](std::vector<BenchRun>& runs, int pair) {
+    // Whoever goes second may find the machine warmer: they change places from pair to pair.
+    for (const bool is_candidate : {pair % 2 == 1, pair % 2 == 0}) {
+      for (BenchRun& run : measure(is_candidate)) {
+        run.label = is_candidate ? kCandidate : kBaseline;
+        run.commit.clear();
+        runs.push_back(std::move(run));
+      }
+    }
+  };
+  const auto judge = [&](const std::vector<BenchRun>& runs) {
+    return judge_runs(runs, kBaseline, kCandidate, settings.regress);
+  };
+  std::vector<BenchRun> runs;
+  int pairs = 0;
+  while (pairs < settings.pilot_runs) add_pair(runs, pairs++);
+  GateResult result = judge(runs);
+  say(fmt::format(
+      "after {} runs a side: the measured noise asks for {} to find a slowdown of {:g} %", pairs,
+      result.runs_needed, 100 * settings.regress.detect));
+  // Noise that is itself known from few runs is often more than measured; without a margin for
+  // that, rounds that happened to look quiet would end too early and miss slowdowns.
+  const auto wanted = [&] {
+    const double margin = std::pow(1 + 1 / std::sqrt(static_cast<double>(pairs)), 2);
+    return std::min(static_cast<int>(std::ceil(result.runs_needed * margin)), settings.max_runs);
+  };
+  for (int target = wanted(); pairs < target; target = wanted()) {
+    while (pairs < target) add_pair(runs, pairs++);
+    result = judge(runs);
+    say(fmt::format("after {} runs a side: {} are asked for", pairs, result.runs_needed));
+  }
+  if (result.verdict != Verdict::kRegression) return result;
+  say(fmt::format("a slowdown; measuring {} runs a side again to confirm it", pairs));
+  std::vector<BenchRun> again;
+  for (int pair = 0; pair < pairs; ++pair) add_pair(again, pair);
+  GateResult confirmed = judge(again);
+  if (confirmed.verdict == Verdict::kRegression) return confirmed;
+  // Not seen twice: what both rounds together say.
+  runs.insert(runs.end(), again.begin(), again.end());
+  return judge(runs);
+}
+
+}  // namespace skipbench

@@ -1,0 +1,61 @@
+// The regression gate over `skipbench bench -o json`: which rows are runs of what, and the verdict.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "eval/regress/compare.h"
+
+namespace skipbench {
+
+// One row of one bench process: the unit of replication.
+struct BenchRun {
+  std::string series;   // what was measured: model, types, test, strategy, target, batch
+  std::string label;    // given when it was kept; empty: none
+  std::string commit;   // build_commit
+  std::string machine;  // device, CPU, instruction set, threads: speeds compare only within one
+  double tokens_per_second = 0;  // median of the process's repetitions
+};
+
+// `text`: what bench printed, or a history of JSON lines, one row each. Throws Error naming
+// `where`, and the line of a history, for what is no such row.
+std::vector<BenchRun> read_bench_runs(const std::string& text, const std::string& where);
+
+// The same rows as lines of a history, with `label` among their fields. Throws as above.
+std::string history_lines(const std::string& bench_json, const std::string& label,
+                          const std::string& where);
+
+struct SeriesVerdict {
+  std::string series;
+  Comparison comparison;
+};
+
+struct GateResult {
+  Verdict verdict = Verdict::kCannotJudge;  // a regression anywhere, else any doubt, else none
+  std::vector<SeriesVerdict> series;
+  int runs_needed = 0;  // per side, the most that a series needs
+};
+
+// `baseline`, `candidate`: a label, or the beginning (at least 7 characters) of a commit. alpha is
+// shared out among the series (Bonferroni). Runs of several machines, or a baseline that itself
+// changed its speed between its first and second half, cannot be judged. Throws Error for a name
+// that no run has.
+GateResult judge_runs(std::span<const BenchRun> runs, const std::string& baseline,
+                      const std::string& candidate, const RegressSettings& settings);
+
+struct AbSettings {
+  RegressSettings regress;
+  int pilot_runs = 10;  // per side, to measure the noise
+  int max_runs = 60;    // per side, in one round
+};
+
+// Measures in turns (baseline, candidate, candidate, baseline, ...): a pilot, then as many runs as
+// the noise asks for, and after a regression a second round of as many that must show it too.
+// `measure(is_candidate)` runs one fresh process. `say` gets a line about each step.
+GateResult compare_in_turns(const std::function<std::vector<BenchRun>(bool is_candidate)>& measure,
+                            const AbSettings& settings,
+                            const std::function<void(const std::string&)>& say);
+
+}  // namespace skipbench
