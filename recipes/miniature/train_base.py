@@ -176,6 +176,8 @@ def main():
     if (args.output / "checkpoint.pt").exists():
         run.load(args.output / "checkpoint.pt")
         print(f"going on at step {run.step}", flush=True)
+    if run.cooldown_from is not None and not args.cooldown:
+        raise SystemExit(f"{args.output}: the cooldown has begun; go on with --cooldown STEPS")
     if args.cooldown and run.cooldown_from is None:
         run.save(args.output / "before_cooldown.pt")
         run.cooldown_from = run.step
