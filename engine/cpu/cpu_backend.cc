@@ -58,9 +58,10 @@ class CpuBackend final : public Backend {
     try {
       return DeviceBuffer(cpu::aligned_memory(bytes).release(), cpu::FreeDeleter());
     } catch (const std::bad_alloc&) {
-      throw Error({.what = fmt::format("out of memory: no {} bytes to be had", bytes),
-                   .where = "cpu",
-                   .hint = "try a smaller batch or fewer positions"});
+      throw OutOfMemory({.what = fmt::format("out of memory: no {} bytes to be had", bytes),
+                         .where = "cpu",
+                         .hint = "try a smaller batch or fewer positions"},
+                        static_cast<int64_t>(bytes));
     }
   }
   void upload(void* device, const void* host, size_t bytes) override { copy(device, host, bytes); }

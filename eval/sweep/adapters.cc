@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "datasets/prompt_template.h"
 #include "engine/base/error.h"
+#include "eval/sweep/yaml_section.h"
 
 namespace skipbench {
 namespace {
@@ -27,12 +27,7 @@ std::string adapter_folder(const SweepConfig& config, const StrategySection& str
            .fill({{"strategy", strategy.label}, {"target", fmt::format("{:g}", target)}})) {
     folder += segment.text;
   }
-  // As other paths: from the working directory, or else from the configuration's folder.
-  std::error_code ignored;
-  const auto beside = std::filesystem::path(config.path).parent_path() / folder;
-  const bool is_beside =
-      !std::filesystem::exists(folder, ignored) && std::filesystem::exists(beside, ignored);
-  return is_beside ? beside.string() : folder;
+  return here_or_beside(folder, config.path);
 }
 
 std::vector<std::string> adapter_folders(const SweepConfig& config, int num_layers) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <new>
 #include <optional>
 
 #include "engine/base/error.h"
@@ -86,49 +85,51 @@ class Runner {
       work += estimated_work(session_.setup, cells()[i]);
     }
     const CellKey& key = cells()[members.front()].key;
-    if (!peaks_) measure_peaks();
+    if (!measure_peaks(pending)) return;
     session_.progress.begin(
         fmt::format("timing, {}, batch {}, {} strategies", key.dataset, key.batch, pending.size()),
         work);
-    run_timing_group(session_, pending, *peaks_,
-                     [&](RunnableCell cell, const std::string& status, const std::string& message) {
-                       record_failure(cell, status, message);
-                     });
+    run_timing_group(session_, pending, *peaks_, [&](RunnableCell cell, const Failure& failure) {
+      record_failure(cell, failure);
+    });
     session_.progress.end();
   }
 
-  void measure_peaks() {
+  // Once per run. Without peaks there is no bound, so a failure is that of all that wait for it.
+  bool measure_peaks(const std::vector<RunnableCell>& waiting) {
+    if (peaks_) return true;
     Backend& backend = *session_.setup.backend;
-    peaks_ = {backend.peak_read_bytes_per_second(), backend.peak_flops_per_second()};
+    try {
+      peaks_ = {backend.peak_read_bytes_per_second(), backend.peak_flops_per_second()};
+    } catch (...) {
+      const Failure failure = current_failure();
+      for (const RunnableCell cell : waiting) record_failure(cell, failure);
+      if (failure.ends_sweep) throw;
+      return false;
+    }
     session_.store.set_peaks(session_.run, peaks_->read_bytes_per_second, peaks_->flops_per_second);
+    return true;
   }
 
   template <typename Work>
   void guarded(size_t i, const Work& work) {
     try {
       work();
-    } catch (const StoreError&) {
-      throw;
     } catch (const Interrupted&) {
       session_.store.set_status(stored_[i].id, session_.run, cell_status::kInterrupted);
       throw;
-    } catch (const DeviceLost& error) {
-      record_failure(runnable(i), cell_status::kFailed, error.what());
-      throw;
-    } catch (const OutOfMemory& error) {
-      record_failure(runnable(i), cell_status::kOutOfMemory, error.what());
-    } catch (const std::bad_alloc&) {
-      record_failure(runnable(i), cell_status::kOutOfMemory, "out of memory");
-    } catch (const std::exception& error) {
-      record_failure(runnable(i), cell_status::kFailed, error.what());
+    } catch (...) {
+      const Failure failure = current_failure();
+      record_failure(runnable(i), failure);
+      if (failure.ends_sweep) throw;
     }
   }
 
-  void record_failure(RunnableCell cell, const std::string& status, const std::string& message) {
+  void record_failure(RunnableCell cell, const Failure& failure) {
     some_failed_ = true;
-    session_.store.set_status(cell.id, session_.run, status, message);
+    session_.store.set_status(cell.id, session_.run, failure.status, failure.message);
     session_.progress.message(
-        fmt::format("{}: {}: {}", status, cell_name(cell.cell->key), message));
+        fmt::format("{}: {}: {}", failure.status, cell_name(cell.cell->key), failure.message));
   }
 
   SweepSession& session_;

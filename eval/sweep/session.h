@@ -9,6 +9,7 @@
 #include "engine/decoder.h"
 #include "eval/cost_model.h"
 #include "eval/store/store.h"
+#include "eval/sweep/failure.h"
 #include "eval/sweep/progress.h"
 #include "eval/sweep/setup.h"
 
@@ -80,8 +81,7 @@ std::unique_ptr<SkipStrategy> strategy_of(const SweepSession& session, RunnableC
 // is recorded as failed; `on_failure` hears of it.
 void run_timing_group(const SweepSession& session, std::span<const RunnableCell> cells,
                       MeasuredPeaks peaks,
-                      const std::function<void(RunnableCell, const std::string& status,
-                                               const std::string& message)>& on_failure);
+                      const std::function<void(RunnableCell, const Failure&)>& on_failure);
 
 // The work of a cell in the progress bar's unit.
 double estimated_work(const SweepSetup& setup, const Cell& cell);

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <new>
 
 #include "datasets/postprocess.h"
 #include "engine/base/error.h"
@@ -119,8 +118,7 @@ class TimingGroup {
 
 void run_timing_group(const SweepSession& session, std::span<const RunnableCell> cells,
                       MeasuredPeaks peaks,
-                      const std::function<void(RunnableCell, const std::string& status,
-                                               const std::string& message)>& on_failure) {
+                      const std::function<void(RunnableCell, const Failure&)>& on_failure) {
   TimingGroup group(session, *cells.front().cell);
   std::vector<Contestant> contestants;
   // Runs one turn of every contestant; one that fails leaves the group.
@@ -129,17 +127,10 @@ void run_timing_group(const SweepSession& session, std::span<const RunnableCell>
       try {
         turn(contestant);
         return false;
-      } catch (const StoreError&) {
-        throw;
-      } catch (const DeviceLost& error) {
-        on_failure(contestant.runnable, cell_status::kFailed, error.what());
-        throw;
-      } catch (const OutOfMemory& error) {
-        on_failure(contestant.runnable, cell_status::kOutOfMemory, error.what());
-      } catch (const std::bad_alloc&) {
-        on_failure(contestant.runnable, cell_status::kOutOfMemory, "out of memory");
-      } catch (const std::exception& error) {
-        on_failure(contestant.runnable, cell_status::kFailed, error.what());
+      } catch (...) {
+        const Failure failure = current_failure();
+        on_failure(contestant.runnable, failure);
+        if (failure.ends_sweep) throw;
       }
       return true;
     });

@@ -175,10 +175,14 @@ std::string YamlSection::resolve_path(std::string text, const std::string& where
     suffix = file.substr(colon);
     file.resize(colon);
   }
-  std::error_code error;
-  if (text.empty() || rest.is_absolute() || std::filesystem::exists(file, error)) return text;
-  const auto beside = std::filesystem::path(document_->path).parent_path() / file;
-  return std::filesystem::exists(beside, error) ? prefix + beside.string() + suffix : text;
+  return prefix + here_or_beside(file, document_->path) + suffix;
+}
+
+std::string here_or_beside(const std::string& file, const std::string& config_path) {
+  std::error_code ignored;
+  if (file.empty() || std::filesystem::exists(file, ignored)) return file;
+  const auto beside = std::filesystem::path(config_path).parent_path() / file;
+  return std::filesystem::exists(beside, ignored) ? beside.string() : file;
 }
 
 double YamlSection::number(const std::string& text, const ConfigKey& key, const std::string& where,

@@ -29,6 +29,10 @@ struct YamlDocument {
   std::string where(const std::string& key_path, const YAML::Node& node) const;
 };
 
+// A relative path is meant from the working directory, or else, where it exists there, from the
+// configuration's folder.
+std::string here_or_beside(const std::string& file, const std::string& config_path);
+
 // A mapping of the file and its place in the table. Creating one checks its keys: an unknown one
 // throws Error with file:line, the key path and the known keys, the nearest first.
 class YamlSection {

@@ -1,5 +1,7 @@
 // embed, norm and gather_rows: the operations that work row by row.
-#include "fmt/format.h"
+#include <fmt/format.h>
+
+#include "engine/base/error.h"
 #include "tests/cpu/test_support.h"
 
 namespace skipbench::cpu_test {
@@ -11,6 +13,16 @@ INSTANTIATE_TEST_SUITE_P(, Rows, testing::ValuesIn(kDevices), device_test_name);
 // On CUDA bits depend on the shape of the batch too.
 class RowsOnCpu : public OnEveryDevice {};
 INSTANTIATE_TEST_SUITE_P(, RowsOnCpu, testing::ValuesIn(kInstructionSets), device_test_name);
+
+TEST(CpuMemory, WhatIsNotThereIsItsOwnError) {
+  const size_t too_much = SIZE_MAX / 2 + 1;
+  try {
+    backend(1)->allocate(too_much);
+    ADD_FAILURE() << "allocated";
+  } catch (const OutOfMemory& error) {
+    EXPECT_EQ(static_cast<size_t>(error.asked_bytes()), too_much);
+  }
+}
 
 TEST_P(Rows, EmbedDecodesEveryWeightTypeExactly) {
   Random random(1);

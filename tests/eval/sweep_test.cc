@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <chrono>
+#include <new>
 #include <random>
 #include <sstream>
 
@@ -232,6 +233,20 @@ TEST(Sweep, AFailingCellIsRecordedAndTheSweepGoesOn) {
   // Run again, the failed cell is tried again.
   ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
   EXPECT_EQ(folder.rows("a.db")[0].at("status"), "done");
+}
+
+TEST(Sweep, OutOfMemoryIsAStatusOfItsOwn) {
+  const SweepFolder folder;
+  int batches = 0;
+  const SweepOptions options{.after_batch = [&] {
+    if (++batches == 1) throw std::bad_alloc();
+    if (batches == 2) throw OutOfMemory({.what = "no memory", .where = "cpu"}, 10, 3);
+  }};
+  ASSERT_EQ(folder.run("a.db", {"timing.repetitions=0"}, options), SweepOutcome::kSomeFailed);
+  const Json rows = folder.rows("a.db");
+  EXPECT_EQ(rows[0].at("status"), "oom: out of memory");
+  EXPECT_EQ(rows[1].at("status"), "oom: cpu: no memory");
+  EXPECT_EQ(rows[2].at("status"), "done");
 }
 
 TEST(Sweep, QualityDoesNotDependOnTheBatch) {
