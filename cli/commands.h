@@ -18,6 +18,7 @@ void add_run(CLI::App& app);
 void add_validate(CLI::App& app);
 void add_table(CLI::App& app);
 void add_plot(CLI::App& app);
+void add_report(CLI::App& app);
 void add_regress(CLI::App& app);
 void add_export(CLI::App& app);
 void add_generate(CLI::App& app);

@@ -22,6 +22,7 @@ void add_commands(CLI::App& app) {
   add_validate(app);
   add_table(app);
   add_plot(app);
+  add_report(app);
   add_regress(app);
   add_export(app);
   add_generate(app);

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <iostream>
 
 #include "cli/commands.h"
@@ -26,6 +27,15 @@ void flush_output() {
   throw Error({.what = "could not write to standard output",
                .where = "stdout",
                .hint = "is the disk full, or the output closed?"});
+}
+
+void write_file(const std::string& path, const std::string& bytes) {
+  std::ofstream file(path, std::ios::binary);
+  file << bytes << std::flush;
+  if (file) return;
+  throw Error({.what = "cannot write the file",
+               .where = path,
+               .hint = "does the folder exist, and is there room on the disk?"});
 }
 
 }  // namespace skipbench

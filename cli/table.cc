@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cli/commands.h"
-#include "engine/base/error.h"
+#include "cli/paired_test.h"
 #include "eval/report/comparison.h"
 #include "eval/report/render.h"
 
@@ -19,13 +19,6 @@ struct TableCommand {
   std::string test;  // empty: none
   ComparisonOptions comparison;
 };
-
-PairedTest paired_test(const std::string& name) {
-  if (name == "paired-bs") return PairedTest::kBootstrap;
-  if (name == "paired-ar") return PairedTest::kRandomisation;
-  const std::vector<std::string> known = {"paired-bs", "paired-ar"};
-  throw unknown_name("test", name, known, "--significance");
-}
 
 void print_table(TableCommand& command) {
   if (!command.test.empty()) command.comparison.test = paired_test(command.test);

@@ -22,10 +22,9 @@ constexpr std::array kColours = {"#000000", "#0072B2", "#D55E00", "#009E73",
 constexpr std::array kMarkers = {7, 5, 9, 13, 11, 6, 4, 8, 12, 10};
 
 // Pixels at scale 1.
-constexpr double kPanelWidth = 430, kPanelHeight = 320;
-constexpr double kLeft = 80, kRight = 25, kTop = 40, kAxis = 66, kLegendRow = 24;
+constexpr double kLeft = 105, kRight = 25, kTop = 40, kAxis = 76, kLegendRow = 24;
 constexpr double kLegendLine = 34, kLetter = 9;
-constexpr double kColumnGap = 95, kRowGap = 105;
+constexpr double kColumnGap = 120, kRowGap = 105;
 constexpr int kPanelsPerRow = 3;
 
 // A gnuplot string in single quotes has one special character, the quote itself.
@@ -63,7 +62,8 @@ Layout layout_of(const Plot& plot) {
   const int panels = static_cast<int>(plot.panels.size());
   layout.columns = std::min(panels, kPanelsPerRow);
   layout.rows = (panels + layout.columns - 1) / layout.columns;
-  layout.width = kLeft + layout.columns * kPanelWidth + (layout.columns - 1) * kColumnGap + kRight;
+  layout.width =
+      kLeft + layout.columns * plot.panel_width + (layout.columns - 1) * kColumnGap + kRight;
   size_t longest = 0, entries = 0;
   for (const bool guide : {false, true}) {
     for (const std::string& name : series_names(plot, guide)) {
@@ -79,8 +79,8 @@ Layout layout_of(const Plot& plot) {
   // Names below the axis stand upright and are cut at about twelve characters.
   const double names = plot.x_names.empty() ? 0 : 75;
   layout.bottom = kAxis + names + kLegendRow * layout.legend_rows;
-  layout.height =
-      kTop + layout.rows * kPanelHeight + (layout.rows - 1) * (kRowGap + names) + layout.bottom;
+  layout.height = kTop + layout.rows * plot.panel_height + (layout.rows - 1) * (kRowGap + names) +
+                  layout.bottom;
   return layout;
 }
 

@@ -31,6 +31,7 @@ struct Plot {
   bool powers_of_two_x = false;      // a logarithmic axis with a tick at each power of two
   std::vector<std::string> x_names;  // where not empty: entry i stands below x = i
   std::vector<PlotPanel> panels;
+  double panel_width = 430, panel_height = 320;  // without axis labels; pixels of an SVG
 };
 
 // What gnuplot is asked to draw. `format`: svg or png. The texts of `plot` are quoted: no name of a

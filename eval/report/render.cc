@@ -19,37 +19,17 @@ std::string build_text(const Provenance& from) {
   return text;
 }
 
-std::string column_notes(const ResultTable& table, const TableLayout& layout) {
-  if (layout.name != "cells") return "";
-  std::string text = "Columns:\n";
-  for (const TableField& field : chosen_fields(table, "", layout, /*all=*/false)) {
-    // Signatures stand below the table of their data set.
-    if (field.definition.empty() || field.definition.starts_with('`')) continue;
-    text += fmt::format("- {}: {}\n", field.name, field.definition);
-  }
-  return text + "\n";
-}
-
 std::string markdown_notes(const ResultTable& table, const TableLayout& layout) {
-  std::string text = column_notes(table, layout);
+  std::string text;
+  const std::vector<std::string> definitions = column_definitions(table, layout);
+  if (!definitions.empty()) {
+    text += "Columns:\n";
+    for (const std::string& definition : definitions) text += "- " + definition + "\n";
+    text += "\n";
+  }
   if (!table.comparison.empty()) text += table.comparison + "\n\n";
-  const RunRecord& run = table.run;
-  const Provenance& from = run.provenance;
-  text += fmt::format("Model {} ({} layers, {} activations and cache, hash {}).\n", run.model,
-                      run.num_layers, table.dtype, run.model_hash.substr(0, 12));
-  text += fmt::format("Device {} ({}), {} threads{}, load {:.2f} at the start.\n", from.device,
-                      from.device_name, from.threads,
-                      from.instruction_set.empty() ? "" : ", " + from.instruction_set,
-                      from.load_average);
-  if (table.peak_read_bytes_per_second > 0) {
-    text += fmt::format("Measured peaks: {:.2f} GB/s read, {:.1f} GFLOP/s.\n",
-                        table.peak_read_bytes_per_second / 1e9, table.peak_flops_per_second / 1e9);
-  }
-  text += fmt::format("Commit {}; {}; {}.\n", build_text(from), from.compiler, from.flags);
-  for (const std::string& build : table.other_builds) {
-    text += fmt::format("Some cells were measured by another build: {}.\n", build);
-  }
-  return text + fmt::format("Started {} by `{}`.\n", table.started, run.command);
+  for (const std::string& line : provenance_notes(table)) text += line + "\n";
+  return text;
 }
 
 std::string render_markdown(const ResultTable& table, const TableLayout& layout) {
@@ -178,6 +158,40 @@ std::string render_json(const ResultTable& table) {
 }
 
 }  // namespace
+
+std::vector<std::string> column_definitions(const ResultTable& table, const TableLayout& layout) {
+  std::vector<std::string> definitions;
+  if (layout.name != "cells") return definitions;
+  for (const TableField& field : chosen_fields(table, "", layout, /*all=*/false)) {
+    // Signatures stand below the table of their data set.
+    if (field.definition.empty() || field.definition.starts_with('`')) continue;
+    definitions.push_back(field.name + ": " + field.definition);
+  }
+  return definitions;
+}
+
+std::vector<std::string> provenance_notes(const ResultTable& table) {
+  const RunRecord& run = table.run;
+  const Provenance& from = run.provenance;
+  std::vector<std::string> notes;
+  notes.push_back(fmt::format("Model {} ({} layers, {} activations and cache, hash {}).", run.model,
+                              run.num_layers, table.dtype, run.model_hash.substr(0, 12)));
+  notes.push_back(fmt::format("Device {} ({}), {} threads{}, load {:.2f} at the start.",
+                              from.device, from.device_name, from.threads,
+                              from.instruction_set.empty() ? "" : ", " + from.instruction_set,
+                              from.load_average));
+  if (table.peak_read_bytes_per_second > 0) {
+    notes.push_back(fmt::format("Measured peaks: {:.2f} GB/s read, {:.1f} GFLOP/s.",
+                                table.peak_read_bytes_per_second / 1e9,
+                                table.peak_flops_per_second / 1e9));
+  }
+  notes.push_back(fmt::format("Commit {}; {}; {}.", build_text(from), from.compiler, from.flags));
+  for (const std::string& build : table.other_builds) {
+    notes.push_back(fmt::format("Some cells were measured by another build: {}.", build));
+  }
+  notes.push_back(fmt::format("Started {} by `{}`.", table.started, run.command));
+  return notes;
+}
 
 std::string render_table(const ResultTable& table, const std::string& format,
                          const TableLayout& layout) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "eval/report/layout.h"
 #include "eval/report/result_table.h"
@@ -13,5 +14,9 @@ namespace skipbench {
 // columns). Throws Error for another format and for what `layout` cannot be.
 std::string render_table(const ResultTable& table, const std::string& format,
                          const TableLayout& layout = {});
+
+// What stands below the tables: "COLUMN: what it is", and where the numbers come from.
+std::vector<std::string> column_definitions(const ResultTable& table, const TableLayout& layout);
+std::vector<std::string> provenance_notes(const ResultTable& table);
 
 }  // namespace skipbench

@@ -157,6 +157,13 @@ const std::vector<Kind>& kinds() {
   return all;
 }
 
+const Kind& find_kind(const std::string& name) {
+  for (const Kind& kind : kinds()) {
+    if (kind.name == name) return kind;
+  }
+  throw unknown_name("kind of plot", name, result_plot_kinds(), "--kind");
+}
+
 void sort_lines(Plot& plot) {
   for (PlotPanel& panel : plot.panels) {
     for (PlotSeries& series : panel.series) {
@@ -178,20 +185,18 @@ const std::vector<std::string>& result_plot_kinds() {
   return names;
 }
 
-Plot result_plot(const ResultTable& table, const ResultPlotOptions& options) {
-  const auto kind = std::find_if(kinds().begin(), kinds().end(),
-                                 [&](const Kind& one) { return one.name == options.kind; });
-  if (kind == kinds().end()) {
-    throw unknown_name("kind of plot", options.kind, result_plot_kinds(), "--kind");
-  }
-  Plot plot = kind->make(table, options);
-  if (plot.panels.empty()) {
-    throw Error({.what = "nothing to draw in a plot of kind " + kind->name,
-                 .expected = kind->needs,
-                 .hint = "`skipbench table` shows what the results file has"});
-  }
+Plot possible_plot(const ResultTable& table, const ResultPlotOptions& options) {
+  Plot plot = find_kind(options.kind).make(table, options);
   sort_lines(plot);
   return plot;
+}
+
+Plot result_plot(const ResultTable& table, const ResultPlotOptions& options) {
+  Plot plot = possible_plot(table, options);
+  if (!plot.panels.empty()) return plot;
+  throw Error({.what = "nothing to draw in a plot of kind " + options.kind,
+               .expected = find_kind(options.kind).needs,
+               .hint = "`skipbench table` shows what the results file has"});
 }
 
 std::vector<PlotPoint> pareto_front(std::vector<PlotPoint> points) {

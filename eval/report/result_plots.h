@@ -21,6 +21,9 @@ struct ResultPlotOptions {
 // unknown kind, data set or score, and where no cell has what the kind needs.
 Plot result_plot(const ResultTable& table, const ResultPlotOptions& options);
 
+// The same, but without panels where no cell has what the kind needs.
+Plot possible_plot(const ResultTable& table, const ResultPlotOptions& options);
+
 const std::vector<std::string>& result_plot_kinds();
 
 // Of points, those that no other one matches in x and beats in y or the reverse; x ascending.

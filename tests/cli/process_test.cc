@@ -95,6 +95,10 @@ TEST_F(SweepCommands, RunTableAndExportAgree) {
     sentences += line["strategy"] == "unified" && line["reference"] == "three" ? 1 : 0;
   }
   EXPECT_GE(sentences, 1);
+  const ProcessResult report = run_skipbench({"report", path("r.db"), "-o", path("r.html")});
+  ASSERT_EQ(report.exit_code, 0) << report.errors;
+  EXPECT_GT(fs::file_size(path("r.html")), 5000u);
+  EXPECT_EQ(run_skipbench({"report", path("r.db"), "-o", path("absent/r.html")}).exit_code, 2);
 }
 
 TEST_F(SweepCommands, AnInterruptedRunSaysSoAndGoesOn) {

@@ -1,0 +1,64 @@
+// skipbench report: a results file as one HTML page.
+#include "eval/report/report.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/paired_test.h"
+#include "eval/report/comparison.h"
+
+namespace skipbench {
+namespace {
+
+struct ReportCommand {
+  std::string db, path;
+  std::string test = "paired-bs";
+  ReportOptions options;
+};
+
+bool has_baseline(const ResultTable& table, const std::string& baseline) {
+  return std::any_of(table.rows.begin(), table.rows.end(),
+                     [&](const TableRow& row) { return row.strategy == baseline; });
+}
+
+void report(const ReportCommand& command) {
+  ComparisonOptions comparison;
+  const bool tested = command.test != "none";
+  if (tested) comparison.test = paired_test(command.test);
+  comparison.baseline = command.options.baseline;
+  ResultStore store(command.db, OpenMode::kReadOnly);
+  ResultTable table = load_result_table(store);
+  if (tested && has_baseline(table, comparison.baseline)) {
+    compare_strategies(store, table, comparison);
+  }
+  write_file(command.path, html_report(store, table, command.options));
+}
+
+}  // namespace
+
+void add_report(CLI::App& app) {
+  const auto command = std::make_shared<ReportCommand>();
+  CLI::App* sub = app.add_subcommand(
+      "report", "A results file as one HTML page: tables, plots, outputs side by side");
+  sub->add_option("db", command->db, "results file that `skipbench run` wrote")->required();
+  sub->add_option("-o,--output", command->path, "the page to write: NAME.html")->required();
+  sub->add_option("--samples", command->options.samples, "examples shown of each data set")
+      ->check(whole_number(0, 10000))
+      ->capture_default_str();
+  sub->add_option("--baseline", command->options.baseline,
+                  "strategy that the others are tested against and their texts compared with")
+      ->capture_default_str();
+  sub->add_option("--significance", command->test, "paired-bs, paired-ar, or none")
+      ->capture_default_str();
+  sub->footer(
+      "Example:\n  skipbench report results/quickstart.db -o results/quickstart.html\n"
+      "The page needs no other file and no network. Plots are drawn by gnuplot.");
+  sub->callback([command] { report(*command); });
+}
+
+}  // namespace skipbench
