@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -153,6 +154,41 @@ struct LogProbArgs {
   double* out = nullptr;            // [rows], device
 };
 
+// The end of a step of rows that feed themselves. A row that is not finished takes its next token
+// and moves one position on; it is finished where that token is one of `ends`. A finished row stays
+// as it is, so that a step that was queued before the host knew does it no harm.
+struct AdvanceArgs {
+  int64_t rows = 0;
+  const NextToken* next = nullptr;  // [rows], device
+  const int32_t* ends = nullptr;    // [num_ends], device
+  int num_ends = 0;
+  int32_t* token = nullptr;      // [rows], device, as the three below
+  int32_t* position = nullptr;   // [rows]
+  int32_t* finished = nullptr;   // [rows], 0 or 1
+  int32_t* step = nullptr;       // [rows], counted up
+  NextToken* results = nullptr;  // [slots, rows], allocate_shared: `next` goes to slot step % slots
+  int slots = 1;
+};
+
+// A point in a device's queue that the host can wait for without waiting for what comes behind it.
+class Mark {
+ public:
+  virtual ~Mark() = default;
+  virtual void set() = 0;   // behind all that is queued now
+  virtual void wait() = 0;  // until the device has come to where it was set last
+  // Time between two marks that were waited for, on the device's clock.
+  virtual double microseconds_since(const Mark& earlier) const = 0;
+};
+
+// Operations that were recorded once and are queued again unchanged, with the same addresses.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  // False, with nothing queued, where memory of the device's own (copies of weights, scratch) has
+  // moved since the recording: it is of no more use.
+  virtual bool replay() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -173,6 +209,19 @@ class Backend {
   // host memory that an operation has read is freed or changed; Model does it when it goes.
   virtual void forget_weights() {}
 
+  // Whether operations are queued and run later, so that a host that plans a step ahead keeps the
+  // device busy. Only such a device has marks and recordings.
+  virtual bool is_asynchronous() const { return false; }
+  // Memory that the device writes in place and the host reads, once a mark behind the writing
+  // operation was waited for.
+  virtual DeviceBuffer allocate_shared(size_t bytes) { return allocate(bytes); }
+  virtual std::unique_ptr<Mark> make_mark() { return nullptr; }
+  // Records the operations that `queue` calls without running them. They have run before with the
+  // same shapes: a recording can neither allocate nor wait. Null where the device records nothing.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& /*queue*/) {
+    return nullptr;
+  }
+
   virtual void embed(const EmbedArgs& args) = 0;
   virtual void norm(const NormArgs& args) = 0;
   virtual void linear(const LinearArgs& args) = 0;
@@ -181,6 +230,7 @@ class Backend {
   virtual void gather_rows(const GatherRowsArgs& args) = 0;
   virtual void next_token(const NextTokenArgs& args) = 0;
   virtual void log_prob(const LogProbArgs& args) = 0;
+  virtual void advance(const AdvanceArgs& args) = 0;
 
   // Measured in this process, on first use: reading a buffer far larger than the caches with all
   // threads, and multiply-adds in registers (2 FLOP each) with all threads.

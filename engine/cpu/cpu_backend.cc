@@ -80,6 +80,7 @@ class CpuBackend final : public Backend {
   void gather_rows(const GatherRowsArgs& args) override { cpu::gather_rows(context_, args); }
   void next_token(const NextTokenArgs& args) override { cpu::next_token(context_, args); }
   void log_prob(const LogProbArgs& args) override { cpu::log_prob(context_, args); }
+  void advance(const AdvanceArgs& args) override { cpu::advance(context_, args); }
 
   double peak_read_bytes_per_second() override {
     if (peak_read_ == 0) peak_read_ = cpu::measure_read_bytes_per_second(context_);

@@ -44,6 +44,7 @@ void attend(Context& context, const AttendArgs& args);
 void gather_rows(Context& context, const GatherRowsArgs& args);
 void next_token(Context& context, const NextTokenArgs& args);
 void log_prob(Context& context, const LogProbArgs& args);
+void advance(Context& context, const AdvanceArgs& args);
 
 double measure_read_bytes_per_second(Context& context);
 double measure_flops_per_second(Context& context);

@@ -15,6 +15,7 @@ void* Context::scratch_bytes(Slot slot, int64_t bytes) {
     buffer = {};
     buffer.memory = allocate_(static_cast<size_t>(bytes));
     buffer.bytes = bytes;
+    ++scratch_moves_;
   }
   return buffer.memory.get();
 }

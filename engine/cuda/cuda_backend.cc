@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cassert>
 #include <string>
+#include <utility>
 
 #include "engine/cuda/check.h"
 #include "engine/cuda/errors.h"
+#include "engine/cuda/graph.h"
 #include "engine/cuda/operations.h"
 #include "fmt/format.h"
 
@@ -49,6 +51,53 @@ class Stream {
 
  private:
   cudaStream_t stream_ = nullptr;
+};
+
+// Host memory that the device writes in place: pinned, at the same address on both sides.
+DeviceBuffer allocate_pinned(size_t bytes) {
+  void* memory = nullptr;
+  CUDA_CHECK(cudaMallocHost(&memory, std::max<size_t>(1, bytes)));
+  return DeviceBuffer(memory, [](void* pinned) { cudaFreeHost(pinned); });
+}
+
+class EventMark final : public Mark {
+ public:
+  explicit EventMark(cudaStream_t stream) : stream_(stream) {
+    CUDA_CHECK(cudaEventCreate(&event_));
+  }
+  ~EventMark() override { cudaEventDestroy(event_); }
+  EventMark(const EventMark&) = delete;
+  EventMark& operator=(const EventMark&) = delete;
+
+  void set() override { CUDA_CHECK(cudaEventRecord(event_, stream_)); }
+  void wait() override { CUDA_CHECK(cudaEventSynchronize(event_)); }
+  double microseconds_since(const Mark& earlier) const override {
+    float milliseconds = 0;
+    CUDA_CHECK(
+        cudaEventElapsedTime(&milliseconds, static_cast<const EventMark&>(earlier).event_, event_));
+    return 1e3 * static_cast<double>(milliseconds);
+  }
+
+ private:
+  cudaStream_t stream_;
+  cudaEvent_t event_ = nullptr;
+};
+
+class GraphRecording final : public Recording {
+ public:
+  GraphRecording(const Context& context, std::unique_ptr<Graph> graph)
+      : context_(context), moves_(context.moves()), graph_(std::move(graph)) {}
+
+  bool replay() override {
+    if (context_.moves() != moves_) return false;
+    graph_->launch(context_.stream);
+    return true;
+  }
+
+ private:
+  const Context& context_;
+  int64_t moves_;
+  std::unique_ptr<Graph> graph_;
 };
 
 cudaDeviceProp first_device() {
@@ -98,9 +147,18 @@ class CudaBackend final : public Backend {
     if (bytes > 0) CUDA_CHECK(cudaMemsetAsync(device, 0, bytes, stream_.get()));
   }
   void synchronise() override { CUDA_CHECK(cudaStreamSynchronize(stream_.get())); }
+  // Called when a model goes, also because the device is lost: throws nothing.
   void forget_weights() override {
-    synchronise();
+    cudaStreamSynchronize(stream_.get());
     context_.weights.clear();
+  }
+
+  bool is_asynchronous() const override { return true; }
+  DeviceBuffer allocate_shared(size_t bytes) override { return allocate_pinned(bytes); }
+  std::unique_ptr<Mark> make_mark() override { return std::make_unique<EventMark>(stream_.get()); }
+  std::unique_ptr<Recording> record(const std::function<void()>& queue) override {
+    std::unique_ptr<Graph> graph = record_graph(stream_.get(), queue);
+    return std::make_unique<GraphRecording>(context_, std::move(graph));
   }
 
   void embed(const EmbedArgs& args) override { cuda::embed(context_, args); }
@@ -111,6 +169,7 @@ class CudaBackend final : public Backend {
   void gather_rows(const GatherRowsArgs& args) override { cuda::gather_rows(context_, args); }
   void next_token(const NextTokenArgs& args) override { cuda::next_token(context_, args); }
   void log_prob(const LogProbArgs& args) override { cuda::log_prob(context_, args); }
+  void advance(const AdvanceArgs& args) override { cuda::advance(context_, args); }
 
   double peak_read_bytes_per_second() override {
     if (peak_read_ == 0) peak_read_ = measure_read_bytes_per_second(context_);

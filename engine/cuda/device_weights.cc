@@ -146,6 +146,7 @@ void DeviceWeights::clear() {
   matrices_.clear();
   vectors_.clear();
   bytes_ = 0;
+  ++clears_;
 }
 
 }  // namespace skipbench::cuda

@@ -45,6 +45,7 @@ class DeviceWeights {
 
   // Frees all copies. The device must be idle.
   void clear();
+  int64_t clears() const { return clears_; }
   int64_t bytes() const { return bytes_; }
 
  private:
@@ -60,6 +61,7 @@ class DeviceWeights {
   Allocate allocate_;
   cudaStream_t stream_;
   int64_t bytes_ = 0;
+  int64_t clears_ = 0;
   std::map<const std::byte*, Copy> matrices_;
   std::map<const void*, DeviceBuffer> vectors_;
 };

@@ -43,6 +43,9 @@ struct Context {
   }
   void* scratch_bytes(Slot slot, int64_t bytes);
 
+  // Changes whenever memory that launches were given (scratch, copies of weights) has moved.
+  int64_t moves() const { return scratch_moves_ + weights.clears(); }
+
  private:
   struct Buffer {
     DeviceBuffer memory;
@@ -50,6 +53,7 @@ struct Context {
   };
   DeviceWeights::Allocate allocate_;
   std::map<Slot, Buffer> scratch_;
+  int64_t scratch_moves_ = 0;
 };
 
 void embed(Context& context, const EmbedArgs& args);
@@ -60,6 +64,7 @@ void attend(Context& context, const AttendArgs& args);
 void gather_rows(Context& context, const GatherRowsArgs& args);
 void next_token(Context& context, const NextTokenArgs& args);
 void log_prob(Context& context, const LogProbArgs& args);
+void advance(Context& context, const AdvanceArgs& args);
 
 // The two ways of linear: own kernels that read each weight once for up to 8 rows, and products
 // through gemm.h with quantised weights decoded a panel at a time.

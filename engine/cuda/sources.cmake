@@ -3,6 +3,7 @@
 
 # Kernels and glue: both.
 set(SKIPBENCH_CUDA_COMMON_SOURCES
+  ${CMAKE_CURRENT_LIST_DIR}/advance.cu
   ${CMAKE_CURRENT_LIST_DIR}/append_kv.cu
   ${CMAKE_CURRENT_LIST_DIR}/attend_decode.cu
   ${CMAKE_CURRENT_LIST_DIR}/attend_prefill.cu
@@ -19,6 +20,7 @@ set(SKIPBENCH_CUDA_COMMON_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/norm.cu
   ${CMAKE_CURRENT_LIST_DIR}/peaks.cu)
 
-# What the emulated device has its own of: products by cuBLASLt.
+# What the emulated device has its own of: products by cuBLASLt, CUDA graphs.
 set(SKIPBENCH_CUDA_DEVICE_SOURCES
+  ${CMAKE_CURRENT_LIST_DIR}/graph_capture.cu
   ${CMAKE_CURRENT_LIST_DIR}/gemm_cublaslt.cc)

@@ -155,6 +155,21 @@ class MirroredBackend : public Backend {
     mirror.finish();
   }
 
+  // `results` go to device memory here too; the engine gives memory that both sides reach.
+  void advance(const AdvanceArgs& host) override {
+    Mirror mirror(*device_);
+    AdvanceArgs args = host;
+    args.next = mirror.copy(host.next, host.rows);
+    args.ends = mirror.copy(host.ends, host.num_ends);
+    args.token = mirror.copy(host.token, host.rows);
+    args.position = mirror.copy(host.position, host.rows);
+    args.finished = mirror.copy(host.finished, host.rows);
+    args.step = mirror.copy(host.step, host.rows);
+    args.results = mirror.copy(host.results, host.slots * host.rows);
+    device_->advance(args);
+    mirror.finish();
+  }
+
   double peak_read_bytes_per_second() override { return device_->peak_read_bytes_per_second(); }
   double peak_flops_per_second() override { return device_->peak_flops_per_second(); }
 

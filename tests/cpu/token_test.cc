@@ -1,4 +1,4 @@
-// next_token and log_prob.
+// next_token, log_prob and advance.
 #include <cmath>
 #include <limits>
 
@@ -128,6 +128,45 @@ TEST_P(Token, LogProbIsInDouble) {
     for (int64_t r = 0; r < 4; ++r) {
       const double want = reference::log_prob(row_of(logits, r), target[r]);
       EXPECT_NEAR(out[r], want, 1e-13 * (1 + std::fabs(want)) * std::sqrt(cols)) << cols;
+    }
+  }
+}
+
+// Rows 0, 3, 6, .. are finished before; row 1's next token ends it.
+TEST_P(Token, AdvanceMovesTheRowsThatAreNotFinished) {
+  for (const int rows : {1, 2, 33, 300}) {
+    const int slots = 3;
+    std::vector<NextToken> next(rows);
+    std::vector<int32_t> token(rows), position(rows), finished(rows), step(rows);
+    for (int r = 0; r < rows; ++r) {
+      next[r] = {r == 1 ? 7 : 1000 + r, 0.5f * r, 0.25f, 0.125f, 0.0625f, 3.0f};
+      token[r] = 50 + r;
+      position[r] = 2 * r;
+      finished[r] = r % 3 == 0;
+      step[r] = 4;
+    }
+    const std::vector<int32_t> ends = {9999, 7};
+    std::vector<NextToken> results(slots * rows, NextToken{-1, -1, -1, -1, -1, -1});
+    backend(2)->advance({.rows = rows,
+                         .next = next.data(),
+                         .ends = ends.data(),
+                         .num_ends = 2,
+                         .token = token.data(),
+                         .position = position.data(),
+                         .finished = finished.data(),
+                         .step = step.data(),
+                         .results = results.data(),
+                         .slots = slots});
+    for (int r = 0; r < rows; ++r) {
+      const bool moved = r % 3 != 0;
+      EXPECT_EQ(token[r], moved ? next[r].token : 50 + r);
+      EXPECT_EQ(position[r], 2 * r + moved);
+      EXPECT_EQ(finished[r], !moved || r == 1);
+      EXPECT_EQ(step[r], 5);
+      for (int slot = 0; slot < slots; ++slot) {
+        const NextToken want = slot == 1 ? next[r] : NextToken{-1, -1, -1, -1, -1, -1};
+        EXPECT_EQ(std::memcmp(&results[slot * rows + r], &want, sizeof(NextToken)), 0);
+      }
     }
   }
 }

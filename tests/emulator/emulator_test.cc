@@ -344,10 +344,12 @@ TEST(Runtime, GraphReplaysAndAsksThePredicateEachTime) {
   DeviceArray<int32_t> flag(1, 0);
   const auto graph = record_graph(nullptr, [&] {
     run(increment_kernel, {1, 32}, value.data(), 1);
-    record_if(nullptr, flag.data(), [&] {
+    record_if(nullptr, flag.data(), [&](cudaStream_t) {
       run(increment_kernel, {1, 32}, value.data(), 10);
       run(increment_kernel, {1, 32}, flag.data(), -1);
-      record_if(nullptr, flag.data(), [&] { run(increment_kernel, {1, 32}, value.data(), 100); });
+      record_if(nullptr, flag.data(), [&](cudaStream_t) {
+        run(increment_kernel, {1, 32}, value.data(), 100);
+      });
     });
     EXPECT_THROW(CUDA_CHECK(cudaStreamSynchronize(nullptr)), Error);
   });
@@ -359,7 +361,7 @@ TEST(Runtime, GraphReplaysAndAsksThePredicateEachTime) {
   EXPECT_EQ(value.host()[0], 1 + 1 + 10 + 100);
   graph->launch(nullptr);
   EXPECT_EQ(value.host()[0], 112 + 1 + 10);
-  EXPECT_THROW(record_if(nullptr, flag.data(), [] {}), Error);
+  EXPECT_THROW(record_if(nullptr, flag.data(), [](cudaStream_t) {}), Error);
 }
 
 TEST(Runtime, ProductAddsToTheOutputWhereAskedFor) {

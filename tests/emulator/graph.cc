@@ -2,6 +2,7 @@
 #include "engine/cuda/graph.h"
 
 #include "engine/base/error.h"
+#include "engine/cuda/check.h"
 #include "tests/emulator/runtime_api.h"
 
 namespace skipbench::cuda {
@@ -13,14 +14,16 @@ void replay(const emulator::RecordedWork& work) {
 
 class RecordedGraph : public Graph {
  public:
-  explicit RecordedGraph(emulator::RecordedWork work) : work_(std::move(work)) {}
+  explicit RecordedGraph(emulator::RecordedWork work)
+      : work_(std::make_shared<const emulator::RecordedWork>(std::move(work))) {}
 
+  // What was queued outlives the graph, as on a GPU.
   void launch(cudaStream_t stream) override {
-    emulator::enqueue(stream, [this] { replay(work_); });
+    CUDA_CHECK(emulator::launch_graph(stream, [work = work_] { replay(*work); }));
   }
 
  private:
-  emulator::RecordedWork work_;
+  std::shared_ptr<const emulator::RecordedWork> work_;
 };
 
 }  // namespace
@@ -29,11 +32,12 @@ std::unique_ptr<Graph> record_graph(cudaStream_t stream, const std::function<voi
   return std::make_unique<RecordedGraph>(emulator::record(stream, queue));
 }
 
-void record_if(cudaStream_t stream, const int32_t* flag, const std::function<void()>& queue) {
+void record_if(cudaStream_t stream, const int32_t* flag,
+               const std::function<void(cudaStream_t stream)>& queue) {
   if (!emulator::is_recording(stream)) {
     throw Error({.what = "record_if outside of a recording", .hint = "the host decides there"});
   }
-  emulator::enqueue(stream, [flag, work = emulator::record(stream, queue)] {
+  emulator::enqueue(stream, [flag, work = emulator::record(stream, [&] { queue(stream); })] {
     if (*flag != 0) replay(work);
   });
 }

@@ -6,6 +6,8 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
+#include <vector>
 
 #include "fmt/format.h"
 #include "tests/emulator/guarded_memory.h"
@@ -14,12 +16,18 @@ namespace skipbench::emulator {
 
 class Stream {
  public:
-  RecordedWork* recording = nullptr;  // null: work is done at once
+  explicit Stream(bool lazy) : is_lazy(lazy) {}
+
+  const bool is_lazy;                 // work waits for the host to wait
+  RecordedWork* recording = nullptr;  // null: nothing is being recorded
+  std::deque<std::function<void()>> queued;
 };
 
 class Event {
  public:
   std::chrono::steady_clock::time_point when;
+  Stream* stream = nullptr;  // that it waits in; null: it has passed, or was never recorded
+  int64_t records = 0;       // the newest counts
 };
 
 namespace {
@@ -36,8 +44,14 @@ struct Device {
   size_t used_bytes = 0;
   size_t memory_bytes = size_t{16} << 30;
   std::map<const void*, size_t> shared_bytes_allowed;  // per kernel
-  Stream default_stream;
+  Stream default_stream{/*lazy=*/false};
+  std::set<Stream*> streams;
+  std::map<const std::byte*, size_t> pinned;  // host memory, by address
+  Counters counters;
   cudaError_t last_error = cudaSuccess;
+  cudaError_t sticky_error = cudaSuccess;
+  cudaError_t planted_error = cudaSuccess;
+  int64_t launches_until_lost = 0;
 };
 
 // Never destroyed: buffers in static objects may be freed after main.
@@ -86,6 +100,36 @@ void check(const GuardedMemory& memory) {
       fmt::format("emulated device: wrote outside of an allocation of {} bytes", memory.bytes()));
 }
 
+// Runs what is queued until `done`. Work that fails takes the rest of its stream with it.
+template <typename Done>
+void run_queued(Stream& stream, Done done) {
+  while (!stream.queued.empty() && !done()) {
+    const std::function<void()> work = std::move(stream.queued.front());
+    stream.queued.pop_front();
+    try {
+      work();
+    } catch (...) {
+      stream.queued.clear();
+      throw;
+    }
+  }
+}
+
+void run_queued(Stream& stream) {
+  run_queued(stream, [] { return false; });
+}
+
+void run_all_queued() {
+  for (Stream* stream : device().streams) run_queued(*stream);
+}
+
+bool is_pinned(const void* address) {
+  const auto& pinned = device().pinned;
+  const auto* at = static_cast<const std::byte*>(address);
+  const auto after = pinned.upper_bound(at);
+  return after != pinned.begin() && at < std::prev(after)->first + std::prev(after)->second;
+}
+
 // False if somebody wrote into it after it was freed.
 bool drop_oldest_freed() {
   const std::unique_ptr<GuardedMemory> memory = std::move(device().freed.front());
@@ -98,9 +142,11 @@ bool drop_oldest_freed() {
 
 void enqueue(cudaStream_t stream, std::function<void()> work) {
   if (in_kernel()) throw EmulatorError("emulated device: host call from a kernel");
-  RecordedWork* recording = stream_of(stream).recording;
-  if (recording != nullptr) {
-    recording->push_back(std::move(work));
+  Stream& target = stream_of(stream);
+  if (target.recording != nullptr) {
+    target.recording->push_back(std::move(work));
+  } else if (target.is_lazy) {
+    target.queued.push_back(std::move(work));
   } else {
     work();
   }
@@ -136,12 +182,33 @@ cudaError_t launch_kernel(const void* kernel, const cudaLaunchConfig_t& config,
   const auto found = device().shared_bytes_allowed.find(kernel);
   if (found != device().shared_bytes_allowed.end()) allowed = std::max(allowed, found->second);
   if (config.dynamicSmemBytes > allowed) return fail(cudaErrorInvalidValue);
+  Device& on = device();
+  if (on.planted_error != cudaSuccess && on.launches_until_lost-- <= 0) {
+    on.sticky_error = std::exchange(on.planted_error, cudaSuccess);
+  }
+  if (on.sticky_error != cudaSuccess) return fail(on.sticky_error);
+  if (!is_recording(config.stream)) ++on.counters.launches;
   enqueue(config.stream, [grid, block, bytes = config.dynamicSmemBytes, body = std::move(body)] {
     run_grid(grid, block, bytes, body);
     check_allocations();
   });
   return cudaSuccess;
 }
+
+cudaError_t launch_graph(cudaStream_t stream, std::function<void()> work) {
+  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
+  ++device().counters.graph_launches;
+  enqueue(stream, std::move(work));
+  return cudaSuccess;
+}
+
+const Counters& counters() { return device().counters; }
+
+void lose_device_after(int64_t launches, cudaError_t code) {
+  device().planted_error = code;
+  device().launches_until_lost = launches;
+}
+void restore_device() { device().sticky_error = device().planted_error = cudaSuccess; }
 
 void set_memory_bytes(size_t bytes) { device().memory_bytes = bytes; }
 size_t memory_in_use() { return device().used_bytes; }
@@ -176,6 +243,10 @@ const char* cudaGetErrorName(cudaError_t code) {
       return "cudaErrorInvalidDevice";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
     default:
       return "cudaError";
   }
@@ -194,7 +265,8 @@ const char* cudaGetErrorString(cudaError_t code) {
   }
 }
 
-cudaError_t cudaGetLastError() { return std::exchange(device().last_error, cudaSuccess); }
+// A sticky error stays, whoever asks for it.
+cudaError_t cudaGetLastError() { return std::exchange(device().last_error, device().sticky_error); }
 cudaError_t cudaPeekAtLastError() { return device().last_error; }
 
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -245,7 +317,12 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ind
   return cudaSuccess;
 }
 
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() {
+  ++device().counters.queue_waits;
+  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
+  run_all_queued();
+  return cudaSuccess;
+}
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = 13000;
   return cudaSuccess;
@@ -255,7 +332,9 @@ cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(ve
 cudaError_t cudaMalloc(void** address, size_t bytes) {
   Device& on = device();
   *address = nullptr;
+  if (on.sticky_error != cudaSuccess) return fail(on.sticky_error);
   if (bytes == 0) return cudaSuccess;
+  ++on.counters.allocations;
   if (bytes > on.memory_bytes || on.used_bytes > on.memory_bytes - bytes) {
     return fail(cudaErrorMemoryAllocation);
   }
@@ -266,10 +345,13 @@ cudaError_t cudaMalloc(void** address, size_t bytes) {
   return cudaSuccess;
 }
 
+// Waits for all that is queued, as on a GPU; what fails there is seen by the next call that waits.
 // Freed memory is kept for a while: whoever writes there is found out, whoever reads gets NaN.
 cudaError_t cudaFree(void* address) {
   if (address == nullptr) return cudaSuccess;
   Device& on = device();
+  ++on.counters.frees;
+  if (on.sticky_error == cudaSuccess) run_all_queued();
   const auto found = on.allocations.find(static_cast<const std::byte*>(address));
   if (found == on.allocations.end()) return fail(cudaErrorInvalidValue);
   std::unique_ptr<GuardedMemory> memory = std::move(found->second);
@@ -290,12 +372,17 @@ cudaError_t cudaFreeAsync(void* address, cudaStream_t) { return cudaFree(address
 
 cudaError_t cudaMallocHost(void** address, size_t bytes) {
   *address = std::malloc(bytes);
-  return *address == nullptr ? fail(cudaErrorMemoryAllocation) : cudaSuccess;
+  if (*address == nullptr) return fail(cudaErrorMemoryAllocation);
+  ++device().counters.allocations;
+  device().pinned[static_cast<const std::byte*>(*address)] = bytes;
+  return cudaSuccess;
 }
 cudaError_t cudaHostAlloc(void** address, size_t bytes, unsigned) {
   return cudaMallocHost(address, bytes);
 }
 cudaError_t cudaFreeHost(void* address) {
+  if (device().sticky_error == cudaSuccess) run_all_queued();
+  device().pinned.erase(static_cast<const std::byte*>(address));
   std::free(address);
   return cudaSuccess;
 }
@@ -313,7 +400,24 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-  enqueue(stream, [=] { copy(to, from, bytes, kind); });
+  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
+  const bool from_host = kind == cudaMemcpyHostToDevice && !is_pinned(from);
+  const bool to_host = kind == cudaMemcpyDeviceToHost && !is_pinned(to);
+  if (is_recording(stream) || (!from_host && !to_host)) {
+    enqueue(stream, [=] { copy(to, from, bytes, kind); });
+    return cudaSuccess;
+  }
+  // Pageable memory: staged before the call returns, or copied to before it does.
+  ++device().counters.queue_waits;
+  if (from_host) {
+    const auto* begin = static_cast<const std::byte*>(from);
+    enqueue(stream, [=, staged = std::vector<std::byte>(begin, begin + bytes)] {
+      copy(to, staged.data(), bytes, kind);
+    });
+    return cudaSuccess;
+  }
+  run_queued(stream_of(stream));
+  copy(to, from, bytes, kind);
   return cudaSuccess;
 }
 
@@ -330,18 +434,25 @@ cudaError_t cudaMemsetAsync(void* address, int value, size_t bytes, cudaStream_t
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = new Stream;
+  *stream = new Stream(/*lazy=*/true);
+  device().streams.insert(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return cudaStreamCreate(stream);
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (device().sticky_error == cudaSuccess) run_queued(*stream);
+  device().streams.erase(stream);
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return is_recording(stream) ? fail(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
+  if (is_recording(stream)) return fail(cudaErrorStreamCaptureUnsupported);
+  ++device().counters.queue_waits;
+  run_queued(stream_of(stream));
+  return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 
@@ -357,12 +468,30 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  enqueue(stream, [event] { event->when = std::chrono::steady_clock::now(); });
+  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
+  event->stream = &stream_of(stream);
+  enqueue(stream, [event, record = ++event->records] {
+    event->when = std::chrono::steady_clock::now();
+    if (record == event->records) event->stream = nullptr;
+  });
   return cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
+  ++device().counters.event_waits;
+  if (event->stream != nullptr) {
+    run_queued(*event->stream, [event] { return event->stream == nullptr; });
+  }
+  return cudaSuccess;
+}
+// Each time that it is asked the device does a little more.
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (event->stream == nullptr) return cudaSuccess;
+  run_queued(*event->stream, [once = false]() mutable { return std::exchange(once, true); });
+  return event->stream == nullptr ? cudaSuccess : cudaErrorNotReady;
+}
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (begin->stream != nullptr || end->stream != nullptr) return fail(cudaErrorNotReady);
   *milliseconds = std::chrono::duration<float, std::milli>(end->when - begin->when).count();
   return cudaSuccess;
 }

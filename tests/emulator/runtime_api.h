@@ -1,5 +1,7 @@
-// The part of CUDA's runtime API that the engine's glue uses, for the emulated device. Work runs as
-// it is queued, or is recorded while a graph is being recorded on its stream.
+// The part of CUDA's runtime API that the engine's glue uses, for the emulated device. Work on the
+// default stream runs as it is queued; on a stream of its own it runs as late as CUDA allows, when
+// the host waits for it, so that a host that does not wait sees nothing. While a graph is being
+// recorded on its stream it is recorded.
 #pragma once
 
 #include <tuple>
@@ -144,8 +146,7 @@ struct cudaLaunchConfig_t {
 
 namespace skipbench::emulator {
 
-// Does `work` now, or records it while a graph is being recorded on `stream`. All streams are in
-// order with one another.
+// Queues `work`, or records it while a graph is being recorded on `stream`.
 void enqueue(cudaStream_t stream, std::function<void()> work);
 bool is_recording(cudaStream_t stream);
 
@@ -156,6 +157,26 @@ RecordedWork record(cudaStream_t stream, const std::function<void()>& queue);
 // Checks what a GPU would refuse; then queues the grid.
 cudaError_t launch_kernel(const void* kernel, const cudaLaunchConfig_t& config,
                           std::function<void()> body);
+
+// Queues a recorded graph.
+cudaError_t launch_graph(cudaStream_t stream, std::function<void()> work);
+
+// What a step should have none of, counted since the process began.
+struct Counters {
+  int64_t launches = 0;  // of kernels, outside of graphs
+  int64_t graph_launches = 0;
+  int64_t allocations = 0;
+  int64_t frees = 0;
+  int64_t queue_waits =
+      0;  // for all that was queued: synchronise, copies from and to pageable memory
+  int64_t event_waits = 0;  // for one point of the queue
+};
+const Counters& counters();
+
+// Plants a sticky error: the launch after `launches` more, and every call after it, fails with
+// `code`, until restore_device().
+void lose_device_after(int64_t launches, cudaError_t code);
+void restore_device();
 
 // How much device memory there is (default 16 GiB), for tests of running out of it.
 void set_memory_bytes(size_t bytes);

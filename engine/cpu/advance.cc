@@ -1,0 +1,19 @@
+#include <algorithm>
+
+#include "engine/cpu/operations.h"
+
+namespace skipbench::cpu {
+
+void advance(Context&, const AdvanceArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const NextToken& next = args.next[r];
+    args.results[args.step[r]++ % args.slots * args.rows + r] = next;
+    if (args.finished[r] != 0) continue;
+    args.token[r] = next.token;
+    ++args.position[r];
+    args.finished[r] =
+        std::find(args.ends, args.ends + args.num_ends, next.token) != args.ends + args.num_ends;
+  }
+}
+
+}  // namespace skipbench::cpu

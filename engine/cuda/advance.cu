@@ -1,0 +1,35 @@
+// The end of a step: rows take their next tokens, and the host gets them. A thread per row, so that
+// no thread waits for another.
+#include "engine/cuda/launch.h"
+#include "engine/cuda/operations.h"
+
+namespace skipbench::cuda {
+namespace {
+
+constexpr unsigned kThreads = 128;
+
+__global__ void advance_kernel(AdvanceArgs args) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (row >= args.rows) return;
+  const NextToken next = args.next[row];
+  const int32_t step = args.step[row];
+  // In the host's memory; visible there once the event behind this launch is.
+  args.results[step % args.slots * args.rows + row] = next;
+  args.step[row] = step + 1;
+  if (args.finished[row] != 0) return;
+  args.token[row] = next.token;
+  args.position[row] += 1;
+  for (int i = 0; i < args.num_ends; ++i) {
+    if (args.ends[i] == next.token) args.finished[row] = 1;
+  }
+}
+
+}  // namespace
+
+void advance(Context& context, const AdvanceArgs& args) {
+  if (args.rows == 0) return;
+  const auto blocks = static_cast<unsigned>((args.rows + kThreads - 1) / kThreads);
+  launch(advance_kernel, {.grid = dim3(blocks), .block = dim3(kThreads)}, context.stream, args);
+}
+
+}  // namespace skipbench::cuda
