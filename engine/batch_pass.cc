@@ -23,19 +23,25 @@ double confidence(const SkipRule& rule, const NextToken& next, int vocab_size) {
 
 }  // namespace
 
+KvCacheShape cache_shape(const SkipStrategy& strategy, int num_layers, int64_t sequences,
+                         int64_t capacity) {
+  return {.sequences = sequences,
+          .capacity = capacity,
+          .prefilled = strategy.prefill_layers(num_layers),
+          .cached = strategy.any_step_layers(num_layers),
+          .with_presence = strategy.kv_policy() == KvPolicy::kAbsent && strategy.sets_can_grow()};
+}
+
 BatchPass::BatchPass(Model& model, const SkipStrategy& strategy, std::span<const TokenIds> prompts,
                      int64_t capacity)
     : model_(model),
       strategy_(strategy),
       prompts_(prompts),
       num_layers_(model.config().num_layers),
-      cache_(model.config(), model.backend(), model.backend().activation_type(),
-             std::ssize(prompts), capacity, strategy.prefill_layers(num_layers_),
-             /*cached=*/strategy.any_step_layers(num_layers_),
-             strategy.kv_policy() == KvPolicy::kAbsent && strategy.sets_can_grow()) {}
+      cache_(model.cache(cache_shape(strategy, num_layers_, std::ssize(prompts), capacity))) {}
 
 void BatchPass::run_layer(int layer, const LayerSet& set, Model::RowRange rows) {
-  if (set.attention(layer)) model_.run_attention(layer, cache_, rows);
+  if (set.attention(layer)) model_.run_attention(layer, *cache_, rows);
   if (set.mlp(layer)) model_.run_mlp(layer, rows);
 }
 
@@ -100,7 +106,7 @@ void BatchPass::step_with_rule(const SkipRule& rule, int step, const StepInput& 
       for (int64_t i = 0; i < running; ++i) rows_[order_[i]].layers += ran;
     }
     if (running < count && strategy_.kv_policy() == KvPolicy::kProject) {
-      model_.project_kv(layer, cache_, {running, count - running});
+      model_.project_kv(layer, *cache_, {running, count - running});
     }
     if (running > 0 && rule.tests_after(layer, num_layers_)) {
       const auto begin = std::chrono::steady_clock::now();

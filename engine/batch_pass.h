@@ -3,12 +3,17 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "engine/decoder.h"
 
 namespace skipbench {
+
+// The cache that a batch under `strategy` needs; capacity: positions per sequence.
+KvCacheShape cache_shape(const SkipStrategy& strategy, int num_layers, int64_t sequences,
+                         int64_t capacity);
 
 class BatchPass {
  public:
@@ -38,7 +43,9 @@ class BatchPass {
 
   double exit_test_us() const { return exit_test_us_; }
   int64_t exit_tests() const { return exit_tests_; }
-  int64_t kv_cache_bytes() const { return cache_.bytes(); }
+  const KvCache& cache() const { return *cache_; }
+  // Positions that are filled, per sequence.
+  std::span<const int32_t> lengths() const { return lengths_; }
 
  private:
   void run_layer(int layer, const LayerSet& set, Model::RowRange rows);
@@ -56,7 +63,7 @@ class BatchPass {
   const SkipStrategy& strategy_;
   std::span<const TokenIds> prompts_;
   int num_layers_;
-  KvCache cache_;
+  std::unique_ptr<KvCache> cache_;
   std::vector<int32_t> lengths_;  // [sequences], positions that are filled
 
   std::vector<Row> rows_;       // the result, per entry of the input

@@ -6,6 +6,7 @@
 
 #include "engine/base/error.h"
 #include "engine/batch_pass.h"
+#include "engine/greedy_steps.h"
 
 namespace skipbench {
 namespace {
@@ -35,28 +36,49 @@ class GreedyRows {
 
   // Appends each running row's next token and drops the rows that are finished.
   void append(std::span<const BatchPass::Row> rows) {
+    append([&](size_t i, int32_t) { return Made{rows[i].next.token, rows[i].layers}; });
+  }
+
+  // The same for a step of the rows `batch`, of which some may be finished.
+  void append(std::span<const int32_t> batch, std::span<const NextToken> next, double layers) {
+    size_t place = 0;
+    append([&](size_t, int32_t sequence) {
+      while (batch[place] != sequence) ++place;
+      return Made{next[place].token, layers};
+    });
+  }
+
+  std::span<const int32_t> running() const { return running_; }
+  // Of the running rows.
+  std::span<const int32_t> last_tokens() const { return last_tokens_; }
+  bool empty() const { return running_.empty(); }
+  std::vector<GenerateOutput> take() { return std::move(outputs_); }
+
+ private:
+  struct Made {
+    int32_t token = 0;
+    double layers = 0;
+  };
+
+  template <typename MadeBy>
+  void append(const MadeBy& made_by) {
     const size_t count = running_.size();
     next_running_.clear();
     last_tokens_.clear();
     for (size_t i = 0; i < count; ++i) {
       const int32_t sequence = running_[i];
       GenerateOutput& output = outputs_[static_cast<size_t>(sequence)];
-      const int32_t token = rows[i].next.token;
-      output.tokens.push_back(token);
-      output.layers_per_token.push_back(rows[i].layers);
+      const Made made = made_by(i, sequence);
+      output.tokens.push_back(made.token);
+      output.layers_per_token.push_back(made.layers);
       if (finished(static_cast<size_t>(sequence), output.tokens)) continue;
       next_running_.push_back(sequence);
-      last_tokens_.push_back(token);
+      last_tokens_.push_back(made.token);
     }
     std::swap(running_, next_running_);
     if (options_.on_tokens) options_.on_tokens(static_cast<int>(count));
   }
 
-  BatchPass::StepInput input() const { return {running_, last_tokens_, {}}; }
-  bool empty() const { return running_.empty(); }
-  std::vector<GenerateOutput> take() { return std::move(outputs_); }
-
- private:
   bool finished(size_t sequence, const TokenIds& tokens) const {
     const auto& ends = options_.end_of_text_ids;
     return std::ssize(tokens) >= options_.max_new_tokens ||
@@ -69,7 +91,69 @@ class GreedyRows {
   std::vector<int32_t> running_, next_running_, last_tokens_;
 };
 
+void add_step(BatchTimings& timings, double microseconds, size_t tokens) {
+  timings.step_us.push_back(microseconds);
+  timings.decode_us += microseconds;
+  timings.decode_tokens += static_cast<int64_t>(tokens);
+}
+
+// The host hands every step its tokens.
+void decode_by_host(BatchPass& pass, GreedyRows& rows, BatchTimings& timings) {
+  for (int step = 0; !rows.empty(); ++step) {
+    const size_t count = rows.running().size();
+    const Clock::time_point begin = Clock::now();
+    const auto next = pass.step(step, {rows.running(), rows.last_tokens(), {}});
+    add_step(timings, microseconds_since(begin), count);
+    rows.append(next);
+  }
+}
+
+// The device feeds itself, and the host learns of a step's tokens after it has queued the next one.
+// Rows that have finished meanwhile leave once the queue is empty: the batch shrinks.
+void decode_by_device(GreedySteps& steps, const BatchPass& pass, const SkipStrategy& strategy,
+                      const GenerateOptions& options, GreedyRows& rows, BatchTimings& timings) {
+  const int num_layers = pass.cache().shape().cached.num_layers();
+  const int most = options.max_new_tokens - 1;
+  std::vector<int32_t> batch, positions;
+  int queued = 0;
+  steps.set_recording(options.record_steps);
+  steps.start_clock();
+  for (int step = 0; !rows.empty(); ++step) {
+    if (steps.queued() == 0 && batch.size() != rows.running().size()) {
+      batch.assign(rows.running().begin(), rows.running().end());
+      positions.clear();
+      for (int32_t sequence : batch) positions.push_back(pass.lengths()[sequence] + step);
+      steps.start(pass.cache(), options.end_of_text_ids, {batch, rows.last_tokens(), positions});
+    }
+    const bool whole = batch.size() == rows.running().size();
+    while (whole && queued < most && steps.queued() < GreedySteps::kAhead) {
+      steps.queue(strategy.step_layers(num_layers, queued++));
+    }
+    const GreedySteps::Taken taken = steps.take();
+    add_step(timings, taken.microseconds, rows.running().size());
+    rows.append(batch, taken.rows, strategy.step_layers(num_layers, step).layers());
+  }
+  steps.drain();
+}
+
+// Memory that is kept for later batches must not be why this one does not fit.
+template <typename Run>
+auto with_idle_memory(Model& model, const Run& run) {
+  try {
+    return run();
+  } catch (const OutOfMemory&) {
+    if (!model.release_idle_memory()) throw;
+  }
+  return run();
+}
+
 }  // namespace
+
+Decoder::Decoder(Model& model) : model_(model) {
+  if (model.backend().is_asynchronous()) greedy_steps_ = std::make_unique<GreedySteps>(model);
+}
+
+Decoder::~Decoder() = default;
 
 void check_tokens(std::span<const int32_t> tokens, const ModelConfig& config,
                   const std::string& where) {
@@ -100,6 +184,12 @@ double realised_budget(std::span<const LayersPerToken> layers) {
 
 GenerateResult Decoder::generate(std::span<const TokenIds> prompts, const SkipStrategy& strategy,
                                  const GenerateOptions& options) {
+  return with_idle_memory(model_, [&] { return generate_batch(prompts, strategy, options); });
+}
+
+GenerateResult Decoder::generate_batch(std::span<const TokenIds> prompts,
+                                       const SkipStrategy& strategy,
+                                       const GenerateOptions& options) {
   if (options.max_new_tokens < 1) {
     throw Error({.what = "no new tokens asked for",
                  .where = "max_new_tokens",
@@ -119,30 +209,32 @@ GenerateResult Decoder::generate(std::span<const TokenIds> prompts, const SkipSt
   timings.step_us.reserve(static_cast<size_t>(options.max_new_tokens));
   for (const TokenIds& prompt : prompts) timings.prompt_tokens += std::ssize(prompt);
 
-  Clock::time_point begin = Clock::now();
+  const Clock::time_point begin = Clock::now();
   const std::span<const BatchPass::Row> first = pass.prefill({});
   timings.prefill_us = microseconds_since(begin);
   rows.append(first);
   if (options.after_prefill) options.after_prefill();
 
-  for (int step = 0; !rows.empty(); ++step) {
-    const BatchPass::StepInput input = rows.input();
-    begin = Clock::now();
-    const std::span<const BatchPass::Row> next = pass.step(step, input);
-    timings.step_us.push_back(microseconds_since(begin));
-    timings.decode_us += timings.step_us.back();
-    timings.decode_tokens += std::ssize(next);
-    rows.append(next);
+  if (greedy_steps_ != nullptr && strategy.rule() == nullptr) {
+    decode_by_device(*greedy_steps_, pass, strategy, options, rows, timings);
+  } else {
+    decode_by_host(pass, rows, timings);
   }
   timings.exit_test_us = pass.exit_test_us();
   timings.exit_tests = pass.exit_tests();
-  timings.kv_cache_bytes = pass.kv_cache_bytes();
+  timings.kv_cache_bytes = pass.cache().bytes();
   result.outputs = rows.take();
   return result;
 }
 
 std::vector<ScoreOutput> Decoder::score(std::span<const ScoreRequest> requests,
                                         const SkipStrategy& strategy, const ScoreOptions& options) {
+  return with_idle_memory(model_, [&] { return score_batch(requests, strategy, options); });
+}
+
+std::vector<ScoreOutput> Decoder::score_batch(std::span<const ScoreRequest> requests,
+                                              const SkipStrategy& strategy,
+                                              const ScoreOptions& options) {
   std::vector<TokenIds> prompts;
   size_t longest_continuation = 0;
   for (size_t i = 0; i < requests.size(); ++i) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@ struct GenerateOptions {
   std::function<void(int tokens)> on_tokens;
   // Test hook: runs between prefill and the first decoding step.
   std::function<void()> after_prefill;
+  // Whether a device that can record steps does; false queues them operation by operation.
+  bool record_steps = true;
 };
 
 // Layers that really ran, counted: entry 0 the prefill's, entry t + 1 those of decoding step t.
@@ -35,7 +38,8 @@ struct GenerateOutput {
   LayersPerToken layers_per_token;
 };
 
-// Wall time of one batch. The first token of each row belongs to the prefill.
+// Time of one batch: wall time, and for steps that a device runs by itself the time between their
+// ends on the device's clock. The first token of each row belongs to the prefill.
 struct BatchTimings {
   double prefill_us = 0;
   double decode_us = 0;         // sum of step_us
@@ -74,9 +78,12 @@ void check_tokens(std::span<const int32_t> tokens, const ModelConfig& config,
 // Mean of the decoding steps' entries over all outputs (prefill entries left out); 0 without steps.
 double realised_budget(std::span<const LayersPerToken> layers);
 
+class GreedySteps;
+
 class Decoder {
  public:
-  explicit Decoder(Model& model) : model_(model) {}
+  explicit Decoder(Model& model);
+  ~Decoder();
 
   // Greedy decoding of all prompts as one batch. Throws Error for an empty prompt, an id outside
   // the vocabulary, or max_new_tokens < 1.
@@ -89,9 +96,17 @@ class Decoder {
                                  const SkipStrategy& strategy, const ScoreOptions& options = {});
 
   Model& model() { return model_; }
+  // Null where the device runs no steps by itself.
+  const GreedySteps* greedy_steps() const { return greedy_steps_.get(); }
 
  private:
+  GenerateResult generate_batch(std::span<const TokenIds> prompts, const SkipStrategy& strategy,
+                                const GenerateOptions& options);
+  std::vector<ScoreOutput> score_batch(std::span<const ScoreRequest> requests,
+                                       const SkipStrategy& strategy, const ScoreOptions& options);
+
   Model& model_;
+  std::unique_ptr<GreedySteps> greedy_steps_;
 };
 
 }  // namespace skipbench

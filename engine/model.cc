@@ -1,41 +1,62 @@
 #include "engine/model.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
 #include <iterator>
 #include <utility>
 
 namespace skipbench {
 
-KvCache::KvCache(const ModelConfig& config, Backend& backend, DType type, int64_t sequences,
-                 int64_t capacity, const LayerSet& prefilled, const LayerSet& cached,
-                 bool with_presence) {
-  const int64_t entries = sequences * config.num_kv_heads * capacity * config.head_dim;
-  const auto allocate = [&](int64_t bytes) {
-    bytes_ += bytes;
-    return buffers_.emplace_back(backend.allocate(static_cast<size_t>(bytes))).get();
+namespace {
+
+std::shared_ptr<KvMemory> make_kv_memory(int num_layers, const KvCacheShape& shape) {
+  static std::atomic<uint64_t> last_id{0};
+  return std::make_shared<KvMemory>(
+      KvMemory{.sequences = shape.sequences,
+               .capacity = shape.capacity,
+               .id = ++last_id,
+               .layers = std::vector<KvView>(static_cast<size_t>(num_layers) + 1),
+               .buffers = {}});
+}
+
+}  // namespace
+
+KvCache::KvCache(const ModelConfig& config, Backend& backend, const KvCacheShape& shape,
+                 std::shared_ptr<KvMemory> memory)
+    : shape_(shape), memory_(std::move(memory)), layers_(config.num_layers) {
+  const DType type = backend.activation_type();
+  const int64_t slots = shape.sequences * shape.capacity;
+  const int64_t bytes = bytes_of(type, slots * config.num_kv_heads * config.head_dim);
+  const auto allocate = [&](int64_t size) {
+    return memory_->buffers.emplace_back(backend.allocate(static_cast<size_t>(size))).get();
   };
-  const auto allocate_layer = [&] {
-    KvView view{.type = type, .capacity = capacity};
-    view.keys = allocate(bytes_of(type, entries));
-    view.values = allocate(bytes_of(type, entries));
+  const auto keys_and_values = [&](int place) -> KvView& {
+    KvView& view = memory_->layers[static_cast<size_t>(place)];
+    view.type = type;
+    view.capacity = shape.capacity;
+    if (view.keys == nullptr) view.keys = allocate(bytes);
+    if (view.values == nullptr) view.values = allocate(bytes);
     return view;
   };
-  KvView transient;
+  bool has_transient = false;
   for (int layer = 0; layer < config.num_layers; ++layer) {
-    if (!cached.attention(layer)) {
-      if (prefilled.attention(layer) && transient.keys == nullptr) transient = allocate_layer();
-      layers_.push_back(prefilled.attention(layer) ? transient : KvView{});
-      continue;
-    }
-    KvView view = allocate_layer();
-    if (with_presence) {
-      const int64_t slots = sequences * capacity;
-      view.present = static_cast<uint8_t*>(allocate(slots));
+    if (shape.cached.attention(layer)) {
+      KvView& view = keys_and_values(layer);
+      layers_[layer] = view;
+      layers_[layer].present = nullptr;
+      bytes_ += 2 * bytes;
+      if (!shape.with_presence) continue;
+      if (view.present == nullptr) view.present = static_cast<uint8_t*>(allocate(slots));
+      layers_[layer].present = view.present;
       backend.fill_zero(view.present, static_cast<size_t>(slots));
+      bytes_ += slots;
+    } else if (shape.prefilled.attention(layer)) {
+      layers_[layer] = keys_and_values(config.num_layers);
+      has_transient = true;
     }
-    layers_.push_back(view);
   }
+  if (has_transient) bytes_ += 2 * bytes;
 }
 
 namespace {
@@ -68,10 +89,33 @@ Model::Model(const LoadedModel& loaded, Backend& backend)
   }
 }
 
+std::unique_ptr<KvCache> Model::cache(const KvCacheShape& shape) {
+  const auto make = [&](std::shared_ptr<KvMemory> memory) {
+    return std::make_unique<KvCache>(config_, backend_, shape, std::move(memory));
+  };
+  const bool is_used = kv_memory_ != nullptr && kv_memory_.use_count() > 1;
+  if (!backend_.is_asynchronous() || is_used) {
+    return make(make_kv_memory(config_.num_layers, shape));
+  }
+  if (kv_memory_ == nullptr || kv_memory_->sequences != shape.sequences ||
+      kv_memory_->capacity != shape.capacity) {
+    kv_memory_.reset();  // before the new memory is asked for
+    kv_memory_ = make_kv_memory(config_.num_layers, shape);
+  }
+  return make(kv_memory_);
+}
+
+bool Model::release_idle_memory() {
+  if (kv_memory_ == nullptr || kv_memory_.use_count() > 1) return false;
+  kv_memory_.reset();
+  return true;
+}
+
 void* Model::grow(GrowingBuffer& buffer, size_t bytes) {
   if (buffer.bytes < bytes) {
     buffer.memory = backend_.allocate(bytes);
     buffer.bytes = bytes;
+    ++moves_;
   }
   return buffer.memory.get();
 }
@@ -107,6 +151,17 @@ void Model::begin_pass(std::span<const int32_t> tokens, std::span<const int32_t>
   host_rows_.insert(host_rows_.end(), positions.begin(), positions.end());
   reserve_rows(std::ssize(tokens));
   upload_rows();
+  embed_rows();
+}
+
+void Model::begin_pass(const RowTable& rows) {
+  host_rows_.clear();
+  reserve_rows(rows.rows);
+  rows_ = rows;
+  embed_rows();
+}
+
+void Model::embed_rows() {
   backend_.embed({.rows = rows_, .embedding = &weights_.embedding, .out = hidden_});
   if (config_.embedding_norm) norm_rows(weights_.embedding_norm, hidden_, hidden_);
 }
@@ -216,24 +271,34 @@ void Model::permute_rows(std::span<const int32_t> order) {
 }
 
 Matrix Model::logits(std::span<const int32_t> rows) {
-  const int64_t count = std::ssize(rows);
-  const Matrix selected = matrix(selected_buffer_, hidden_.type, count, config_.hidden_size);
+  const Matrix selected =
+      matrix(selected_buffer_, hidden_.type, std::ssize(rows), config_.hidden_size);
   backend_.gather_rows({.in = hidden_, .index = upload_index(rows), .out = selected});
-  const Matrix out = matrix(logits_buffer_, DType::kF32, count, config_.vocab_size);
+  return head(selected);
+}
+
+Matrix Model::logits() { return head(hidden_); }
+
+Matrix Model::head(const Matrix& hidden) {
+  const Matrix out = matrix(logits_buffer_, DType::kF32, hidden.rows, config_.vocab_size);
   backend_.linear({.norm = {config_.norm, config_.norm_epsilon, &weights_.final_norm},
                    .projection = &weights_.head,
-                   .in = selected,
+                   .in = hidden,
                    .residual = {},
                    .out = out});
   return out;
 }
 
-void Model::next_tokens(const Matrix& logits, bool with_entropy, std::vector<NextToken>& out) {
-  out.resize(static_cast<size_t>(logits.rows));
-  const size_t bytes = out.size() * sizeof(NextToken);
+const NextToken* Model::next_tokens(const Matrix& logits, bool with_entropy) {
+  const size_t bytes = static_cast<size_t>(logits.rows) * sizeof(NextToken);
   auto* device = static_cast<NextToken*>(grow(next_token_buffer_, bytes));
   backend_.next_token({.logits = logits, .with_entropy = with_entropy, .out = device});
-  backend_.download(out.data(), device, bytes);
+  return device;
+}
+
+void Model::next_tokens(const Matrix& logits, bool with_entropy, std::vector<NextToken>& out) {
+  out.resize(static_cast<size_t>(logits.rows));
+  backend_.download(out.data(), next_tokens(logits, with_entropy), out.size() * sizeof(NextToken));
 }
 
 void Model::log_probs(const Matrix& logits, std::span<const int32_t> targets,

@@ -13,20 +13,43 @@
 
 namespace skipbench {
 
-// Cache of a batch. Layers of `prefilled` outside `cached` share one transient layer, which holds a
-// prompt's keys and values only while that layer's prefill runs; layers in neither have no memory.
+// What a batch's cache holds. Layers of `prefilled` outside `cached` share one transient layer,
+// which holds a prompt's keys and values only while that layer's prefill runs; layers in neither
+// have no memory.
+struct KvCacheShape {
+  int64_t sequences = 0;
+  int64_t capacity = 0;  // positions per sequence
+  LayerSet prefilled;
+  LayerSet cached;
+  bool with_presence = false;  // slots may stay empty (see KvView::present)
+
+  bool operator==(const KvCacheShape&) const = default;
+};
+
+// Memory for caches of one size: keys and values per layer, allocated when a cache first asks for
+// the layer's. Caches one after another may share it, since each begins anew.
+struct KvMemory {
+  int64_t sequences = 0;
+  int64_t capacity = 0;
+  uint64_t id = 0;             // of no other of this process: recordings hold addresses
+  std::vector<KvView> layers;  // [num_layers + 1], the last one transient
+  std::vector<DeviceBuffer> buffers;
+};
+
 class KvCache {
  public:
-  // capacity: positions per sequence. with_presence: slots may stay empty (see KvView::present).
-  KvCache(const ModelConfig& config, Backend& backend, DType type, int64_t sequences,
-          int64_t capacity, const LayerSet& prefilled, const LayerSet& cached, bool with_presence);
+  KvCache(const ModelConfig& config, Backend& backend, const KvCacheShape& shape,
+          std::shared_ptr<KvMemory> memory);
 
+  const KvCacheShape& shape() const { return shape_; }
+  uint64_t memory_id() const { return memory_->id; }
   KvView layer(int layer) const { return layers_[layer]; }
   int64_t bytes() const { return bytes_; }
 
  private:
+  KvCacheShape shape_;
+  std::shared_ptr<KvMemory> memory_;
   std::vector<KvView> layers_;  // [num_layers]
-  std::vector<DeviceBuffer> buffers_;
   int64_t bytes_ = 0;
 };
 
@@ -42,9 +65,18 @@ class Model {
   const LoadedModel& loaded() const { return loaded_; }
   Backend& backend() { return backend_; }
 
+  // A cache for a batch. An asynchronous device keeps the memory of the last one, so that a batch
+  // of the same size has the same addresses and recordings of its steps stay good.
+  std::unique_ptr<KvCache> cache(const KvCacheShape& shape);
+  // Frees that memory; false where there was none, or a batch is using it.
+  bool release_idle_memory();
+
   // Starts a pass: uploads the rows (host arrays, all of one length) and embeds them.
   void begin_pass(std::span<const int32_t> tokens, std::span<const int32_t> sequences,
                   std::span<const int32_t> positions);
+
+  // Starts a pass over rows whose table the device has already.
+  void begin_pass(const RowTable& rows);
 
   // Rows of the pass are addressed as [begin, begin + count).
   struct RowRange {
@@ -64,6 +96,14 @@ class Model {
   // Final norm and head of the given rows of the pass; result [rows.size(), vocab] f32 on the
   // device, valid until the next call. Rows is a list so that a prefill asks for last rows only.
   Matrix logits(std::span<const int32_t> rows);
+
+  // The same for all rows of the pass, in order.
+  Matrix logits();
+
+  // Queues the next-token facts of `logits`, [logits.rows] on the device; until the next call.
+  const NextToken* next_tokens(const Matrix& logits, bool with_entropy);
+  // Changes whenever a buffer that operations were given has moved.
+  int64_t moves() const { return moves_; }
 
   // Reads `logits` back as next-token facts or as the log-probabilities of `targets`.
   void next_tokens(const Matrix& logits, bool with_entropy, std::vector<NextToken>& out);
@@ -86,6 +126,8 @@ class Model {
   Matrix matrix(GrowingBuffer& buffer, DType type, int64_t rows, int64_t cols);
   void reserve_rows(int64_t rows);
   void upload_rows();
+  void embed_rows();
+  Matrix head(const Matrix& hidden);
   const int32_t* upload_index(std::span<const int32_t> index);
   void norm_rows(const NormWeights& weights, const Matrix& in, const Matrix& out);
   SublayerInput sublayer_input(const NormWeights& weights, RowRange rows);
@@ -95,6 +137,9 @@ class Model {
   const ModelWeights& weights_;
   Backend& backend_;
   std::vector<Projection> key_value_;  // [num_layers], what project_kv computes
+
+  std::shared_ptr<KvMemory> kv_memory_;
+  int64_t moves_ = 0;
 
   std::vector<int32_t> host_rows_;  // tokens, sequences, positions of the pass, one after another
   std::vector<int32_t> host_scratch_;

@@ -93,11 +93,18 @@ MemoryPlan plan_memory(const LoadedModel& model, const MemoryRequest& request) {
                  .expected = fmt::format("up to {}", config.max_positions),
                  .got = std::to_string(request.context)});
   }
-  assert(request.layers_kept.empty() ||
-         static_cast<int>(request.layers_kept.size()) == config.num_layers);
-  const int64_t kept = request.layers_kept.empty() ? config.num_layers
-                                                   : std::count(request.layers_kept.begin(),
-                                                                request.layers_kept.end(), true);
+  const int num_layers = config.num_layers;
+  const auto is_in = [num_layers](const std::vector<bool>& set, int layer) {
+    assert(set.empty() || std::ssize(set) == num_layers);
+    return set.empty() || set[layer];
+  };
+  int64_t kept = 0;
+  bool has_transient = false;
+  for (int layer = 0; layer < num_layers; ++layer) {
+    const bool is_kept = is_in(request.layers_kept, layer);
+    kept += is_kept;
+    has_transient |= !is_kept && is_in(request.layers_prefilled, layer);
+  }
   const int64_t element = block_bytes(request.dtype);
   // Two hidden states (the stream and its norm), queries with keys and values, the attention's
   // output, the MLP's inner states; logits of the last rows in f32.
@@ -105,7 +112,9 @@ MemoryPlan plan_memory(const LoadedModel& model, const MemoryRequest& request) {
   const int64_t row_elements = 2 * int64_t{config.hidden_size} + config.qkv_rows() +
                                int64_t{config.num_heads} * config.head_dim +
                                mlp_parts * config.intermediate_size;
-  const double kv_elements = 2.0 * (kept + 1) * config.num_kv_heads * config.head_dim;
+  // One layer more for the transient one and the presence bytes.
+  const double kv_elements =
+      2.0 * static_cast<double>(kept + 1) * config.num_kv_heads * config.head_dim;
   check_addressable(static_cast<double>(request.batch) *
                     (static_cast<double>(request.context) * element *
                          (kv_elements + static_cast<double>(row_elements)) +
@@ -115,11 +124,12 @@ MemoryPlan plan_memory(const LoadedModel& model, const MemoryRequest& request) {
   MemoryPlan plan;
   plan.weight_bytes = count_weights(model.weights).bytes;
   plan.kv_bytes = kept * layer_kv;
-  plan.transient_kv_bytes = kept < config.num_layers ? layer_kv : 0;
+  plan.transient_kv_bytes = has_transient ? layer_kv : 0;
+  plan.presence_bytes = request.with_presence ? kept * rows : 0;
   plan.activation_bytes = rows * row_elements * element +
                           request.batch * config.vocab_size * static_cast<int64_t>(sizeof(float));
-  plan.total_bytes =
-      plan.weight_bytes + plan.kv_bytes + plan.transient_kv_bytes + plan.activation_bytes;
+  plan.total_bytes = plan.weight_bytes + plan.kv_bytes + plan.transient_kv_bytes +
+                     plan.presence_bytes + plan.activation_bytes;
   return plan;
 }
 

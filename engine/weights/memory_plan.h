@@ -31,13 +31,18 @@ struct MemoryRequest {
   DType dtype = DType::kF32;
   // [num_layers], whether a decoding step can read the layer's cache; empty: all of them.
   std::vector<bool> layers_kept;
+  // [num_layers], whether the prefill runs the layer's attention; empty: all of them.
+  std::vector<bool> layers_prefilled;
+  bool with_presence = false;  // a byte per kept layer and slot: later steps may find holes
 };
 
 struct MemoryPlan {
   int64_t weight_bytes = 0;
-  int64_t kv_bytes = 0;            // keys and values of the kept layers
-  int64_t transient_kv_bytes = 0;  // one layer's prompt, while some layer is not kept
-  int64_t activation_bytes = 0;    // estimate: a prefill that packs batch * context rows
+  int64_t kv_bytes = 0;  // keys and values of the kept layers
+  int64_t transient_kv_bytes =
+      0;  // one layer's prompt, where the prefill runs one that is not kept
+  int64_t presence_bytes = 0;
+  int64_t activation_bytes = 0;  // estimate: a prefill that packs batch * context rows
   int64_t total_bytes = 0;
 };
 

@@ -1,0 +1,82 @@
+// Greedy decoding steps of an input-independent strategy on an asynchronous device: token,
+// position, length and finished flags stay there, each step feeds the next, and the host reads
+// tokens after it has queued a step more. A step allocates nothing and waits for nothing (after the
+// first of its kind), so a step that comes again is recorded and replayed (recordings.h).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/model.h"
+#include "engine/recordings.h"
+
+namespace skipbench {
+
+class GreedySteps {
+ public:
+  explicit GreedySteps(Model& model);
+
+  // One entry per row, arrays of one length: the sequence's place in `cache`, the token that the
+  // next step takes in, and its position.
+  struct Start {
+    std::span<const int32_t> sequences;
+    std::span<const int32_t> tokens;
+    std::span<const int32_t> positions;
+  };
+
+  // Whether later steps are recorded and replayed.
+  void set_recording(bool on) { is_recording_ = on; }
+  // Where the clock of the steps begins, after what an earlier batch has left.
+  void start_clock();
+  // Rows for the steps that follow. `cache` outlives them. A row that makes one of `ends` stays
+  // where it is in later steps.
+  void start(const KvCache& cache, std::span<const int32_t> ends, const Start& rows);
+  void queue(const LayerSet& layers);
+  int64_t queued() const { return queued_ - taken_; }
+
+  // The oldest queued step's results, a row each; waits for it alone. Valid until a step more was
+  // queued than there are slots.
+  struct Taken {
+    std::span<const NextToken> rows;
+    double microseconds = 0;  // since the step before, or since start_clock
+  };
+  Taken take();
+  // Waits for steps that nobody wants any more.
+  void drain();
+
+  static constexpr int kAhead = 2;  // steps that may be queued at a time
+
+  const Recordings& recordings() const { return recordings_; }
+
+ private:
+  static constexpr int kSlots = 4;
+
+  void grow(int64_t rows, size_t ends);
+  void queue_operations(const LayerSet& layers);
+
+  Model& model_;
+  Backend& backend_;
+  Recordings recordings_;
+  bool is_recording_ = true;
+  const KvCache* cache_ = nullptr;
+
+  // On the device, [capacity_] each: token, sequence, position, finished, step; then the end ids.
+  DeviceBuffer state_;
+  DeviceBuffer ring_;  // [kSlots, capacity_] NextToken, shared with the host
+  int64_t capacity_ = 0;
+  size_t ends_capacity_ = 0;
+  int64_t moves_ = 0;
+  AdvanceArgs advance_;
+  RowTable rows_;
+  std::vector<int32_t> host_state_;
+
+  std::unique_ptr<Mark> clock_;
+  std::unique_ptr<Mark> marks_[kSlots];
+  const Mark* last_mark_ = nullptr;
+  int64_t queued_ = 0;  // since the beginning, as is
+  int64_t taken_ = 0;
+};
+
+}  // namespace skipbench
