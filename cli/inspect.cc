@@ -1,14 +1,17 @@
-// skipbench inspect: what a model file holds, checked, and the memory a run of it needs.
+// skipbench inspect: what a model file holds, checked, and the memory that a run of it under a
+// strategy needs.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "engine/base/dtype.h"
+#include "engine/batch_pass.h"
 #include "engine/weights/load.h"
 #include "engine/weights/memory_plan.h"
 
@@ -19,6 +22,7 @@ using Json = nlohmann::ordered_json;
 
 struct InspectOptions {
   std::string model;
+  StrategyOptions strategy;
   std::string dtype = "f32";
   int64_t batch = 1;
   int64_t context = 0;  // 0: the model's positions, at most kDefaultContext
@@ -84,6 +88,43 @@ Json weights_json(const WeightCount& count) {
       {"norms_and_biases", {{"tensors", count.vectors.tensors}, {"bytes", count.vectors.bytes}}}};
 }
 
+// The strategy, with a threshold where calibration would find one: the memory needs none.
+std::unique_ptr<SkipStrategy> strategy_of(const StrategyOptions& options, int num_layers) {
+  StrategySpec spec = options.spec();
+  layer_budget(num_layers, spec.target);  // refuses a bad target
+  if (find_strategy(spec.name).is_dynamic && !spec.params.contains("threshold")) {
+    spec.params["threshold"] = {"1", "inspect"};
+  }
+  return make_strategy(spec, num_layers);
+}
+
+// The plan of `request` for a batch under the strategy: the cache that the decoder will ask for.
+Json memory_json(const LoadedModel& model, MemoryRequest request, const StrategyOptions& options) {
+  const int num_layers = model.config.num_layers;
+  const auto strategy = strategy_of(options, num_layers);
+  const KvCacheShape shape = cache_shape(*strategy, num_layers, request.batch, request.context);
+  Json without_cache = Json::array();
+  request.with_presence = shape.with_presence;
+  for (int layer = 0; layer < num_layers; ++layer) {
+    request.layers_kept.push_back(shape.cached.attention(layer));
+    request.layers_prefilled.push_back(shape.prefilled.attention(layer));
+    if (!shape.cached.attention(layer)) without_cache.push_back(layer);
+  }
+  const MemoryPlan plan = plan_memory(model, request);
+  return {{"batch", request.batch},
+          {"context", request.context},
+          {"dtype", dtype_name(request.dtype)},
+          {"strategy", options.name},
+          {"target", options.target},
+          {"layers_without_cache", std::move(without_cache)},
+          {"weight_bytes", plan.weight_bytes},
+          {"kv_bytes", plan.kv_bytes},
+          {"transient_kv_bytes", plan.transient_kv_bytes},
+          {"presence_bytes", plan.presence_bytes},
+          {"activation_bytes_estimate", plan.activation_bytes},
+          {"total_bytes", plan.total_bytes}};
+}
+
 Json inspect(const InspectOptions& options) {
   const DType dtype = parse_activation_dtype(options.dtype, "--dtype");
   const LoadedModel model = load_model(options.model);
@@ -92,7 +133,7 @@ Json inspect(const InspectOptions& options) {
   if (request.context == 0) {
     request.context = limit > 0 ? std::min(limit, kDefaultContext) : kDefaultContext;
   }
-  const MemoryPlan plan = plan_memory(model, request);
+  Json memory = memory_json(model, std::move(request), options.strategy);
   const WeightCount count = count_weights(model.weights);
   Json json;
   json["model"] = options.model;
@@ -106,11 +147,7 @@ Json inspect(const InspectOptions& options) {
   json["end_of_text_ids"] = model.config.end_of_text_ids;
   json["begin_of_text_id"] =
       model.config.begin_of_text_id >= 0 ? Json(model.config.begin_of_text_id) : Json(nullptr);
-  json["memory"] = {
-      {"batch", request.batch},         {"context", request.context},
-      {"dtype", dtype_name(dtype)},     {"weight_bytes", plan.weight_bytes},
-      {"kv_bytes", plan.kv_bytes},      {"activation_bytes_estimate", plan.activation_bytes},
-      {"total_bytes", plan.total_bytes}};
+  json["memory"] = std::move(memory);
   return json;
 }
 
@@ -131,9 +168,12 @@ void add_inspect(CLI::App& app) {
       ->add_option("--context", options->context,
                    "positions per sequence (default: the model's, at most 2048)")
       ->check(whole_number(1, int64_t{1} << 40));
+  options->strategy.add_to(*command);
   command->add_option("--dtype", options->dtype, "type of activations and cache: f32, f16, bf16")
       ->capture_default_str();
-  command->footer("Example:\n  skipbench inspect models/smollm2-135m --batch 8 --context 2048");
+  command->footer(
+      "Example:\n  skipbench inspect models/smollm2-135m --batch 8 --context 2048\n"
+      "  skipbench inspect models/smollm2-135m --strategy unified --target 5 --batch 8");
   command->callback([options] {
     std::cout << inspect(*options).dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
   });

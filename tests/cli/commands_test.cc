@@ -103,6 +103,32 @@ TEST(Inspect, SaysShapeTypesAndMemory) {
   EXPECT_GT(json["memory"]["kv_bytes"].get<int64_t>(), 0);
 }
 
+// Seven layers, of which unified at 3 keeps 0 and 6; prompts still go through all of them.
+TEST(Inspect, PlansTheCacheOfAStrategy) {
+  const auto memory = [](std::vector<std::string> options) {
+    std::vector<std::string> command = {"inspect", fixture("bloom-7layers"), "-b", "3", "--context",
+                                        "10"};
+    command.insert(command.end(), options.begin(), options.end());
+    const ProcessResult result = run_skipbench(command);
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return Json::parse(result.output)["memory"];
+  };
+  const Json full = memory({});
+  EXPECT_EQ(full["layers_without_cache"], Json::array());
+  EXPECT_EQ(full["transient_kv_bytes"], 0);
+  const auto layer_bytes = full["kv_bytes"].get<int64_t>() / 7;
+  const Json unified = memory({"--strategy", "unified", "--target", "3"});
+  EXPECT_EQ(unified["layers_without_cache"], (Json{1, 2, 3, 4, 5}));
+  EXPECT_EQ(unified["kv_bytes"], 2 * layer_bytes);
+  EXPECT_EQ(unified["transient_kv_bytes"], layer_bytes);
+  EXPECT_EQ(unified["total_bytes"].get<int64_t>(),
+            full["total_bytes"].get<int64_t>() - 4 * layer_bytes);
+  const Json early = memory({"--strategy", "early_exit", "--target", "2", "--param", "kv=absent"});
+  EXPECT_EQ(early["kv_bytes"], full["kv_bytes"]);
+  EXPECT_EQ(early["presence_bytes"], 7 * 3 * 10);
+  EXPECT_EQ(memory({"--dtype", "f16"})["kv_bytes"].get<int64_t>(), 7 * layer_bytes / 2);
+}
+
 TEST(Score, PrintsSacreBleusFields) {
   const std::string folder = testing::TempDir();
   std::ofstream(folder + "/ref.txt") << "the cat sat on the mat\nit rains\n";
