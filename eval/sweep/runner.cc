@@ -201,6 +201,9 @@ SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options) {
     store.end_run(run, "interrupted");
     progress.message("interrupted: what is done is kept, run again to go on");
     return SweepOutcome::kInterrupted;
+  } catch (...) {  // a lost device, a broken store
+    store.end_run(run, "failed");
+    throw;
   }
   store.end_run(run, runner.some_failed() ? "failed" : "done");
   return runner.some_failed() ? SweepOutcome::kSomeFailed : SweepOutcome::kDone;

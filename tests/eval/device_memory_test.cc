@@ -1,6 +1,10 @@
-// A sweep on a device whose memory ends: the emulated one, which can be given any amount.
+// A sweep on a device that fails: the emulated one, which can be given any amount of memory and any
+// error.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "engine/base/error.h"
 #include "eval/store/database.h"
 #include "tests/emulator/runtime_api.h"
 #include "tests/eval/sweep_fixture.h"
@@ -29,6 +33,36 @@ TEST_F(EmulatedMemory, ACellThatDoesNotFitIsRecordedAndLaterDone) {
     EXPECT_NE(cells.text(1).find("are free"), std::string::npos) << cells.text(1);
   }
   emulator::set_memory_bytes(size_t{16} << 30);
+  EXPECT_EQ(run_sweep(folder.setup(overrides), {}), SweepOutcome::kDone);
+}
+
+// A sticky error ends the sweep: its cell is recorded, the store is closed, and another process
+// goes on where it ended.
+TEST(EmulatedDeviceLost, EndsTheSweepAfterTheStoreIsClosed) {
+  const SweepFolder folder;
+  const std::string results = folder.path("lost.db");
+  const std::vector<std::string> overrides = {"device=emulated",      "strategies=[full, unified]",
+                                              "targets=[2]",          "batch_sizes=[3]",
+                                              "timing.repetitions=0", "results=" + results};
+  EXPECT_THROW(
+      {
+        const SweepSetup setup = folder.setup(overrides);
+        emulator::lose_device_after(300, cudaErrorIllegalAddress);
+        run_sweep(setup, {});
+      },
+      DeviceLost);
+  EXPECT_NE(cudaPeekAtLastError(), cudaSuccess);
+  emulator::restore_device();
+  EXPECT_FALSE(std::filesystem::exists(results + "-wal"));
+  {
+    Database database(results, OpenMode::kReadOnly);
+    Statement failed(database, "SELECT message FROM cells WHERE status = 'failed'");
+    ASSERT_TRUE(failed.step());
+    EXPECT_NE(failed.text(0).find("cudaErrorIllegalAddress"), std::string::npos) << failed.text(0);
+    Statement runs(database, "SELECT state FROM runs");
+    ASSERT_TRUE(runs.step());
+    EXPECT_EQ(runs.text(0), "failed");
+  }
   EXPECT_EQ(run_sweep(folder.setup(overrides), {}), SweepOutcome::kDone);
 }
 
