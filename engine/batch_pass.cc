@@ -60,7 +60,10 @@ std::span<const BatchPass::Row> BatchPass::prefill(std::span<const int32_t> targ
   const LayerSet set = strategy_.prefill_layers(num_layers_);
   model_.begin_pass(tokens, sequences, positions);
   const Model::RowRange all_rows{0, std::ssize(tokens)};
-  for (int layer = 0; layer < num_layers_; ++layer) run_layer(layer, set, all_rows);
+  for (int layer = 0; layer < num_layers_; ++layer) {
+    run_layer(layer, set, all_rows);
+    if (observer_) observer_(layer, {});
+  }
 
   order_.resize(prompts_.size());
   std::iota(order_.begin(), order_.end(), 0);
@@ -87,6 +90,7 @@ std::span<const BatchPass::Row> BatchPass::step(int step, const StepInput& input
   const Model::RowRange all_rows{0, static_cast<int64_t>(count)};
   for (int layer = 0; layer < num_layers_; ++layer) {
     run_layer(layer, set, all_rows);
+    if (observer_) observer_(layer, order_);
   }
   for (Row& row : rows_) row.layers = set.layers();
   record(order_, model_.logits(order_), input.targets);
@@ -115,6 +119,7 @@ void BatchPass::step_with_rule(const SkipRule& rule, int step, const StepInput& 
           std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
               .count();
     }
+    if (observer_) observer_(layer, order_);
   }
   if (running == 0) return;
   row_list_.resize(static_cast<size_t>(running));

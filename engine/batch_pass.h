@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -41,6 +42,13 @@ class BatchPass {
   // One token further for the given sequences; step counts from 0. Results in the input's order.
   std::span<const Row> step(int step, const StepInput& input);
 
+  // Called after each layer of every pass, also one that no row ran, with the entry of the input
+  // that each row of the pass belongs to (prefill: empty; rows are the prompts' tokens). A row that
+  // has exited keeps the state of its exit.
+  void observe_layers(std::function<void(int layer, std::span<const int32_t> entries)> observer) {
+    observer_ = std::move(observer);
+  }
+
   double exit_test_us() const { return exit_test_us_; }
   int64_t exit_tests() const { return exit_tests_; }
   const KvCache& cache() const { return *cache_; }
@@ -75,6 +83,7 @@ class BatchPass {
   std::vector<int32_t> row_targets_;
   std::vector<NextToken> next_tokens_;
   std::vector<double> log_probs_;
+  std::function<void(int layer, std::span<const int32_t> entries)> observer_;
   double exit_test_us_ = 0;
   int64_t exit_tests_ = 0;
 };

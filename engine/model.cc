@@ -289,6 +289,25 @@ Matrix Model::head(const Matrix& hidden) {
   return out;
 }
 
+void Model::read_hidden(RowRange rows, std::vector<float>& out) {
+  const Matrix part = hidden_.slice_rows(rows.begin, rows.count);
+  const auto count = static_cast<size_t>(part.rows * part.cols);
+  out.resize(count);
+  if (part.type == DType::kF32) {
+    backend_.download(out.data(), part.data, count * sizeof(float));
+    return;
+  }
+  std::vector<uint16_t> bits(count);
+  backend_.download(bits.data(), part.data, count * sizeof(uint16_t));
+  const auto widen = part.type == DType::kF16 ? f16_to_f32 : bf16_to_f32;
+  std::transform(bits.begin(), bits.end(), out.begin(), widen);
+}
+
+void Model::read_logits(const Matrix& logits, std::vector<float>& out) {
+  out.resize(static_cast<size_t>(logits.rows * logits.cols));
+  backend_.download(out.data(), logits.data, out.size() * sizeof(float));
+}
+
 const NextToken* Model::next_tokens(const Matrix& logits, bool with_entropy) {
   const size_t bytes = static_cast<size_t>(logits.rows) * sizeof(NextToken);
   auto* device = static_cast<NextToken*>(grow(next_token_buffer_, bytes));

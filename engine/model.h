@@ -104,6 +104,11 @@ class Model {
   const NextToken* next_tokens(const Matrix& logits, bool with_entropy);
   // Changes whenever a buffer that operations were given has moved.
   int64_t moves() const { return moves_; }
+  // The rows' hidden states as they stand, f32 on the host, [rows.count, hidden_size]. After the
+  // last layer that is before the final norm.
+  void read_hidden(RowRange rows, std::vector<float>& out);
+  // `logits` on the host, [rows, vocab].
+  void read_logits(const Matrix& logits, std::vector<float>& out);
 
   // Reads `logits` back as next-token facts or as the log-probabilities of `targets`.
   void next_tokens(const Matrix& logits, bool with_entropy, std::vector<NextToken>& out);

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <span>
+#include <string>
 
 #include "engine/decoder.h"
 #include "strategies/strategy.h"
@@ -11,11 +12,13 @@
 namespace skipbench {
 
 struct Calibration {
+  std::string parameter = "threshold";  // what was found
+  std::string value;                    // of other parameters than the threshold, as written
   double threshold = 1.0;
   double budget = 0;           // K
   double realised_budget = 0;  // mean layers per decoding step at `threshold`
   bool on_target = false;      // within 1 % of K
-  int passes = 0;              // teacher-forced passes over the data
+  int passes = 0;              // over the data, teacher-forced
 };
 
 // Bisection on the threshold; where 1 % cannot be reached, the threshold nearest to K. `data`:

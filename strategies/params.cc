@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <optional>
 
 #include "engine/base/error.h"
@@ -101,6 +102,29 @@ std::vector<int> param_layers(const StrategySpec& spec, std::string_view name, i
     }
   }
   return layers;
+}
+
+std::vector<double> param_numbers(const StrategySpec& spec, std::string_view name) {
+  const ParamValue* value = find(spec, name);
+  if (value == nullptr) return {};
+  std::string_view rest = value->text;
+  if (rest.starts_with('[') && rest.ends_with(']')) rest = rest.substr(1, rest.size() - 2);
+  std::vector<double> numbers;
+  while (!trimmed(rest).empty()) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    const std::string_view item = trimmed(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    double number = 0;
+    const auto [stop, error] = std::from_chars(item.data(), item.data() + item.size(), number);
+    if (error != std::errc() || stop != item.data() + item.size() || !std::isfinite(number)) {
+      throw Error({.what = fmt::format("parameter '{}' is no list of numbers", name),
+                   .where = value->where,
+                   .expected = "numbers with commas between them",
+                   .got = fmt::format("'{}'", item)});
+    }
+    numbers.push_back(number);
+  }
+  return numbers;
 }
 
 bool has_param(const StrategySpec& spec, std::string_view name) {

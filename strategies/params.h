@@ -23,6 +23,9 @@ size_t param_choice(const StrategySpec& spec, std::string_view name,
 // was not given. Throws Error for a layer outside [0, num_layers - 1].
 std::vector<int> param_layers(const StrategySpec& spec, std::string_view name, int num_layers);
 
+// A list of finite numbers as written: "0.1, 2e-3" or "[0.1]". Throws Error for anything else.
+std::vector<double> param_numbers(const StrategySpec& spec, std::string_view name);
+
 bool has_param(const StrategySpec& spec, std::string_view name);
 
 }  // namespace skipbench

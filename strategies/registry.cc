@@ -89,4 +89,12 @@ std::unique_ptr<SkipStrategy> make_strategy(const StrategySpec& spec, int num_la
   return info.make(spec, num_layers);
 }
 
+std::optional<CalibratedParam> param_to_calibrate(const StrategySpec& spec, int num_layers) {
+  const StrategyInfo& info = find_strategy(spec.name, spec.where);
+  if (info.calibrates != nullptr) return info.calibrates(spec, num_layers);
+  const bool skips = layer_budget(num_layers, spec.target, spec.where) < num_layers;
+  if (!info.is_dynamic || !skips || spec.params.contains("threshold")) return std::nullopt;
+  return CalibratedParam{"threshold", "0.5"};
+}
+
 }  // namespace skipbench

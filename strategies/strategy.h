@@ -83,6 +83,14 @@ struct ParamInfo {
   std::string default_text;
   std::string range;
   std::string help;
+  bool is_file = false;  // may name a file: its bytes are part of what identifies a result
+};
+
+// A parameter that is found on a calibration split where it is not given, with a value of the right
+// form that stands for it until then.
+struct CalibratedParam {
+  std::string name;
+  std::string placeholder;
 };
 
 struct StrategyInfo {
@@ -95,6 +103,8 @@ struct StrategyInfo {
   bool needs_training = false;
   std::vector<ParamInfo> params;
   std::unique_ptr<SkipStrategy> (*make)(const StrategySpec& spec, int num_layers) = nullptr;
+  // Null: a dynamic strategy's `threshold`, where something is skipped; of others nothing.
+  std::optional<CalibratedParam> (*calibrates)(const StrategySpec& spec, int num_layers) = nullptr;
   std::string plugin = {};  // the shared library that brought it; empty: built in
 };
 
@@ -108,5 +118,9 @@ const StrategyInfo& find_strategy(std::string_view name, const std::string& wher
 // out of range, naming where it was written. A dynamic strategy at a target above 1 needs its
 // `threshold` parameter (given, or put there by calibration).
 std::unique_ptr<SkipStrategy> make_strategy(const StrategySpec& spec, int num_layers);
+
+// What `spec` leaves to a calibration on `num_layers` layers; make_strategy refuses or, where there
+// is a default, takes that without it. Throws Error as make_strategy does for the parameters read.
+std::optional<CalibratedParam> param_to_calibrate(const StrategySpec& spec, int num_layers);
 
 }  // namespace skipbench

@@ -24,8 +24,13 @@ Text layers_text(const TableRow& row) {
   return fmt::format("{:.2f} ± {:.2f}", row.layers->mean, row.layers->deviation);
 }
 
+// A set of layers that a calibration chose has its size by itself.
+bool has_calibrated_budget(const TableRow& row) {
+  return row.calibration && row.calibration->parameter != "order";
+}
+
 Text calibration_text(const TableRow& row) {
-  if (!row.calibration) return std::nullopt;
+  if (!has_calibrated_budget(row)) return std::nullopt;
   const TableCalibration& found = *row.calibration;
   return fmt::format("{}{:.2f} of {:g}",
                      found.on_target ? "" : "off target: ", found.realised_budget, found.budget);
@@ -111,7 +116,7 @@ const std::vector<Column>& trailing_columns() {
        "the budget; off target: more than 1 % away",
        calibration_text,
        [](const TableRow& row) -> Value {
-         if (!row.calibration) return std::nullopt;
+         if (!has_calibrated_budget(row)) return std::nullopt;
          return row.calibration->realised_budget;
        }},
       {"outputs differ", "output_difference",

@@ -113,10 +113,14 @@ Json row_json(const TableRow& row, bool compared) {
   }
   for (const Column& column : trailing_columns()) json[column.key] = value_json(column, row);
   if (row.calibration) {
-    json["calibration"] = {{"threshold", row.calibration->threshold},
-                           {"budget", row.calibration->budget},
-                           {"realised_budget", row.calibration->realised_budget},
-                           {"on_target", row.calibration->on_target}};
+    const bool is_threshold = row.calibration->parameter == "threshold";
+    json["calibration"] = {
+        {"parameter", row.calibration->parameter},
+        {row.calibration->parameter,
+         is_threshold ? Json(row.calibration->threshold) : Json(row.calibration->value)},
+        {"budget", row.calibration->budget},
+        {"realised_budget", row.calibration->realised_budget},
+        {"on_target", row.calibration->on_target}};
   }
   json["layers_deviation"] = row.layers ? Json(row.layers->deviation) : Json(nullptr);
   return json;

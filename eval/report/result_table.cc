@@ -169,10 +169,11 @@ class TableLoader {
 
   TableCalibration load_calibration(int64_t id) {
     Statement statement(database_,
-                        "SELECT threshold, budget, realised_budget, on_target FROM calibrations"
-                        " WHERE id = ?");
+                        "SELECT parameter, value, threshold, budget, realised_budget, on_target"
+                        " FROM calibrations WHERE id = ?");
     if (!statement.bind(id).step()) return {};
-    return {statement.real(0), statement.real(1), statement.real(2), statement.integer(3) != 0};
+    return {statement.text(0), statement.text(1), statement.real(2),
+            statement.real(3), statement.real(4), statement.integer(5) != 0};
   }
 
   void add_timing(TableRow& row, const ListedCell& cell, const ListedCell& first,

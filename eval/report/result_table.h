@@ -26,6 +26,8 @@ struct LayerStatistics {
 };
 
 struct TableCalibration {
+  std::string parameter;  // what was found: threshold, order, expected_length
+  std::string value;      // of others than the threshold
   double threshold = 0;
   double budget = 0;  // K
   double realised_budget = 0;

@@ -79,6 +79,17 @@ CREATE TABLE scores(
   ordinal INTEGER NOT NULL, score REAL NOT NULL, precision REAL, recall REAL,
   PRIMARY KEY(cell_id, signature, name)) WITHOUT ROWID;
 )sql",
+    R"sql(
+-- What was found: `threshold`, or another parameter with its value as text (threshold is then 0).
+ALTER TABLE calibrations ADD COLUMN parameter TEXT NOT NULL DEFAULT 'threshold';
+ALTER TABLE calibrations ADD COLUMN value TEXT NOT NULL DEFAULT '';
+
+-- Scores by which layers are removed, measured on calibration data.
+CREATE TABLE layer_scores(
+  identity TEXT PRIMARY KEY, run_id INTEGER NOT NULL REFERENCES runs,
+  score TEXT NOT NULL, dataset TEXT NOT NULL, data_hash TEXT NOT NULL,
+  scores TEXT NOT NULL);                  -- JSON as `skipbench probe` prints it under "scores"
+)sql",
 };
 
 int64_t pragma(Database& database, const std::string& name) {

@@ -79,7 +79,7 @@ ResultStore::~ResultStore() {
 void ResultStore::clear() {
   Transaction transaction(*database_);
   for (const char* table : {"scores", "samples", "outputs", "run_cells", "cells", "timing_groups",
-                            "calibration_data", "calibrations", "runs"}) {
+                            "layer_scores", "calibration_data", "calibrations", "runs"}) {
     database_->execute(fmt::format("DELETE FROM {}", table));
   }
   transaction.commit();
@@ -260,8 +260,8 @@ void ResultStore::finish_group(int64_t run, const std::string& dataset, int64_t 
 std::optional<ResultStore::StoredCalibration> ResultStore::find_calibration(
     const std::string& identity) {
   Statement statement(*database_,
-                      "SELECT id, threshold, budget, realised_budget, on_target, passes"
-                      " FROM calibrations WHERE identity = ?");
+                      "SELECT id, threshold, budget, realised_budget, on_target, passes,"
+                      " parameter, value FROM calibrations WHERE identity = ?");
   if (!statement.bind(identity).step()) return std::nullopt;
   StoredCalibration stored;
   stored.id = statement.integer(0);
@@ -270,6 +270,8 @@ std::optional<ResultStore::StoredCalibration> ResultStore::find_calibration(
   stored.calibration.realised_budget = statement.real(3);
   stored.calibration.on_target = statement.integer(4) != 0;
   stored.calibration.passes = static_cast<int>(statement.integer(5));
+  stored.calibration.parameter = statement.text(6);
+  stored.calibration.value = statement.text(7);
   return stored;
 }
 
@@ -278,13 +280,29 @@ ResultStore::StoredCalibration ResultStore::add_calibration(
     const std::string& dataset, const std::string& data_hash, const Calibration& calibration) {
   Statement(*database_,
             "INSERT INTO calibrations(identity, run_id, strategy, target, dataset, data_hash,"
-            " threshold, budget, realised_budget, on_target, passes)"
-            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            " threshold, budget, realised_budget, on_target, passes, parameter, value)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(identity, run, strategy, target, dataset, data_hash, calibration.threshold,
             calibration.budget, calibration.realised_budget, calibration.on_target,
-            calibration.passes)
+            calibration.passes, calibration.parameter, calibration.value)
       .run();
   return {database_->last_insert_id(), calibration};
+}
+
+std::optional<std::string> ResultStore::find_layer_scores(const std::string& identity) {
+  Statement statement(*database_, "SELECT scores FROM layer_scores WHERE identity = ?");
+  if (!statement.bind(identity).step()) return std::nullopt;
+  return statement.text(0);
+}
+
+void ResultStore::add_layer_scores(int64_t run, const std::string& identity,
+                                   const std::string& score, const std::string& dataset,
+                                   const std::string& data_hash, const std::string& scores) {
+  Statement(*database_,
+            "INSERT OR REPLACE INTO layer_scores(identity, run_id, score, dataset, data_hash,"
+            " scores) VALUES(?, ?, ?, ?, ?, ?)")
+      .bind(identity, run, score, dataset, data_hash, scores)
+      .run();
 }
 
 std::optional<std::vector<ScoreRequest>> ResultStore::find_calibration_data(

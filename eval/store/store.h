@@ -129,6 +129,11 @@ class ResultStore {
                                     const std::string& strategy, double target,
                                     const std::string& dataset, const std::string& data_hash,
                                     const Calibration& calibration);
+  // JSON of layer scores; adding replaces what the identity had (greedy orders grow).
+  std::optional<std::string> find_layer_scores(const std::string& identity);
+  void add_layer_scores(int64_t run, const std::string& identity, const std::string& score,
+                        const std::string& dataset, const std::string& data_hash,
+                        const std::string& scores);
   std::optional<std::vector<ScoreRequest>> find_calibration_data(const std::string& identity);
   void add_calibration_data(int64_t run, const std::string& identity,
                             std::span<const ScoreRequest> requests);

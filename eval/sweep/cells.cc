@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
@@ -58,16 +59,14 @@ class CellMaker {
                                  context_.num_layers);
     } else {
       cell.adapter = adapter_folder(config_, section, target);
-      const int budget = layer_budget(context_.num_layers, target, section.targets_where);
-      cell.needs_calibration =
-          info.is_dynamic && budget < context_.num_layers && !section.params.contains("threshold");
+      cell.calibrated = param_to_calibrate(cell.spec, context_.num_layers);
       check_parameters(cell);
       if (config_.beams > 1) {
         cell.status = cell_status::kUnsupported;
         cell.message = "beam search is not built: decoding.beams must be 1";
       }
     }
-    if (cell.needs_calibration) {
+    if (cell.calibrated) {
       Json calibration = point_json(cell);
       calibration["data"] = calibration_data_identity(config_, cell, inputs_[dataset], context_);
       cell.calibration_identity = digest(dump(calibration));
@@ -77,18 +76,22 @@ class CellMaker {
     for (const int64_t batch : config_.batch_sizes) add_timing(cell, batch);
   }
 
-  // Fails before anything runs; the threshold itself comes later.
+  // Fails before anything runs; the calibrated value itself comes later.
   void check_parameters(const Cell& cell) const {
     StrategySpec spec = cell.spec;
-    if (cell.needs_calibration) spec.params["threshold"] = {"0.5", spec.where};
+    if (cell.calibrated) {
+      spec.params[cell.calibrated->name] = {cell.calibrated->placeholder, spec.where};
+    }
     make_strategy(spec, context_.num_layers);
-    if (cell.needs_calibration && inputs_[cell.dataset].calibration_prompts.empty()) {
-      throw Error({.what = fmt::format("dataset '{}' has no examples left to calibrate '{}' on",
-                                       cell.key.dataset, cell.key.strategy),
-                   .where = config_.datasets[cell.dataset].calibration.where,
-                   .expected = "examples that are not evaluated",
-                   .hint = "lower `limit`, give `calibration: {source: FILE}`, or the strategy's "
-                           "`threshold`"});
+    if (cell.calibrated && inputs_[cell.dataset].calibration_prompts.empty()) {
+      throw Error(
+          {.what = fmt::format("dataset '{}' has no examples left to calibrate '{}' on",
+                               cell.key.dataset, cell.key.strategy),
+           .where = config_.datasets[cell.dataset].calibration.where,
+           .expected = "examples that are not evaluated",
+           .hint = fmt::format("lower `limit`, give `calibration: {{source: FILE}}`, or the "
+                               "strategy's `{}`",
+                               cell.calibrated->name)});
     }
   }
 
@@ -100,13 +103,22 @@ class CellMaker {
                  {"device", config_.device},        {"strategy", cell.spec.name},
                  {"params", std::move(params)},     {"target", cell.spec.target}};
     // A rebuilt plug-in may decide otherwise: its bytes are part of the strategy.
-    const std::string& plugin = find_strategy(cell.spec.name, cell.spec.where).plugin;
-    if (!plugin.empty()) {
-      Sha256 hash;
-      hash.update(MappedFile::open(plugin)->bytes());
-      json["plugin"] = hash.hex_digest();
+    const StrategyInfo& info = find_strategy(cell.spec.name, cell.spec.where);
+    if (!info.plugin.empty()) json["plugin"] = file_digest(info.plugin);
+    for (const ParamInfo& param : info.params) {
+      const auto value = cell.spec.params.find(param.name);
+      if (!param.is_file || value == cell.spec.params.end()) continue;
+      // Its place does not matter, what it holds does.
+      if (!std::filesystem::is_regular_file(value->second.text)) continue;
+      json["params"][param.name] = file_digest(value->second.text);
     }
     return json;
+  }
+
+  static std::string file_digest(const std::string& path) {
+    Sha256 hash;
+    hash.update(MappedFile::open(path)->bytes());
+    return hash.hex_digest();
   }
 
   void add_quality(Cell cell) {
@@ -193,6 +205,15 @@ std::string cell_name(const CellKey& key) {
 
 const std::string& CellContext::hash_of(const Cell& cell) const {
   return cell.adapter.empty() ? model_hash : adapted_hashes.at(cell.adapter);
+}
+
+std::string layer_scores_identity(const SweepConfig& config, const Cell& cell,
+                                  const SweepInputs& inputs, const CellContext& context,
+                                  const Pruning& pruning) {
+  Json json = {{"data", calibration_data_identity(config, cell, inputs, context)},
+               {"score", layer_score_names()[static_cast<size_t>(pruning.score)]}};
+  if (pruning.score == LayerScore::kGreedy) json["kept"] = {pruning.first, pruning.last};
+  return digest(dump(json));
 }
 
 std::string calibration_data_identity(const SweepConfig& config, const Cell& cell,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "eval/store/store.h"
 #include "eval/sweep/config.h"
 #include "eval/sweep/inputs.h"
+#include "strategies/layer_scores.h"
 
 namespace skipbench {
 
@@ -18,8 +20,8 @@ struct Cell {
   size_t dataset = 0;   // index into the configuration
   size_t strategy = 0;  // index into the configuration
   std::string adapter;  // folder; empty: the model itself
-  StrategySpec spec;    // a calibrated threshold is put in when the cell is run
-  bool needs_calibration = false;
+  StrategySpec spec;    // a calibrated parameter is put in when the cell is run
+  std::optional<CalibratedParam> calibrated;
   bool is_full = false;                        // the reference of speedups
   std::string status = cell_status::kPending;  // or invalid, unsupported
   std::string message;
@@ -46,6 +48,12 @@ std::vector<Cell> make_cells(const SweepConfig& config, std::span<const SweepInp
 
 // "unified 2x, de-en, batch 8": for progress and messages.
 std::string cell_name(const CellKey& key);
+
+// Identity of a score of layers of the model without adapter, measured on the calibration data.
+// Greedy removal depends on the ends that it keeps as well.
+std::string layer_scores_identity(const SweepConfig& config, const Cell& cell,
+                                  const SweepInputs& inputs, const CellContext& context,
+                                  const Pruning& pruning);
 
 // Identity of the outputs of the cell's model on the calibration prompts, all layers run.
 std::string calibration_data_identity(const SweepConfig& config, const Cell& cell,

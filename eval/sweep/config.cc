@@ -105,7 +105,8 @@ std::string default_label(const StrategySection& strategy, bool name_is_unique) 
   return fmt::format("{} ({})", strategy.name, params);
 }
 
-StrategySection read_strategy(const YamlSection& section, const YamlSection& root, int64_t seed) {
+StrategySection read_strategy(const YamlSection& section, const YamlSection& root, int64_t seed,
+                              const std::string& config_path) {
   StrategySection strategy;
   strategy.name = section.text("name");
   strategy.label = section.text("label");
@@ -116,6 +117,10 @@ StrategySection read_strategy(const YamlSection& section, const YamlSection& roo
     strategy.params[setting.name] = {setting.value, setting.where};
   }
   for (const ParamInfo& param : info.params) {
+    const auto given = strategy.params.find(param.name);
+    if (param.is_file && given != strategy.params.end()) {
+      given->second.text = here_or_beside(given->second.text, config_path);
+    }
     if (param.name == "seed" && !strategy.params.contains("seed")) {
       strategy.params["seed"] = {std::to_string(seed), "seed"};
     }
@@ -136,10 +141,11 @@ StrategySection read_strategy(const YamlSection& section, const YamlSection& roo
   return strategy;
 }
 
-std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t seed) {
+std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t seed,
+                                             const std::string& config_path) {
   std::vector<StrategySection> strategies;
   for (const YamlSection& section : root.sections("strategies")) {
-    strategies.push_back(read_strategy(section, root, seed));
+    strategies.push_back(read_strategy(section, root, seed, config_path));
   }
   std::set<std::string> labels;
   for (StrategySection& strategy : strategies) {
@@ -217,7 +223,7 @@ SweepConfig load_sweep_config(const std::string& path, std::span<const std::stri
   for (const std::string& plugin : root.paths("plugins")) {
     load_strategy_plugin(plugin, root.where("plugins"));
   }
-  config.strategies = read_strategies(root, config.seed);
+  config.strategies = read_strategies(root, config.seed, path);
   config.batch_sizes = root.integers("batch_sizes");
   if (config.batch_sizes.empty()) {
     throw Error({.what = "no batch size", .where = root.where("batch_sizes")});

@@ -71,15 +71,20 @@ OutputRecord output_record(const SweepSession& session, const Cell& cell, int64_
 
 }  // namespace
 
-GenerateOptions natural_length(const SweepSession& session, const DatasetSection& dataset) {
-  GenerateOptions options{.max_new_tokens = session.config().max_new_tokens,
-                          .end_of_text_ids = session.setup.loaded.config.end_of_text_ids};
+GenerateOptions natural_length(const SweepSetup& setup, const DatasetSection& dataset) {
+  GenerateOptions options{.max_new_tokens = setup.config.max_new_tokens,
+                          .end_of_text_ids = setup.loaded.config.end_of_text_ids};
   if (!dataset.stop.empty()) {
     options.stop = [&](size_t, std::span<const int32_t> tokens) {
-      const std::string text = session.setup.tokenizer->decode_known(tokens, /*skip_special=*/true);
+      const std::string text = setup.tokenizer->decode_known(tokens, /*skip_special=*/true);
       return find_stop(text, dataset.stop) != std::string::npos;
     };
   }
+  return options;
+}
+
+GenerateOptions natural_length(const SweepSession& session, const DatasetSection& dataset) {
+  GenerateOptions options = natural_length(session.setup, dataset);
   options.on_tokens = [&](int tokens) { session.progress.add_tokens(tokens); };
   return options;
 }

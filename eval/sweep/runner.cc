@@ -23,7 +23,7 @@ double estimated_work(const SweepSetup& setup, const Cell& cell) {
   const double sharing = std::sqrt(static_cast<double>(std::min<int64_t>(cell.key.batch, 16)));
   if (cell.key.kind == "quality") {
     const auto prompts = static_cast<double>(setup.inputs[cell.dataset].prompts.size());
-    const double calibration = cell.needs_calibration ? 4 : 1;
+    const double calibration = cell.calibrated ? 4 : 1;
     return calibration * prompts * config.max_new_tokens / 2 * (budget + 3) / sharing;
   }
   const double rounds = config.timing.repetitions + config.timing.warmup;

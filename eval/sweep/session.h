@@ -67,8 +67,9 @@ struct RunnableCell {
 // and marks the cell done.
 void run_quality_cell(const SweepSession& session, RunnableCell cell, const SkipStrategy& strategy);
 
-// Until end of text, a stop text or max_new_tokens, with progress. The result refers to `session`
-// and `dataset`.
+// Until end of text, a stop text or max_new_tokens. The result refers to `setup` and `dataset`; the
+// session's also shows progress.
+GenerateOptions natural_length(const SweepSetup& setup, const DatasetSection& dataset);
 GenerateOptions natural_length(const SweepSession& session, const DatasetSection& dataset);
 
 // Scores that the configuration asks for and the store lacks, from stored texts.

@@ -228,10 +228,60 @@ TEST(Regress, ExitCodeIsTheVerdict) {
   EXPECT_EQ(from_history("other", "3%"), 2);
 }
 
+std::filesystem::path probe_texts_file() {
+  const auto path = std::filesystem::temp_directory_path() / "skipbench_probe_texts.jsonl";
+  std::ofstream(path) << "{\"prompt\": [1, 2], \"continuation\": [3, 4, 5]}\n\n"
+                      << "{\"text\": [9, 8, 7, 6]}\n{\"text\": [9]}\n";
+  return path;
+}
+
+// What probe prints is what static_pruning reads.
+TEST(Probe, PrintsScoresThatPruneAndTheDriftOfARun) {
+  const std::vector<std::string> probe = {"probe", "--model", fixture("bloom-7layers"), "--input",
+                                          probe_texts_file().string()};
+  std::vector<std::string> args = probe;
+  for (const char* more : {"--scores", "block_influence,perplexity,greedy", "--greedy-layers", "4",
+                           "--protect-first", "1", "--protect-last", "1", "--strategy",
+                           "static_pruning", "--target", "2", "--param", "score=block_influence"}) {
+    args.emplace_back(more);
+  }
+  const ProcessResult result = run_skipbench(args);
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  const Json json = Json::parse(result.output);
+  EXPECT_EQ(json["layers"], 7);
+  EXPECT_EQ(json["data"]["texts"], 2);  // a text of one token predicts nothing
+  EXPECT_EQ(json["data"]["tokens"], 9);
+  EXPECT_EQ(json["data"]["predicted_tokens"], 6);
+  EXPECT_EQ(json["scores"]["block_influence"].size(), 7);
+  EXPECT_EQ(json["scores"]["perplexity"].size(), 7);
+  EXPECT_EQ(json["scores"]["greedy"].size(), 4);
+  ASSERT_EQ(json["steps"].size(), 3);  // the prefill, and two tokens fed back
+  EXPECT_EQ(json["steps"][0]["layers"], 3);
+  EXPECT_EQ(json["steps"][1]["cosine"].size(), 7);
+
+  const auto scores = std::filesystem::temp_directory_path() / "skipbench_probe_scores.json";
+  std::ofstream(scores) << result.output;
+  for (const std::string score : {"block_influence", "perplexity", "greedy"}) {
+    const ProcessResult plan =
+        run_skipbench({"plan", "--layers", "7", "--strategy", "static_pruning", "--target", "2",
+                       "--param", "score=" + score, "--param", "scores=" + scores.string()});
+    ASSERT_EQ(plan.exit_code, 0) << plan.errors;
+    EXPECT_EQ(Json::parse(plan.output)["steps"][0].size(), 3) << score;
+  }
+
+  args.emplace_back("-o");
+  args.emplace_back("csv");
+  const std::string csv = run_skipbench(args).output;
+  EXPECT_TRUE(csv.starts_with("measure,step,layer,length,value\n")) << csv;
+  EXPECT_NE(csv.find("\ncosine,prefill,0,,"), std::string::npos);
+  EXPECT_NE(csv.find("\nnorm_ratio,1,6,,"), std::string::npos);
+  EXPECT_EQ(csv.find("\ngreedy,4,"), std::string::npos);
+}
+
 TEST(Help, EveryCommandHasAnExample) {
   for (const char* command :
        {"run", "validate", "table", "plot", "regress", "export", "generate", "logprobs", "tokenize",
-        "plan", "strategies", "score", "inspect", "bench"}) {
+        "plan", "probe", "strategies", "score", "inspect", "bench"}) {
     const ProcessResult result = run_skipbench({command, "--help"});
     EXPECT_EQ(result.exit_code, 0) << command;
     EXPECT_NE(result.output.find("skipbench " + std::string(command)), std::string::npos)

@@ -1,10 +1,13 @@
-// Thresholds of dynamic strategies: found on `full`'s own tokens, kept in the store.
+// What strategies leave to a calibration, found on `full`'s own tokens and kept in the store:
+// thresholds, and the order in which layers are removed.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "engine/base/error.h"
 #include "eval/calibration.h"
+#include "eval/probe/layer_statistics.h"
 #include "eval/sweep/interrupt.h"
 #include "eval/sweep/session.h"
 
@@ -35,12 +38,53 @@ std::vector<ScoreRequest> calibration_data(const SweepSession& session, const Ce
   return requests;
 }
 
+// Scores of the layers as far as `pruning` asks, from the store where they are there. Always of the
+// model without adapter: an adapter was trained for layers chosen before it.
+LayerScores layer_scores(const SweepSession& session, Cell cell, const Pruning& pruning) {
+  cell.adapter.clear();
+  const std::string identity = layer_scores_identity(session.config(), cell, session.inputs(cell),
+                                                     session.setup.context, pruning);
+  LayerScores scores;
+  if (const auto stored = session.store.find_layer_scores(identity)) {
+    scores = parse_layer_scores(*stored, "layer_scores of the results file");
+    if (pruning.score != LayerScore::kGreedy || std::ssize(scores.greedy) >= pruning.count) {
+      return scores;
+    }
+  }
+  const auto data = calibration_data(session, cell);
+  LayerProbe probe(session.decoder(cell).model(), data, session.config().largest_batch(),
+                   [&] { session.finish_batch(); });
+  probe.measure(scores, pruning);
+  session.store.add_layer_scores(
+      session.run, identity, layer_score_names()[static_cast<size_t>(pruning.score)],
+      cell.key.dataset, session.inputs(cell).calibration_hash, layer_scores_json(scores));
+  return scores;
+}
+
+Calibration find_removals(const SweepSession& session, const Cell& cell) {
+  const Pruning pruning = pruning_of(cell.spec, session.num_layers());
+  const LayerScores scores = layer_scores(session, cell, pruning);
+  const std::vector<int> order =
+      removal_order(pruning, scores, session.num_layers(), cell.spec.where);
+  const double budget = session.num_layers() - pruning.count;
+  return {.parameter = "order",
+          .value = fmt::format("{}", fmt::join(order, ",")),
+          .threshold = 0,
+          .budget = budget,
+          .realised_budget = budget,
+          .on_target = true};
+}
+
+Calibration find_value(const SweepSession& session, const Cell& cell) {
+  if (cell.calibrated->name == "order") return find_removals(session, cell);
+  const auto data = calibration_data(session, cell);
+  return calibrate_threshold(session.decoder(cell), cell.spec, data,
+                             session.config().largest_batch(), [&] { session.finish_batch(); });
+}
+
 ResultStore::StoredCalibration calibrate(const SweepSession& session, const Cell& cell) {
   if (auto stored = session.store.find_calibration(cell.calibration_identity)) return *stored;
-  const auto data = calibration_data(session, cell);
-  const Calibration found =
-      calibrate_threshold(session.decoder(cell), cell.spec, data, session.config().largest_batch(),
-                          [&] { session.finish_batch(); });
+  const Calibration found = find_value(session, cell);
   return session.store.add_calibration(session.run, cell.calibration_identity, cell.key.strategy,
                                        cell.key.target, cell.key.dataset,
                                        session.inputs(cell).calibration_hash, found);
@@ -60,9 +104,12 @@ std::optional<int> longest_skipped_run(const SkipStrategy& strategy, int num_lay
 
 std::unique_ptr<SkipStrategy> strategy_of(const SweepSession& session, RunnableCell cell) {
   StrategySpec spec = cell.cell->spec;
-  if (cell.cell->needs_calibration) {
+  if (cell.cell->calibrated) {
     const auto stored = calibrate(session, *cell.cell);
-    spec.params["threshold"] = {fmt::format("{}", stored.calibration.threshold), "calibration"};
+    const Calibration& found = stored.calibration;
+    spec.params[found.parameter] = {
+        found.parameter == "threshold" ? fmt::format("{}", found.threshold) : found.value,
+        "calibration"};
     session.store.set_calibration_of(cell.id, stored.id);
   }
   auto strategy = make_strategy(spec, session.num_layers());

@@ -1,0 +1,223 @@
+// skipbench probe: what each layer does to the hidden state and to the loss, and how far a skipping
+// run drifts from the full one.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/probe_texts.h"
+#include "engine/base/error.h"
+#include "engine/weights/load.h"
+#include "eval/probe/divergence.h"
+#include "eval/probe/layer_statistics.h"
+#include "eval/sweep/interrupt.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct ProbeOptions {
+  ProbeTextOptions texts;
+  StrategyOptions strategy;
+  bool with_strategy = false;
+  std::vector<std::string> scores = {"block_influence", "angular", "perplexity"};
+  int greedy_layers = 0;
+  int protect_first = 4;
+  int protect_last = 2;
+  int64_t max_steps = 64;
+  std::string format = "json";
+};
+
+struct ProbeResult {
+  double full_perplexity = 0;
+  LayerScores scores;
+  std::vector<StepDivergence> steps;
+};
+
+bool wants(const ProbeOptions& options, const std::string& score) {
+  return std::find(options.scores.begin(), options.scores.end(), score) != options.scores.end();
+}
+
+void check_scores(const ProbeOptions& options) {
+  for (const std::string& score : options.scores) {
+    const auto& known = layer_score_names();
+    if (std::find(known.begin(), known.end(), score) == known.end()) {
+      throw unknown_name("score", score, known, "--scores");
+    }
+  }
+}
+
+// The strategy to compare with `full`; what it leaves to a score is taken from `probe`.
+std::unique_ptr<SkipStrategy> strategy_of(const ProbeOptions& options, int num_layers,
+                                          LayerProbe& probe, LayerScores& scores) {
+  StrategySpec spec = options.strategy.spec();
+  find_strategy(spec.name);
+  layer_budget(num_layers, spec.target);
+  const auto missing = param_to_calibrate(spec, num_layers);
+  if (missing && missing->name == "order") {
+    const Pruning pruning = pruning_of(spec, num_layers);
+    const bool is_greedy = pruning.score == LayerScore::kGreedy;
+    LayerScores own = is_greedy ? LayerScores() : scores;
+    probe.measure(own, pruning);
+    if (!is_greedy) scores = own;
+    std::string order;
+    for (const int layer : removal_order(pruning, own, num_layers, "--strategy")) {
+      order += fmt::format("{}{}", order.empty() ? "" : ",", layer);
+    }
+    spec.params["order"] = {order, "probe"};
+  }
+  return make_strategy(spec, num_layers);
+}
+
+ProbeResult measure(const ProbeOptions& options, Model& model, const ProbeTexts& texts) {
+  const int num_layers = model.config().num_layers;
+  ProbeResult result;
+  const InterruptGuard interrupt_guard;
+  const auto on_pass = [] {
+    if (InterruptGuard::requested()) throw ExitWith{ExitCode::kInterrupted};
+  };
+  LayerProbe probe(model, texts.requests, options.texts.batch, on_pass);
+  result.full_perplexity = probe.perplexity(LayerSet::all(num_layers));
+  if (wants(options, "block_influence") || wants(options, "angular")) {
+    probe.measure_states(result.scores);
+  }
+  if (wants(options, "perplexity")) probe.measure_perplexity(result.scores);
+  if (wants(options, "greedy")) {
+    const int most = std::max(0, num_layers - options.protect_first - options.protect_last);
+    const int count = options.greedy_layers == 0 ? num_layers / 2 : options.greedy_layers;
+    probe.extend_greedy(result.scores, {LayerScore::kGreedy, std::min(count, most),
+                                        options.protect_first, options.protect_last});
+  }
+  if (options.with_strategy) {
+    const auto strategy = strategy_of(options, num_layers, probe, result.scores);
+    result.steps = measure_divergence(model, *strategy, texts.requests, options.texts.batch,
+                                      options.max_steps, on_pass);
+  }
+  return result;
+}
+
+Json step_json(const StepDivergence& step) {
+  return {{"texts", step.texts},   {"layers", step.layers},
+          {"kl", step.kl},         {"top1_agreement", step.top1_agreement},
+          {"cosine", step.cosine}, {"norm_ratio", step.norm_ratio}};
+}
+
+void print_json(const ProbeOptions& options, const ProbeTexts& texts, const LoadedModel& loaded,
+                const ProbeResult& result) {
+  Json json;
+  json["model_hash"] = model_hash(loaded);
+  json["layers"] = loaded.config.num_layers;
+  json["data"] = {{"texts", texts.requests.size()},
+                  {"tokens", texts.num_tokens()},
+                  {"predicted_tokens", texts.num_predicted()},
+                  {"hash", texts.hash()}};
+  json["perplexity_full"] = result.full_perplexity;
+  json["scores"] = Json::parse(layer_scores_json(result.scores));
+  if (options.with_strategy) {
+    json["strategy"] = {{"name", options.strategy.name}, {"target", options.strategy.target}};
+    for (const std::string& param : options.strategy.params) {
+      json["strategy"]["params"].push_back(param);
+    }
+    json["steps"] = Json::array();
+    for (const StepDivergence& step : result.steps) json["steps"].push_back(step_json(step));
+  }
+  std::cout << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+}
+
+void print_csv(const ProbeOptions& options, const ProbeResult& result) {
+  std::cout << "measure,step,layer,length,value\n";
+  const auto line = [](std::string_view measure, std::string_view step, std::string_view layer,
+                       std::string_view length, double value) {
+    std::cout << fmt::format("{},{},{},{},{}\n", measure, step, layer, length, value);
+  };
+  const auto number = [](auto value) { return std::to_string(value); };
+  const LayerScores& scores = result.scores;
+  line("perplexity_full", "", "", "", result.full_perplexity);
+  for (size_t l = 0; l < scores.block_influence.size(); ++l) {
+    line("block_influence", "", number(l), "1", scores.block_influence[l]);
+  }
+  for (size_t n = 0; n < scores.angular.size(); ++n) {
+    for (size_t l = 0; l < scores.angular[n].size(); ++l) {
+      line("angular", "", number(l), number(n + 1), scores.angular[n][l]);
+    }
+  }
+  for (size_t l = 0; l < scores.perplexity.size(); ++l) {
+    line("perplexity", "", number(l), "1", scores.perplexity[l]);
+  }
+  for (size_t i = 0; i < scores.greedy.size(); ++i) {
+    line("greedy", number(i), number(scores.greedy[i]), "", 0);
+  }
+  if (!options.with_strategy) return;
+  for (size_t i = 0; i < result.steps.size(); ++i) {
+    const StepDivergence& step = result.steps[i];
+    const std::string name = i == 0 ? "prefill" : number(i - 1);
+    line("layers", name, "", "", step.layers);
+    line("kl", name, "", "", step.kl);
+    line("top1_agreement", name, "", "", step.top1_agreement);
+    for (size_t l = 0; l < step.cosine.size(); ++l) {
+      line("cosine", name, number(l), "", step.cosine[l]);
+      line("norm_ratio", name, number(l), "", step.norm_ratio[l]);
+    }
+  }
+}
+
+void probe(const ProbeOptions& options) {
+  if (options.format != "json" && options.format != "csv") {
+    throw unknown_name("output format", options.format, std::vector<std::string>{"json", "csv"},
+                       "--output");
+  }
+  check_scores(options);
+  const ProbeInput input = open_probe_input(options.texts);
+  Model model(*input.loaded, *input.backend);
+  const ProbeTexts texts = read_probe_texts(options.texts, input, model);
+  const ProbeResult result = measure(options, model, texts);
+  if (options.format == "csv") {
+    print_csv(options, result);
+  } else {
+    print_json(options, texts, *input.loaded, result);
+  }
+  flush_output();
+}
+
+}  // namespace
+
+void add_probe(CLI::App& app) {
+  const auto options = std::make_shared<ProbeOptions>();
+  CLI::App* sub = app.add_subcommand(
+      "probe", "Scores of layers, and how far a skipping run drifts from the full one");
+  options->texts.add_to(*sub);
+  options->strategy.add_to(*sub);
+  sub->add_option("--scores", options->scores,
+                  "block_influence, angular, perplexity, greedy; with commas between them")
+      ->delimiter(',')
+      ->capture_default_str();
+  sub->add_option("--greedy-layers", options->greedy_layers,
+                  "greedy: layers to remove (0: half of them)")
+      ->check(whole_number(0, LayerSet::kMaxLayers))
+      ->capture_default_str();
+  sub->add_option("--protect-first", options->protect_first, "greedy: first layers that stay")
+      ->check(whole_number(0, LayerSet::kMaxLayers))
+      ->capture_default_str();
+  sub->add_option("--protect-last", options->protect_last, "greedy: last layers that stay")
+      ->check(whole_number(0, LayerSet::kMaxLayers))
+      ->capture_default_str();
+  sub->add_option("--max-steps", options->max_steps, "decoding steps compared under --strategy")
+      ->check(whole_number(0, 1 << 20))
+      ->capture_default_str();
+  sub->add_option("-o,--output", options->format, "json, csv")->capture_default_str();
+  sub->footer(
+      "Examples:\n  skipbench probe --model models/smollm2-135m --input texts.txt > scores.json\n"
+      "  skipbench probe configs/quickstart.yaml --strategy unified --target 2 -o csv");
+  sub->callback([options, sub] {
+    options->with_strategy = sub->count("--strategy") > 0;
+    probe(*options);
+  });
+}
+
+}  // namespace skipbench

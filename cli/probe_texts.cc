@@ -1,0 +1,194 @@
+#include "cli/probe_texts.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/token_lines.h"
+#include "engine/base/error.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "engine/weights/load.h"
+#include "eval/sweep/session.h"
+
+namespace skipbench {
+namespace {
+
+class FileReader {
+ public:
+  FileReader(const ProbeTextOptions& options, const ModelConfig& config)
+      : options_(options), config_(config), is_json_(options.input.ends_with(".jsonl")) {}
+
+  std::vector<ScoreRequest> read() {
+    const std::vector<std::string> lines = read_input_lines(options_.input);
+    std::vector<ScoreRequest> requests;
+    for (size_t i = 0; i < lines.size() && std::ssize(requests) < options_.limit; ++i) {
+      if (lines[i].empty()) continue;
+      where_ = options_.input + ":" + std::to_string(i + 1);
+      ScoreRequest request = is_json_ ? json_request(lines[i]) : split(encode(lines[i]));
+      if (request.continuation.empty()) continue;
+      check_positions(std::ssize(request.prompt) + std::ssize(request.continuation), config_,
+                      where_);
+      check_tokens(request.prompt, config_, where_);
+      check_tokens(request.continuation, config_, where_);
+      requests.push_back(std::move(request));
+    }
+    return requests;
+  }
+
+ private:
+  TokenIds encode(const std::string& text, bool is_start = true) {
+    if (!tokenizer_) {
+      tokenizer_ =
+          load_tokenizer(options_.tokenizer.empty() ? options_.engine.model : options_.tokenizer);
+    }
+    return tokenizer_->encode(text, options_.add_special && is_start);
+  }
+
+  ScoreRequest split(TokenIds tokens) const {
+    const auto prompt = std::min(options_.prompt_tokens, std::ssize(tokens));
+    const auto middle = tokens.begin() + prompt;
+    return {{tokens.begin(), middle}, {middle, tokens.end()}};
+  }
+
+  TokenIds tokens_of(const nlohmann::json& value, const std::string& key, bool is_start) {
+    if (value.is_string()) return encode(value.get<std::string>(), is_start);
+    return token_ids_from_json(value, where_ + ", " + key);
+  }
+
+  ScoreRequest json_request(const std::string& line) {
+    const nlohmann::json json = parse_json_line(line, where_);
+    if (json.is_object() && json.contains("text")) {
+      return split(tokens_of(json["text"], "text", true));
+    }
+    if (json.is_object() && json.contains("prompt") && json.contains("continuation")) {
+      return {tokens_of(json["prompt"], "prompt", true),
+              tokens_of(json["continuation"], "continuation", false)};
+    }
+    throw Error({.what = "no text in the line",
+                 .where = where_,
+                 .expected =
+                     R"({"text": ...} or {"prompt": ..., "continuation": ...}, each a text )"
+                     "or token ids"});
+  }
+
+  const ProbeTextOptions& options_;
+  const ModelConfig& config_;
+  bool is_json_;
+  std::string where_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+};
+
+size_t find_dataset(const SweepConfig& config, const std::string& name) {
+  std::vector<std::string> known;
+  for (size_t d = 0; d < config.datasets.size(); ++d) {
+    if (name.empty() || config.datasets[d].name == name) return d;
+    known.push_back(config.datasets[d].name);
+  }
+  throw unknown_name("dataset", name, known, "--dataset");
+}
+
+// As a sweep makes its calibration data.
+std::vector<ScoreRequest> calibration_texts(const ProbeTextOptions& options,
+                                            const SweepSetup& setup, Model& model) {
+  const size_t index = find_dataset(setup.config, options.dataset);
+  const DatasetSection& dataset = setup.config.datasets[index];
+  std::span<const TokenIds> prompts = setup.inputs[index].calibration_prompts;
+  prompts = prompts.first(std::min(prompts.size(), static_cast<size_t>(options.limit)));
+  const auto full = make_strategy({.name = "full"}, setup.context.num_layers);
+  const GenerateOptions generate = natural_length(setup, dataset);
+  std::vector<ScoreRequest> requests;
+  for (size_t begin = 0; begin < prompts.size(); begin += static_cast<size_t>(options.batch)) {
+    const auto part = prompts.subspan(
+        begin, std::min(static_cast<size_t>(options.batch), prompts.size() - begin));
+    GenerateResult result = Decoder(model).generate(part, *full, generate);
+    for (size_t i = 0; i < part.size(); ++i) {
+      requests.push_back({part[i], std::move(result.outputs[i].tokens)});
+    }
+  }
+  return requests;
+}
+
+}  // namespace
+
+void ProbeTextOptions::add_to(CLI::App& command) {
+  command.add_option("config", config,
+                     "a sweep's YAML instead of --model and --input: its model, and a dataset's "
+                     "calibration prompts with the whole model's outputs");
+  command.add_option("--set", overrides, "KEY=VALUE changes the configuration; repeatable")
+      ->allow_extra_args(false);
+  command.add_option("--dataset", dataset, "of the configuration (default: its first)");
+  engine.add_to(command);
+  command.get_option("--model")->required(false);
+  command.add_option("--input", input,
+                     "file of texts, one per line; .jsonl: {\"text\"} or {\"prompt\", "
+                     "\"continuation\"}, texts or token ids");
+  command.add_option("--tokenizer", tokenizer, "tokenizer file or folder (default: the model's)");
+  command.add_flag("--add-special", add_special, "add the model's own BOS or EOS to a text");
+  command.add_option("--prompt-tokens", prompt_tokens, "tokens of a text that are its prompt")
+      ->check(whole_number(1, 1 << 20))
+      ->capture_default_str();
+  command.add_option("--limit", limit, "texts used, from the first")
+      ->check(whole_number(1, 1 << 30))
+      ->capture_default_str();
+  command.add_option("--batch", batch, "texts per pass")
+      ->check(whole_number(1, 1 << 16))
+      ->capture_default_str();
+}
+
+int64_t ProbeTexts::num_tokens() const {
+  int64_t count = num_predicted();
+  for (const ScoreRequest& request : requests) count += std::ssize(request.prompt);
+  return count;
+}
+
+int64_t ProbeTexts::num_predicted() const {
+  int64_t count = 0;
+  for (const ScoreRequest& request : requests) count += std::ssize(request.continuation);
+  return count;
+}
+
+std::string ProbeTexts::hash() const {
+  std::vector<TokenIds> parts;
+  for (const ScoreRequest& request : requests) {
+    parts.push_back(request.prompt);
+    parts.push_back(request.continuation);
+  }
+  return hash_prompts(parts);
+}
+
+ProbeInput open_probe_input(const ProbeTextOptions& options) {
+  const bool has_files = !options.engine.model.empty() && !options.input.empty();
+  if (options.config.empty() ? !has_files
+                             : !options.engine.model.empty() || !options.input.empty()) {
+    throw Error({.what = "probe needs a model and texts",
+                 .where = "skipbench probe",
+                 .expected = "either a sweep's configuration, or --model and --input"});
+  }
+  ProbeInput input;
+  if (!options.config.empty()) {
+    input.setup = prepare_sweep(load_sweep_config(options.config, options.overrides));
+    input.loaded = &input.setup->loaded;
+    input.backend = input.setup->backend.get();
+    return input;
+  }
+  input.own = load_model(options.engine.model_name(), options.engine.adapter);
+  input.loaded = &*input.own;
+  input.own_backend = make_backend(options.engine.device_spec());
+  input.backend = input.own_backend.get();
+  return input;
+}
+
+ProbeTexts read_probe_texts(const ProbeTextOptions& options, const ProbeInput& input,
+                            Model& model) {
+  ProbeTexts texts;
+  texts.requests = input.setup ? calibration_texts(options, *input.setup, model)
+                               : FileReader(options, input.loaded->config).read();
+  std::erase_if(texts.requests, [](const ScoreRequest& r) { return r.continuation.empty(); });
+  if (texts.requests.empty()) {
+    throw Error({.what = "no text to measure layers on",
+                 .where = input.setup ? options.config : options.input,
+                 .expected = "at least one text of two tokens or more"});
+  }
+  return texts;
+}
+
+}  // namespace skipbench

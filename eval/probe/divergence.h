@@ -1,0 +1,32 @@
+// How far a skipping run's states and distributions are from the full model's, on the same tokens.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "engine/decoder.h"
+
+namespace skipbench {
+
+// Means over the texts that have this step. Entry 0 of a list is the prefill, seen at each prompt's
+// last token; entry t + 1 is decoding step t.
+struct StepDivergence {
+  int64_t texts = 0;
+  double layers = 0;  // that the skipping run ran
+  // [N]: after each layer, the cosine of the skipping run's hidden state with the full run's, and
+  // its norm over the full run's. Where a layer is skipped the state is the one passed through.
+  std::vector<double> cosine;
+  std::vector<double> norm_ratio;
+  double kl = 0;              // KL(full || skipping) of the next token's distributions, nats
+  double top1_agreement = 0;  // share of texts whose most probable token is the same
+};
+
+// Teacher-forced: both runs read a text's prompt and then its continuation token by token.
+// `max_steps` decoding steps at most. Throws Error for texts that check_tokens refuses.
+std::vector<StepDivergence> measure_divergence(Model& model, const SkipStrategy& strategy,
+                                               std::span<const ScoreRequest> texts, int64_t batch,
+                                               int64_t max_steps,
+                                               const std::function<void()>& on_pass = {});
+
+}  // namespace skipbench
