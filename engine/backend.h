@@ -205,6 +205,8 @@ class Backend {
   virtual void download(void* host, const void* device, size_t bytes) = 0;
   virtual void fill_zero(void* device, size_t bytes) = 0;
   virtual void synchronise() {}
+  // Whether the device makes weights that have no contents on the host (Weight::fill).
+  virtual bool makes_random_weights() const { return false; }
   // Drops the copies that a device has made of weights, norms and biases on their first use. Before
   // host memory that an operation has read is freed or changed; Model does it when it goes.
   virtual void forget_weights() {}

@@ -6,6 +6,8 @@
 #include <iterator>
 #include <utility>
 
+#include "engine/base/error.h"
+
 namespace skipbench {
 
 namespace {
@@ -84,6 +86,12 @@ Projection key_value_part(const ModelConfig& config, const Projection& qkv) {
 
 Model::Model(const LoadedModel& loaded, Backend& backend)
     : loaded_(loaded), config_(loaded.config), weights_(loaded.weights), backend_(backend) {
+  if (weights_.embedding.fill.begin != nullptr && !backend.makes_random_weights()) {
+    throw Error({.what = "this device makes no weights",
+                 .where = loaded.path,
+                 .got = "--device " + backend.name(),
+                 .hint = "synthetic: in place of device-synthetic: makes them on the host"});
+  }
   for (const LayerWeights& layer : weights_.layers) {
     key_value_.push_back(key_value_part(config_, layer.qkv));
   }

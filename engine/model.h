@@ -55,7 +55,8 @@ class KvCache {
 
 class Model {
  public:
-  // Keeps references: `loaded` and `backend` outlive the model.
+  // Keeps references: `loaded` and `backend` outlive the model. Throws Error where the weights are
+  // the device's to make and it makes none.
   Model(const LoadedModel& loaded, Backend& backend);
   ~Model() { backend_.forget_weights(); }
   Model(const Model&) = delete;

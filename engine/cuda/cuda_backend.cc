@@ -154,6 +154,7 @@ class CudaBackend final : public Backend {
   }
 
   bool is_asynchronous() const override { return true; }
+  bool makes_random_weights() const override { return true; }
   DeviceBuffer allocate_shared(size_t bytes) override { return allocate_pinned(bytes); }
   std::unique_ptr<Mark> make_mark() override { return std::make_unique<EventMark>(stream_.get()); }
   std::unique_ptr<Recording> record(const std::function<void()>& queue) override {

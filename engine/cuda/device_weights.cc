@@ -85,6 +85,12 @@ DeviceWeights::Copy DeviceWeights::upload(const Weight& weight) {
                  weight.rows,
                  weight.cols,
                  pitch};
+  if (weight.fill.begin != nullptr) {
+    CUDA_CHECK(cudaMemsetAsync(data.get(), 0, static_cast<size_t>(weight.rows * pitch), stream_));
+    fill_random(weight.fill, (weight.data - weight.fill.begin) / block_bytes(weight.type),
+                copy.matrix, stream_);
+    return copy;
+  }
   // In pieces, so that the host needs no second copy of a large matrix.
   const int64_t piece = std::max<int64_t>(1, kStagingBytes / std::max<int64_t>(1, pitch));
   std::vector<std::byte> staging(static_cast<size_t>(std::min(piece, weight.rows) * pitch));

@@ -28,6 +28,10 @@ struct DeviceMatrix {
   DeviceMatrix from_row(int64_t row) const;
 };
 
+// Makes the elements of `out` on the device; its first is element `first` of the fill's matrix.
+void fill_random(const RandomFill& fill, int64_t first, const DeviceMatrix& out,
+                 cudaStream_t stream);
+
 constexpr int64_t scales_per_block(DType type) { return type == DType::kQ4_1 ? 2 : 1; }
 
 // Keyed by the address of the host's data, which therefore must stay in place and unchanged until

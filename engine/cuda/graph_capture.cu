@@ -53,7 +53,11 @@ CapturePoint capture_point(cudaStream_t stream) {
   CUDA_CHECK(cudaStreamGetCaptureInfo(stream, &status, nullptr, &point.graph, &point.last, &edges,
                                       &point.count));
   if (status != cudaStreamCaptureStatusActive) {
-    throw Error({.what = "record_if outside of a recording", .hint = "the host decides there"});
+    throw Error({.what = "record_if outside of a recording",
+                 .where = "cuda",
+                 .expected = "",
+                 .got = "",
+                 .hint = "the host decides there"});
   }
   return point;
 }

@@ -18,7 +18,8 @@ set(SKIPBENCH_CUDA_COMMON_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/log_prob.cu
   ${CMAKE_CURRENT_LIST_DIR}/next_token.cu
   ${CMAKE_CURRENT_LIST_DIR}/norm.cu
-  ${CMAKE_CURRENT_LIST_DIR}/peaks.cu)
+  ${CMAKE_CURRENT_LIST_DIR}/peaks.cu
+  ${CMAKE_CURRENT_LIST_DIR}/random_fill.cu)
 
 # What the emulated device has its own of: products by cuBLASLt, CUDA graphs.
 set(SKIPBENCH_CUDA_DEVICE_SOURCES

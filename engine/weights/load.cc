@@ -21,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSyntheticPrefix = "synthetic:";
+constexpr std::string_view kDevicePrefix = "device-synthetic:";  // the device makes the weights
 
 LoadedModel load_gguf(const std::string& path) {
   const GgufFile file(path);
@@ -86,7 +87,7 @@ LoadedModel load_folder(const std::string& folder) {
 }
 
 // "CONFIG.json[:seed]"; a suffix of digits is the seed.
-LoadedModel load_synthetic(std::string_view spec) {
+LoadedModel load_synthetic(std::string_view spec, bool made_by_device) {
   std::string config_path(spec);
   uint64_t seed = 0;
   if (const size_t colon = spec.rfind(':'); colon != spec.npos) {
@@ -103,8 +104,8 @@ LoadedModel load_synthetic(std::string_view spec) {
   std::error_code ignored;
   if (fs::is_directory(config_path, ignored)) config_path += "/config.json";
   const ModelDescription description = read_hf_config(config_path);
-  check_memory_for(description, config_path);
-  SyntheticTensors tensors(description.dtype, description.config.num_layers, seed);
+  if (!made_by_device) check_memory_for(description, config_path);
+  SyntheticTensors tensors(description.dtype, description.config.num_layers, seed, made_by_device);
   LoadedModel model;
   model.config = description.config;
   model.weights = assemble_weights(description, NameStyle::kHuggingFace, tensors);
@@ -126,7 +127,10 @@ Error missing_model(const std::string& path) {
 
 LoadedModel load_any(const std::string& path) {
   if (path.starts_with(kSyntheticPrefix)) {
-    return load_synthetic(std::string_view(path).substr(kSyntheticPrefix.size()));
+    return load_synthetic(std::string_view(path).substr(kSyntheticPrefix.size()), false);
+  }
+  if (path.starts_with(kDevicePrefix)) {
+    return load_synthetic(std::string_view(path).substr(kDevicePrefix.size()), true);
   }
   std::error_code ignored;
   if (!fs::exists(path, ignored)) throw missing_model(path);
@@ -145,6 +149,11 @@ LoadedModel load_model(const std::string& path, const std::string& adapter) {
   try {
     LoadedModel model = load_any(path);
     model.path = path;
+    if (!adapter.empty() && model.weights.embedding.fill.begin != nullptr) {
+      throw Error({.what = "an adapter cannot be merged into weights that the device makes",
+                   .where = path,
+                   .hint = "synthetic: in place of device-synthetic: makes them on the host"});
+    }
     if (!adapter.empty()) merge_adapter(model, adapter);
     return model;
   } catch (const std::bad_alloc&) {

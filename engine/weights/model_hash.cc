@@ -44,6 +44,12 @@ class Hasher {
 
   // Small tensors whole, large ones at their beginning, middle and end.
   void add(const Weight& weight) {
+    if (weight.fill.begin != nullptr) {  // no contents here: what they are made of
+      sha_.update(fmt::format("{} {} {} random {:x} {:a} at {}\n", dtype_name(weight.type),
+                              weight.rows, weight.cols, weight.fill.stream, weight.fill.deviation,
+                              weight.data - weight.fill.begin));
+      return;
+    }
     const std::span<const std::byte> bytes(weight.data, static_cast<size_t>(weight.bytes()));
     sha_.update(fmt::format("{} {} {}\n", dtype_name(weight.type), weight.rows, weight.cols));
     if (weight.bytes() <= 3 * kSampleBytes) {

@@ -1,6 +1,7 @@
 #include "engine/weights/synthetic.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include "engine/base/error.h"
+#include "engine/weights/random_fill.h"
 
 namespace skipbench {
 namespace {
@@ -18,30 +20,6 @@ namespace {
 constexpr int64_t kElementsPerThread = 1 << 20;  // below, a thread costs more than it saves
 constexpr size_t kAlignment = 64;
 constexpr double kBiasDeviation = 0.02;
-
-// Finaliser of SplitMix64 (Steele et al., OOPSLA 2014).
-uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
-uint64_t stream_of(uint64_t seed, std::string_view name) {
-  uint64_t state = mix(seed + 0x9e3779b97f4a7c15u);
-  for (const char c : name) state = mix(state ^ static_cast<uint8_t>(c)) + 0x9e3779b97f4a7c15u;
-  return state;
-}
-
-// Nearly normal with deviation 1: the sum of four uniform 16-bit numbers, exact in integers. No
-// logarithm or cosine, whose last bits differ between C libraries.
-float unit_normal(uint64_t stream, uint64_t index) {
-  const uint64_t bits = mix(stream + index * 0x9e3779b97f4a7c15u);
-  const auto sum = static_cast<int32_t>((bits & 0xffff) + ((bits >> 16) & 0xffff) +
-                                        ((bits >> 32) & 0xffff) + (bits >> 48));
-  // Mean 2 * 65535; variance 4 * (65536^2 - 1) / 12.
-  constexpr float kInverseDeviation = 2.6428996e-05f;
-  return static_cast<float>(sum - 2 * 65535) * kInverseDeviation;
-}
 
 template <typename T, typename Convert>
 void fill_range(std::byte* data, int64_t begin, int64_t end, uint64_t stream, float deviation,
@@ -52,8 +30,8 @@ void fill_range(std::byte* data, int64_t begin, int64_t end, uint64_t stream, fl
   }
 }
 
-void fill(DType type, std::byte* data, int64_t begin, int64_t end, uint64_t stream,
-          float deviation) {
+void fill_elements(DType type, std::byte* data, int64_t begin, int64_t end, uint64_t stream,
+                   float deviation) {
   if (type == DType::kF32) {
     fill_range<float>(data, begin, end, stream, deviation, [](float x) { return x; });
   } else if (type == DType::kF16) {
@@ -70,10 +48,11 @@ void fill_parallel(DType type, std::byte* data, int64_t count, uint64_t stream, 
   std::vector<std::jthread> threads;
   for (int64_t part = 1; part < parts; ++part) {
     threads.emplace_back([=] {
-      fill(type, data, count * part / parts, count * (part + 1) / parts, stream, deviation);
+      fill_elements(type, data, count * part / parts, count * (part + 1) / parts, stream,
+                    deviation);
     });
   }
-  fill(type, data, 0, count / parts, stream, deviation);
+  fill_elements(type, data, 0, count / parts, stream, deviation);
 }
 
 std::shared_ptr<std::byte> allocate(int64_t bytes, const std::string& name) {
@@ -86,6 +65,17 @@ std::shared_ptr<std::byte> allocate(int64_t bytes, const std::string& name) {
   return {memory, [](std::byte* p) { std::free(p); }};
 }
 
+// Addresses that name a matrix and hold nothing: reading them is an error that shows at once.
+std::shared_ptr<std::byte> reserve(int64_t bytes, const std::string& name) {
+  const auto size = static_cast<size_t>(bytes);
+  void* memory = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    throw Error({.what = fmt::format("no address space for {} bytes", bytes),
+                 .where = fmt::format("synthetic tensor '{}'", name)});
+  }
+  return {static_cast<std::byte*>(memory), [size](std::byte* p) { munmap(p, size); }};
+}
+
 bool writes_residual(std::string_view name) {
   return name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") ||
          name.ends_with("self_attention.dense.weight") || name.ends_with("dense_4h_to_h.weight");
@@ -95,12 +85,18 @@ bool writes_residual(std::string_view name) {
 
 Weight SyntheticTensors::matrix(const std::string& name, int64_t rows, int64_t cols) {
   Weight weight{.name = name, .type = type_, .rows = rows, .cols = cols};
-  const auto buffer = allocate(weight.bytes(), name);
-  weight.data = buffer.get();
   double deviation = 1 / std::sqrt(static_cast<double>(cols));
   if (writes_residual(name)) deviation /= std::sqrt(2.0 * num_layers_);
-  fill_parallel(type_, buffer.get(), rows * cols, stream_of(seed_, name),
-                static_cast<float>(deviation));
+  const RandomFill fill{nullptr, random_stream(seed_, name), static_cast<float>(deviation)};
+  const auto buffer =
+      made_by_device_ ? reserve(weight.bytes(), name) : allocate(weight.bytes(), name);
+  weight.data = buffer.get();
+  if (made_by_device_) {
+    weight.fill = fill;
+    weight.fill.begin = weight.data;
+  } else {
+    fill_parallel(type_, buffer.get(), rows * cols, fill.stream, fill.deviation);
+  }
   storage_.push_back(buffer);
   return weight;
 }
@@ -108,7 +104,7 @@ Weight SyntheticTensors::matrix(const std::string& name, int64_t rows, int64_t c
 Vector SyntheticTensors::vector(const std::string& name, int64_t size) {
   if (!name.ends_with(".bias")) return Vector(size, 1.0f);
   Vector values(size);
-  const uint64_t stream = stream_of(seed_, name);
+  const uint64_t stream = random_stream(seed_, name);
   for (int64_t i = 0; i < size; ++i) {
     values[i] = unit_normal(stream, i) * static_cast<float>(kBiasDeviation);
   }

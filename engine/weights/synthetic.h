@@ -17,8 +17,9 @@ namespace skipbench {
 // norm gains are 1, biases have standard deviation 0.02.
 class SyntheticTensors : public TensorProvider {
  public:
-  SyntheticTensors(DType type, int num_layers, uint64_t seed)
-      : type_(type), num_layers_(num_layers), seed_(seed) {}
+  // made_by_device: matrices have no contents here, only what a device needs to make them.
+  SyntheticTensors(DType type, int num_layers, uint64_t seed, bool made_by_device = false)
+      : type_(type), num_layers_(num_layers), seed_(seed), made_by_device_(made_by_device) {}
 
   bool has(std::string_view) override { return true; }
   Weight matrix(const std::string& name, int64_t rows, int64_t cols) override;
@@ -31,6 +32,7 @@ class SyntheticTensors : public TensorProvider {
   DType type_;
   int num_layers_;
   uint64_t seed_;
+  bool made_by_device_;
   std::vector<std::shared_ptr<const void>> storage_;
 };
 

@@ -12,6 +12,14 @@
 
 namespace skipbench {
 
+// Random elements that a device makes for itself (engine/weights/random_fill.h): element i of the
+// matrix that begins at `begin` is unit_normal(stream, i) * deviation.
+struct RandomFill {
+  const std::byte* begin = nullptr;  // null: the bytes are in host memory
+  uint64_t stream = 0;
+  float deviation = 0;
+};
+
 // A matrix [rows, cols] (rows are outputs), rows contiguous, no padding. Data is not owned and has
 // no more alignment than the file gives it.
 struct Weight {
@@ -20,6 +28,8 @@ struct Weight {
   int64_t rows = 0;
   int64_t cols = 0;
   const std::byte* data = nullptr;
+  // Where it has a begin, `data` is an address without contents: a name, never to be read.
+  RandomFill fill = {};
 
   bool empty() const { return data == nullptr; }
   int64_t bytes() const { return rows * bytes_of(type, cols); }

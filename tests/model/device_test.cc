@@ -224,6 +224,28 @@ TEST_P(DeviceRandomModels, HalfPrecisionIsAsNearToF32AsTheCpus) {
   }
 }
 
+// Weights that never were on the host: the same bits as those that were.
+TEST_P(DeviceRandomModels, WeightsMadeOnTheDeviceAreTheHosts) {
+  const auto requests = random_requests(3);
+  const std::vector<StrategySpec> specs = {
+      {.name = "full"},
+      {.name = "early_exit", .target = 2, .params = {{"threshold", {"0.01", ""}}}}};
+  for (const auto& [name, type] :
+       {std::pair("float32", DType::kF32), std::pair("float16", DType::kF16),
+        std::pair("bfloat16", DType::kBF16)}) {
+    for (const std::string& path : models(name)) {
+      LoadedDecoder uploaded(path, {.device = GetParam(), .dtype = type});
+      LoadedDecoder made("device-" + path, {.device = GetParam(), .dtype = type});
+      for (const StrategySpec& spec : specs) {
+        const auto want = score(uploaded, requests, spec);
+        const auto got = score(made, requests, spec);
+        EXPECT_EQ(largest_difference(got, want), 0) << path << " " << spec.name;
+      }
+      EXPECT_THROW(LoadedDecoder("device-" + path, {.threads = 1}), Error);
+    }
+  }
+}
+
 TEST_P(DeviceRandomModels, GreedyTokensEqualTheCpus) {
   std::vector<TokenIds> prompts;
   for (ScoreRequest& request : random_requests(3)) prompts.push_back(std::move(request.prompt));
