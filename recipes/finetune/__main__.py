@@ -40,7 +40,8 @@ def parse_arguments():
     add = what.add_argument
     add("--lora-alpha", type=float, default=None, help="None: twice the rank")
     add("--train-embeddings", action="store_true")
-    add("--store", choices=("f16", "bf16", "f32"), default="f16", help="weights of --full")
+    add("--store", choices=("f16", "bf16", "f32"), default=None,
+        help="type of what is written; None: f16 for --full, f32 for an adapter")
     how = parser.add_argument_group("how (defaults: the paper's, arXiv 2404.06954)")
     add = how.add_argument
     add("--lr", type=float, default=2e-5)
@@ -62,7 +63,9 @@ def parse_arguments():
     add("--threads", type=int, default=1, help="of the CPU")
     add("--report-steps", type=int, default=50)
     add("--save-seconds", type=float, default=120)
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.store = args.store or ("f16" if args.full else "f32")
+    return args
 
 
 def end_of_text(model, path):

@@ -1,0 +1,92 @@
+"""Fine-tunes the miniature for every strategy and target: one LoRA adapter each.
+
+    python -m recipes.miniature.adapters --base RUN/base --data DIR --output models/miniature/adapters
+
+The table below is what is trained. Every run has the same data, rate and number of steps; early exit
+has one adapter for all targets and as many steps as the others have over all of them. What is
+finished is left alone, what was interrupted goes on.
+"""
+
+import argparse
+import concurrent.futures
+import pathlib
+import subprocess
+import sys
+
+TARGETS = (2, 3, 5, 10)
+RANK, RATE, STEPS = 8, 1e-2, 200
+# Steps over which SkipDecode's layers fall: the mean over the validation split's references is
+# within 1 % of every target's budget.
+SKIP_DECODE_LENGTH = 15
+
+
+def table(block_influence):
+    """(folder, strategy, target, parameters, further options) of each run, the shortest list first.
+
+    block_influence: layers in the order of removal, or "" to leave static pruning out.
+    """
+    yield ("early_exit", "early_exit", 3, ["min_layer=2"],
+           ["--steps", str(len(TARGETS) * STEPS), "--exit-samples", "3"])
+    for target in (3, 2, 5, 10):
+        for strategy, params in (("unified", []), ("fixed_exit", []),
+                                 ("skip_decode", [f"expected_length={SKIP_DECODE_LENGTH}"])):
+            yield f"{strategy}-{target}x", strategy, target, params, []
+    if block_influence:
+        for target in TARGETS:
+            yield (f"static_pruning-{target}x", "static_pruning", target,
+                   [f"order={block_influence}"], [])
+    for seed in range(5):
+        for target in TARGETS:
+            yield f"random_{seed}-{target}x", "random", target, [f"seed={seed}"], []
+
+
+def command(args, run):
+    folder, strategy, target, params, options = run
+    return [sys.executable, "-m", "recipes.finetune", "--model", str(args.base),
+            "--output", str(args.output / folder), "--strategy", strategy,
+            "--target", str(target), "--skipbench", str(args.skipbench),
+            *[part for param in params for part in ("--param", param)],
+            "--data", str(args.data / "train.tsv"), "--valid", str(args.data / "valid.tsv"),
+            "--prompt", "{source}<en>", "--response", "{target}", "--lora-rank", str(RANK),
+            "--store", "f16", "--lr", str(RATE), "--steps", str(STEPS), "--batch-tokens", "3000",
+            "--label-smoothing", "0.1", "--bf16", *options]
+
+
+def train(args, run):
+    folder = args.output / run[0]
+    if (folder / "finetune.json").exists():
+        return f"{run[0]}: is there"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "train.out", "a", encoding="utf-8") as out:
+        done = subprocess.run(command(args, run), stdout=out, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        return f"{run[0]}: failed, see {folder / 'train.out'}"
+    # What only an interrupted run needs: twice the adapter's size, with the optimiser's state.
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    (folder / "train.out").unlink()
+    return f"{run[0]}: done"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--base", type=pathlib.Path, required=True)
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--skipbench", type=pathlib.Path,
+                        default=pathlib.Path("build/cpu-release/skipbench"))
+    parser.add_argument("--block-influence", default="",
+                        help="layers in static pruning's order of removal, as `order` takes them")
+    parser.add_argument("--only", default="", help="folders that begin so")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")
+    args = parser.parse_args()
+    runs = [run for run in table(args.block_influence) if run[0].startswith(args.only)]
+    failed = False
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for message in pool.map(lambda run: train(args, run), runs):
+            print(message, flush=True)
+            failed = failed or ": failed" in message
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
