@@ -41,20 +41,72 @@ class BudgetAt {
   int64_t batch_size_;
 };
 
+void check_has_step(const StrategySpec& spec, std::span<const ScoreRequest> data,
+                    const std::string& what) {
+  for (const ScoreRequest& request : data) {
+    if (request.continuation.size() > 1) return;
+  }
+  throw Error(
+      {.what = fmt::format("strategy '{}' has no text to calibrate its {} on", spec.name, what),
+       .where = spec.where,
+       .expected = "at least one calibration text of two tokens or more",
+       .hint = "give the dataset a `calibration` split or lower its `limit`"});
+}
+
 }  // namespace
+
+Calibration calibrate_length(const StrategySpec& spec, const std::string& parameter, int num_layers,
+                             std::span<const ScoreRequest> data, int lowest, int highest) {
+  check_has_step(spec, data, parameter);
+  // [t]: texts that have step t.
+  std::vector<double> texts_at_step;
+  double steps = 0;
+  for (const ScoreRequest& request : data) {
+    const size_t count = request.continuation.size() - 1;
+    if (texts_at_step.size() < count) texts_at_step.resize(count);
+    for (size_t t = 0; t < count; ++t) ++texts_at_step[t];
+    steps += static_cast<double>(count);
+  }
+  const auto mean_at = [&](int value) {
+    StrategySpec trial = spec;
+    trial.params[parameter] = {std::to_string(value), "calibration"};
+    const auto strategy = make_strategy(trial, num_layers);
+    double layers = 0;
+    for (size_t t = 0; t < texts_at_step.size(); ++t) {
+      layers += texts_at_step[t] * strategy->step_layers(num_layers, static_cast<int>(t)).layers();
+    }
+    return layers / steps;
+  };
+  Calibration best{
+      .parameter = parameter,
+      .threshold = 0,
+      .budget = static_cast<double>(layer_budget(num_layers, spec.target, spec.where))};
+  const auto consider = [&](int value, double mean) {
+    if (!best.value.empty() &&
+        std::abs(mean - best.budget) >= std::abs(best.realised_budget - best.budget)) {
+      return;
+    }
+    best.value = std::to_string(value);
+    best.realised_budget = mean;
+  };
+  // The border between means below K and not: the nearest is one of its two sides.
+  int low = lowest, high = highest;
+  consider(low, mean_at(low));
+  consider(high, mean_at(high));
+  while (high - low > 1) {
+    const int middle = low + (high - low) / 2;
+    const double mean = mean_at(middle);
+    consider(middle, mean);
+    (mean < best.budget ? low : high) = middle;
+  }
+  best.on_target = std::abs(best.realised_budget - best.budget) <= kTolerance * best.budget;
+  return best;
+}
 
 Calibration calibrate_threshold(Decoder& decoder, const StrategySpec& spec,
                                 std::span<const ScoreRequest> data, int64_t batch_size,
                                 const std::function<void()>& on_pass) {
-  bool has_step = false;
-  for (const ScoreRequest& request : data) has_step |= request.continuation.size() > 1;
-  if (!has_step) {
-    throw Error(
-        {.what = fmt::format("strategy '{}' has no text to calibrate its threshold on", spec.name),
-         .where = spec.where,
-         .expected = "at least one calibration text of two tokens or more",
-         .hint = "give the dataset a `calibration` split or lower its `limit`"});
-  }
+  check_has_step(spec, data, "threshold");
   const int num_layers = decoder.model().config().num_layers;
   Calibration best;
   best.budget = layer_budget(num_layers, spec.target, spec.where);

@@ -28,4 +28,10 @@ Calibration calibrate_threshold(Decoder& decoder, const StrategySpec& spec,
                                 std::span<const ScoreRequest> data, int64_t batch_size,
                                 const std::function<void()>& on_pass = {});
 
+// The same for a strategy whose sets do not depend on the input and whose mean grows with the whole
+// number `parameter`, here of skip_decode its expected_length: found by bisection over [lowest,
+// highest] on the lengths of `data` alone, without a pass of the model.
+Calibration calibrate_length(const StrategySpec& spec, const std::string& parameter, int num_layers,
+                             std::span<const ScoreRequest> data, int lowest, int highest);
+
 }  // namespace skipbench

@@ -48,7 +48,7 @@ class SkipDecode final : public SkipStrategy {
   Schedule schedule_;
 };
 
-std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
+Schedule schedule_of(const StrategySpec& spec, int num_layers) {
   const int budget = layer_budget(num_layers, spec.target, spec.where);
   Schedule schedule;
   // At least one layer at the top; the parameter's default gives way where K leaves no room.
@@ -58,24 +58,37 @@ std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
   schedule.least = param_integer(spec, "min_layers", lowest, lowest, budget);
   schedule.most = 2 * budget - schedule.least;
   schedule.expected_length = param_integer(spec, "expected_length", 64, 2, 1 << 20);
-  return std::make_unique<SkipDecode>(schedule);
+  return schedule;
+}
+
+// Where the number of layers never falls, the length does not matter.
+std::optional<CalibratedParam> calibrates(const StrategySpec& spec, int num_layers) {
+  const Schedule schedule = schedule_of(spec, num_layers);
+  if (schedule.least == schedule.most || has_param(spec, "expected_length")) return std::nullopt;
+  return CalibratedParam{"expected_length", "64"};
+}
+
+std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
+  return std::make_unique<SkipDecode>(schedule_of(spec, num_layers));
 }
 
 }  // namespace
 
 StrategyInfo describe_skip_decode() {
-  return {.name = "skip_decode",
-          .summary = "fewer layers with every step, the bottom skipped, the same for all rows",
-          .paper = "Del Corro et al. 2023 (SkipDecode), arXiv 2307.02628",
-          .kv_policy = "absent (never read: a layer once skipped stays skipped)",
-          .needs_training = true,
-          .params = {{"expected_length", "64", "[2, 1048576]",
-                      "steps over which the layers fall from 2K - min_layers to min_layers; the "
-                      "number at a step is rounded half up"},
-                     {"min_layers", "max(warmup_layers + 1, 2K - N)", "[its default, K]",
-                      "layers from expected_length on; K: the same number at every step"},
-                     {"warmup_layers", "1", "[0, K - 1]", "layers at the bottom that always run"}},
-          .make = make};
+  return {
+      .name = "skip_decode",
+      .summary = "fewer layers with every step, the bottom skipped, the same for all rows",
+      .paper = "Del Corro et al. 2023 (SkipDecode), arXiv 2307.02628",
+      .kv_policy = "absent (never read: a layer once skipped stays skipped)",
+      .needs_training = true,
+      .params = {{"expected_length", "64", "[2, 1048576]",
+                  "steps over which the layers fall from 2K - min_layers to min_layers; the "
+                  "number at a step is rounded half up; a sweep finds it on the calibration split"},
+                 {"min_layers", "max(warmup_layers + 1, 2K - N)", "[its default, K]",
+                  "layers from expected_length on; K: the same number at every step"},
+                 {"warmup_layers", "1", "[0, K - 1]", "layers at the bottom that always run"}},
+      .make = make,
+      .calibrates = calibrates};
 }
 
 }  // namespace skipbench

@@ -97,9 +97,31 @@ const std::vector<Column>& trailing_columns() {
       {"timed layers", "timed_layers", "layers run per decoding step in the timed outputs: mean",
        [](const TableRow& row) { return formatted(row.timed_layers, "{:.2f}"); },
        [](const TableRow& row) { return row.timed_layers; }},
+      {"per text", "layers_per_text_deviation",
+       "least and most of the texts' mean layers per step (as a number: their standard deviation)",
+       [](const TableRow& row) -> Text {
+         if (!row.layers) return std::nullopt;
+         return fmt::format("{:.1f}-{:.1f}", row.layers->text_low, row.layers->text_high);
+       },
+       [](const TableRow& row) -> Value {
+         if (!row.layers) return std::nullopt;
+         return row.layers->text_deviation;
+       }},
+      {"in a batch", "layers_in_batch_range",
+       "most less least of that among the rows of a batch, mean over batches",
+       [](const TableRow& row) -> Text {
+         if (!row.layers) return std::nullopt;
+         return formatted(row.layers->in_batch, "{:.1f}");
+       },
+       [](const TableRow& row) -> Value {
+         return row.layers ? row.layers->in_batch : std::nullopt;
+       }},
       {"speedup", "speedup",
        "decode tok/s over that of `full`, measured side by side at the same batch size",
-       [](const TableRow& row) { return formatted(row.speedup, "{:.2f}"); },
+       [](const TableRow& row) -> Text {
+         if (!row.speedup_deviation) return formatted(row.speedup, "{:.2f}");
+         return fmt::format("{:.2f} ± {:.2f}", *row.speedup, *row.speedup_deviation);
+       },
        [](const TableRow& row) { return row.speedup; }},
       {"total speedup", "total_speedup", "the same of total tok/s",
        [](const TableRow& row) { return formatted(row.total_speedup, "{:.2f}"); },

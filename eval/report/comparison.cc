@@ -20,7 +20,8 @@ using Json = nlohmann::json;
 std::vector<const TableRow*> quality_rows(const ResultTable& table, const std::string& dataset) {
   std::vector<const TableRow*> rows;
   for (const TableRow& row : table.rows) {
-    if (row.dataset != dataset || row.scores.empty()) continue;
+    // A mean over seeds has no outputs of its own to test.
+    if (row.dataset != dataset || row.scores.empty() || row.seeds > 1) continue;
     const auto same = [&](const TableRow* other) {
       return other->quality_cell == row.quality_cell;
     };

@@ -56,6 +56,7 @@ TableField score_field(const ScoreColumn& column) {
   field.text = [column](const TableRow& row) -> std::optional<std::string> {
     const TableScore* score = find_score(row, column);
     if (score == nullptr) return std::nullopt;
+    if (score->deviation) return fmt::format("{:.2f} ± {:.2f}", score->value, *score->deviation);
     return fmt::format("{:.2f}", score->value);
   };
   field.value = [column](const TableRow& row) -> std::optional<double> {

@@ -106,6 +106,7 @@ Json row_json(const TableRow& row, bool compared) {
   for (const TableScore& score : row.scores) {
     json["scores"].push_back(
         {{"name", score.name}, {"score", score.value}, {"signature", score.signature}});
+    if (score.deviation) json["scores"].back()["deviation_over_seeds"] = *score.deviation;
     if (compared) {
       json["scores"].back()["p_value"] = score.p_value ? Json(*score.p_value) : Json(nullptr);
       json["scores"].back()["best"] = score.best;
@@ -122,6 +123,8 @@ Json row_json(const TableRow& row, bool compared) {
         {"realised_budget", row.calibration->realised_budget},
         {"on_target", row.calibration->on_target}};
   }
+  json["seeds"] = row.seeds;
+  if (row.layers) json["layers_per_text"] = {row.layers->text_low, row.layers->text_high};
   json["layers_deviation"] = row.layers ? Json(row.layers->deviation) : Json(nullptr);
   return json;
 }

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "eval/report/row_statistics.h"
 
 namespace skipbench {
 namespace {
@@ -45,6 +46,7 @@ class TableLoader {
       if (cell.key.kind == "quality") add_rows(cell, cells);
     }
     find_other_builds(run);
+    fold_seeds(table_);
     return std::move(table_);
   }
 
@@ -142,9 +144,7 @@ class TableLoader {
     row.longest_skipped_run = cell.longest_run;
     if (cell.calibration) row.calibration = load_calibration(*cell.calibration);
     if (cell.status != cell_status::kDone) return row;
-    std::vector<LayersPerToken> layers;
-    for (const OutputRecord& output : store_.outputs(cell.id)) layers.push_back(output.layers);
-    row.layers = layer_statistics(layers);
+    row.layers = layer_statistics(store_.outputs(cell.id));
     Statement scores(
         database_, "SELECT name, signature, score FROM scores WHERE cell_id = ? ORDER BY ordinal");
     scores.bind(cell.id);
@@ -152,19 +152,6 @@ class TableLoader {
       row.scores.push_back({scores.text(0), scores.text(1), scores.real(2), std::nullopt});
     }
     return row;
-  }
-
-  static LayerStatistics layer_statistics(const std::vector<LayersPerToken>& outputs) {
-    LayerStatistics statistics{realised_budget(outputs), 0};
-    double squares = 0, tokens = 0;
-    for (const LayersPerToken& layers : outputs) {
-      for (size_t t = 1; t < layers.size(); ++t) {
-        squares += std::pow(layers[t] - statistics.mean, 2);
-        ++tokens;
-      }
-    }
-    if (tokens > 0) statistics.deviation = std::sqrt(squares / tokens);
-    return statistics;
   }
 
   TableCalibration load_calibration(int64_t id) {

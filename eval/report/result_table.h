@@ -14,15 +14,20 @@ struct TableScore {
   std::string name;       // "BLEU", "ROUGE-L"
   std::string signature;  // "BLEU|nrefs:1|..."
   double value = 0;
+  std::optional<double> deviation;  // over seeds
   // Where compare_strategies was asked (eval/report/comparison.h).
   std::optional<double> p_value;
   bool best = false;
 };
 
-// Mean and standard deviation over decoded tokens.
+// Layers per decoding step: over all steps, over texts' means, and over the rows of a batch.
 struct LayerStatistics {
   double mean = 0;
-  double deviation = 0;
+  double deviation = 0;  // over steps
+  double text_low = 0;   // least and most of the texts' means
+  double text_high = 0;
+  double text_deviation = 0;       // of the texts' means
+  std::optional<double> in_batch;  // most - least of a batch's rows, mean over batches of several
 };
 
 struct TableCalibration {
@@ -37,6 +42,7 @@ struct TableCalibration {
 // One strategy at one target, dataset and batch size.
 struct TableRow {
   std::string strategy;
+  int64_t seeds = 1;  // more: means over runs that differ in their seed alone
   double target = 1;
   std::string dataset;
   std::optional<int64_t> batch;  // none: not timed
@@ -54,6 +60,7 @@ struct TableRow {
   std::optional<double> decode_per_second;  // tokens of decoding steps
   std::optional<double> decode_spread;      // (max - min) / median over repetitions
   std::optional<double> speedup;            // decode, against `full` of the same group
+  std::optional<double> speedup_deviation;  // over seeds
   std::optional<double> total_speedup;      // total, likewise
   std::optional<double> bound;
   std::optional<double> first_token_ms;            // median of the timed batches' prefills

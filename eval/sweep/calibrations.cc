@@ -78,6 +78,10 @@ Calibration find_removals(const SweepSession& session, const Cell& cell) {
 Calibration find_value(const SweepSession& session, const Cell& cell) {
   if (cell.calibrated->name == "order") return find_removals(session, cell);
   const auto data = calibration_data(session, cell);
+  if (cell.calibrated->name == "expected_length") {
+    return calibrate_length(cell.spec, cell.calibrated->name, session.num_layers(), data, 2,
+                            1 << 20);
+  }
   return calibrate_threshold(session.decoder(cell), cell.spec, data,
                              session.config().largest_batch(), [&] { session.finish_batch(); });
 }

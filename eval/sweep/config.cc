@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "datasets/postprocess.h"
@@ -10,6 +11,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
 #include "eval/sweep/yaml_section.h"
+#include "strategies/params.h"
 #include "strategies/plugin.h"
 
 namespace skipbench {
@@ -111,6 +113,8 @@ StrategySection read_strategy(const YamlSection& section, const YamlSection& roo
   strategy.name = section.text("name");
   strategy.label = section.text("label");
   strategy.where = section.where("name");
+  strategy.seeds = section.integer("seeds");
+  strategy.seeds_where = section.where("seeds");
   strategy.adapter = {section.path("adapter"), section.where("adapter")};
   const StrategyInfo& info = find_strategy(strategy.name, strategy.where);
   for (const auto& setting : section.settings("params")) {
@@ -141,6 +145,28 @@ StrategySection read_strategy(const YamlSection& section, const YamlSection& roo
   return strategy;
 }
 
+// One strategy for each of its `seeds`, told apart by their labels.
+std::vector<StrategySection> of_each_seed(const StrategySection& strategy) {
+  if (strategy.seeds == 1) return {strategy};
+  const auto first = strategy.params.find("seed");
+  if (first == strategy.params.end()) {
+    throw Error({.what = fmt::format("strategy '{}' has no seed", strategy.name),
+                 .where = strategy.seeds_where,
+                 .expected = "`seeds` at a strategy with a parameter `seed`, such as random"});
+  }
+  const int seed = param_integer({.name = strategy.name, .params = strategy.params}, "seed", 0, 0,
+                                 std::numeric_limits<int>::max() - 1000);
+  std::vector<StrategySection> list;
+  for (int i = 0; i < strategy.seeds; ++i) {
+    StrategySection one = strategy;
+    one.group = strategy.label;
+    one.params["seed"].text = std::to_string(seed + i);
+    one.label = fmt::format("{} seed {}", strategy.label, seed + i);
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
 std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t seed,
                                              const std::string& config_path) {
   std::vector<StrategySection> strategies;
@@ -158,7 +184,12 @@ std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t se
                    .hint = "give one of them another `label`"});
     }
   }
-  return strategies;
+  std::vector<StrategySection> expanded;
+  for (const StrategySection& strategy : strategies) {
+    const auto list = of_each_seed(strategy);
+    expanded.insert(expanded.end(), list.begin(), list.end());
+  }
+  return expanded;
 }
 
 TimingSection read_timing(const YamlSection& root, const std::vector<int64_t>& batch_sizes) {

@@ -68,6 +68,9 @@ struct StrategySection {
   std::string name;
   std::string label;
   std::string where;
+  int64_t seeds = 1;
+  std::string seeds_where;
+  std::string group;  // label of the row that its seeds share; empty: it is alone
   StrategyParams params;
   std::vector<double> targets;  // its own, or the common ones; {1} where it uses none
   std::string targets_where;

@@ -44,6 +44,7 @@ Json strategy_json(const StrategySection& strategy) {
   for (const auto& [name, value] : strategy.params) params[name] = value.text;
   return {{"name", strategy.name},
           {"label", strategy.label},
+          {"group", strategy.group},
           {"params", std::move(params)},
           {"targets", strategy.targets},
           {"adapter", strategy.adapter.text}};

@@ -75,6 +75,8 @@ constexpr std::array kKeys = {
     ConfigKey{"strategies[].label", kText, "", 0, 0, "", "name in the table"},
     ConfigKey{"strategies[].params", kSettings, "", 0, 0, "", "the strategy's parameters"},
     ConfigKey{"strategies[].targets", kNumberList, "", 0, 0, "", "instead of the common `targets`"},
+    ConfigKey{"strategies[].seeds", kInteger, "1", 1, 1000, "",
+              "of a strategy with a `seed`: so many seeds from its first on, one row of the table"},
     ConfigKey{"strategies[].adapter", kPath, "", 0, 0, "",
               "instead of the model's `adapter`; none: the model itself"},
     ConfigKey{"targets", kNumberList, "", 0, 0, "", "asked-for speedups, 1 to half the layers"},

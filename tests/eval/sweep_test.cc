@@ -253,7 +253,11 @@ TEST(Sweep, QualityDoesNotDependOnTheBatch) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", {"batch_sizes=[1]", "timing.repetitions=0"}), SweepOutcome::kDone);
   ASSERT_EQ(folder.run("b.db", {"batch_sizes=[4]", "timing.repetitions=0"}), SweepOutcome::kDone);
-  EXPECT_EQ(folder.rows("a.db"), folder.rows("b.db"));
+  Json a = folder.rows("a.db"), b = folder.rows("b.db");
+  for (Json* rows : {&a, &b}) {
+    for (Json& row : *rows) row.erase("layers_in_batch_range");  // says how rows of a batch differ
+  }
+  EXPECT_EQ(a, b);
 }
 
 TEST(Sweep, IdentitiesFollowDataAndBuild) {

@@ -1,0 +1,164 @@
+#include "eval/report/row_statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+double mean_of(std::span<const double> values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
+// Standard deviation with `lost` degrees of freedom: 0 of all there are, 1 of a sample.
+double deviation_of(std::span<const double> values, double lost) {
+  const double mean = mean_of(values), count = static_cast<double>(values.size());
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return count > lost ? std::sqrt(squares / (count - lost)) : 0;
+}
+
+// label -> group, of the strategies that were expanded into seeds.
+std::map<std::string, std::string> groups_of(const ResultTable& table) {
+  std::map<std::string, std::string> groups;
+  const Json config = Json::parse(table.run.config, nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object() || !config.contains("strategies")) return groups;
+  for (const Json& strategy : config["strategies"]) {
+    const std::string group = strategy.value("group", "");
+    if (!group.empty()) groups[strategy.value("label", "")] = group;
+  }
+  return groups;
+}
+
+using OptionalField = std::optional<double> TableRow::*;
+
+constexpr OptionalField kMeans[] = {
+    &TableRow::timed_layers,  &TableRow::total_per_second, &TableRow::decode_per_second,
+    &TableRow::decode_spread, &TableRow::speedup,          &TableRow::total_speedup,
+    &TableRow::bound,         &TableRow::first_token_ms,   &TableRow::step_p50_ms,
+    &TableRow::step_p99_ms,   &TableRow::cache_mib,        &TableRow::output_difference};
+
+std::vector<double> values_of(std::span<const TableRow* const> rows, OptionalField field) {
+  std::vector<double> values;
+  for (const TableRow* row : rows) {
+    if (row->*field) values.push_back(*(row->*field));
+  }
+  return values;
+}
+
+void fold_layers(TableRow& folded, std::span<const TableRow* const> rows) {
+  if (!folded.layers) return;
+  LayerStatistics sum;
+  double batches = 0;
+  sum.text_low = folded.layers->text_low;
+  for (const TableRow* row : rows) {
+    if (!row->layers) continue;
+    const double share = 1.0 / static_cast<double>(rows.size());
+    sum.mean += share * row->layers->mean;
+    sum.deviation += share * row->layers->deviation;
+    sum.text_deviation += share * row->layers->text_deviation;
+    sum.text_low = std::min(sum.text_low, row->layers->text_low);
+    sum.text_high = std::max(sum.text_high, row->layers->text_high);
+    if (!row->layers->in_batch) continue;
+    sum.in_batch = sum.in_batch.value_or(0) + *row->layers->in_batch;
+    ++batches;
+  }
+  if (sum.in_batch) *sum.in_batch /= batches;
+  folded.layers = sum;
+}
+
+TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
+  for (const TableRow* row : rows) {
+    if (row->status == cell_status::kDone) continue;
+    TableRow failed = *row;
+    failed.strategy = group;
+    return failed;
+  }
+  TableRow folded = *rows.front();
+  folded.strategy = group;
+  folded.seeds = std::ssize(rows);
+  folded.calibration.reset();
+  fold_layers(folded, rows);
+  for (const TableRow* row : rows) {
+    folded.longest_skipped_run = std::max(folded.longest_skipped_run, row->longest_skipped_run);
+  }
+  for (const OptionalField field : kMeans) {
+    const std::vector<double> values = values_of(rows, field);
+    if (!values.empty()) folded.*field = mean_of(values);
+  }
+  const std::vector<double> speedups = values_of(rows, &TableRow::speedup);
+  if (!speedups.empty()) folded.speedup_deviation = deviation_of(speedups, 1);
+  for (size_t i = 0; i < folded.scores.size(); ++i) {
+    std::vector<double> values;
+    for (const TableRow* row : rows) {
+      if (i < row->scores.size()) values.push_back(row->scores[i].value);
+    }
+    folded.scores[i].value = mean_of(values);
+    folded.scores[i].deviation = deviation_of(values, 1);
+  }
+  return folded;
+}
+
+}  // namespace
+
+LayerStatistics layer_statistics(std::span<const OutputRecord> outputs) {
+  std::vector<double> steps, texts;
+  std::map<int64_t, std::vector<double>> batches;
+  for (const OutputRecord& output : outputs) {
+    if (output.layers.size() < 2) continue;
+    const auto decoded = std::span(output.layers).subspan(1);
+    steps.insert(steps.end(), decoded.begin(), decoded.end());
+    texts.push_back(mean_of(decoded));
+    batches[output.batch_index].push_back(texts.back());
+  }
+  LayerStatistics statistics{.mean = mean_of(steps), .deviation = deviation_of(steps, 0)};
+  if (texts.empty()) return statistics;
+  statistics.text_deviation = deviation_of(texts, 0);
+  statistics.text_low = *std::min_element(texts.begin(), texts.end());
+  statistics.text_high = *std::max_element(texts.begin(), texts.end());
+  std::vector<double> ranges;
+  for (const auto& [index, rows] : batches) {
+    if (rows.size() < 2) continue;
+    const auto [low, high] = std::minmax_element(rows.begin(), rows.end());
+    ranges.push_back(*high - *low);
+  }
+  if (!ranges.empty()) statistics.in_batch = mean_of(ranges);
+  return statistics;
+}
+
+void fold_seeds(ResultTable& table) {
+  const auto groups = groups_of(table);
+  if (groups.empty()) return;
+  std::vector<TableRow> rows;
+  std::vector<bool> taken(table.rows.size());
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    if (taken[i]) continue;
+    const TableRow& first = table.rows[i];
+    const auto group = groups.find(first.strategy);
+    if (group == groups.end()) {
+      rows.push_back(first);
+      continue;
+    }
+    std::vector<const TableRow*> members;
+    for (size_t j = i; j < table.rows.size(); ++j) {
+      const TableRow& other = table.rows[j];
+      const auto its_group = groups.find(other.strategy);
+      const bool same = its_group != groups.end() && its_group->second == group->second &&
+                        other.target == first.target && other.dataset == first.dataset &&
+                        other.batch == first.batch;
+      if (!same) continue;
+      taken[j] = true;
+      members.push_back(&other);
+    }
+    rows.push_back(fold(group->second, members));
+  }
+  table.rows = std::move(rows);
+}
+
+}  // namespace skipbench
