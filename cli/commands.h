@@ -15,6 +15,7 @@ struct ExitWith {
 };
 
 void add_run(CLI::App& app);
+void add_schema(CLI::App& app);
 void add_validate(CLI::App& app);
 void add_table(CLI::App& app);
 void add_plot(CLI::App& app);

@@ -13,17 +13,19 @@ namespace skipbench {
 void add_export(CLI::App& app) {
   struct Options {
     std::string path;
-    bool outputs = false;
+    bool outputs = false, timing = false;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand(
       "export", "Every output with its tokens, layers and times, one JSON line each");
   sub->add_option("db", options->path, "results file that `skipbench run` wrote")->required();
-  sub->add_flag("--outputs", options->outputs, "export the outputs")->required();
+  sub->add_flag("--outputs", options->outputs, "export the scored outputs")->required();
+  sub->add_flag("--timing", options->timing, "the timed outputs too, once per repetition");
   sub->footer("Example:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl");
   sub->callback([options] {
     ResultStore store(options->path, OpenMode::kReadOnly);
-    export_outputs(store, [](const std::string& line) { std::cout << line << '\n'; });
+    export_outputs(store, options->timing,
+                   [](const std::string& line) { std::cout << line << '\n'; });
   });
 }
 

@@ -19,6 +19,7 @@ namespace {
 
 void add_commands(CLI::App& app) {
   add_run(app);
+  add_schema(app);
   add_validate(app);
   add_table(app);
   add_plot(app);

@@ -38,19 +38,16 @@ std::string command_line() {
 }
 
 // With the status that the results file has for them, if there is one.
-void list_cells(const SweepSetup& setup) {
-  std::optional<ResultStore> store;
-  if (std::filesystem::exists(setup.config.results)) {
-    store.emplace(setup.config.results, OpenMode::kReadOnly);
-  }
+void list_cells(const SweepSetup& setup, ResultStore* store) {
   for (const Cell& cell : setup.cells) {
-    const auto stored = store ? store->find_cell(cell.identity) : std::nullopt;
+    const auto stored = store != nullptr ? store->find_cell(cell.identity) : std::nullopt;
     nlohmann::ordered_json json;
     json["kind"] = cell.key.kind;
     json["strategy"] = cell.key.strategy;
     json["target"] = cell.key.target;
     json["dataset"] = cell.key.dataset;
     json["batch"] = cell.key.batch;
+    if (!cell.key.variant.empty()) json["variant"] = cell.key.variant;
     json["status"] = stored ? stored->status : cell.status;
     json["message"] = stored ? stored->message : cell.message;
     json["identity"] = cell.identity;
@@ -58,19 +55,26 @@ void list_cells(const SweepSetup& setup) {
   }
 }
 
+void list_all_cells(const std::vector<SweepSetup>& variants) {
+  const std::string& results = variants.front().config.results;
+  std::optional<ResultStore> store;
+  if (std::filesystem::exists(results)) store.emplace(results, OpenMode::kReadOnly);
+  for (const SweepSetup& setup : variants) list_cells(setup, store ? &*store : nullptr);
+}
+
 void run(const RunCommand& command) {
   const InterruptGuard interrupt_guard;  // from here on ^C ends with code 3
   // Checks the format before hours of work.
   render_table(ResultTable(), command.format);
-  const SweepSetup setup = prepare_sweep(command.sweep.load());
-  if (command.dry_run) return list_cells(setup);
+  const std::vector<SweepSetup> variants = prepare_sweeps(command.sweep.load());
+  if (command.dry_run) return list_all_cells(variants);
   if (InterruptGuard::requested()) throw ExitWith{ExitCode::kInterrupted};
   const SweepOptions options{.fresh = command.fresh,
                              .command = command_line(),
                              .log = &std::cerr,
                              .log_is_terminal = isatty(STDERR_FILENO) != 0};
-  const SweepOutcome outcome = run_sweep(setup, options);
-  ResultStore store(setup.config.results, OpenMode::kReadOnly);
+  const SweepOutcome outcome = run_sweep(variants, options);
+  ResultStore store(variants.front().config.results, OpenMode::kReadOnly);
   std::cout << render_table(load_result_table(store), command.format) << std::flush;
   if (outcome == SweepOutcome::kInterrupted) throw ExitWith{ExitCode::kInterrupted};
   if (outcome == SweepOutcome::kSomeFailed) throw ExitWith{ExitCode::kCellFailed};
@@ -88,7 +92,8 @@ void add_run(CLI::App& app) {
       ->capture_default_str();
   sub->footer(
       "Example:\n  skipbench run configs/quickstart.yaml --set datasets.de-en.limit=20\n"
-      "Exit codes: 0 done, 1 some cell failed, 2 wrong input, 3 interrupted (run again to go on).");
+      "Exit codes: 0 done, 1 some cell failed or none can run, 2 wrong input, 3 interrupted (run "
+      "again to go on).");
   sub->callback([command] { run(*command); });
 }
 

@@ -15,7 +15,8 @@ struct SweepCommandOptions {
 
   // CONFIG, --set, and --device, --dtype, --threads, --seed as short forms of --set.
   void add_to(CLI::App& command);
-  SweepConfig load() const { return load_sweep_config(config, overrides); }
+  // Every point of the configuration's matrix.
+  std::vector<SweepConfig> load() const { return load_sweep_variants(config, overrides); }
 };
 
 }  // namespace skipbench

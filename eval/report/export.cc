@@ -26,17 +26,19 @@ Json layers_json(const std::string& stored) {
 
 }  // namespace
 
-void export_outputs(ResultStore& store, const std::function<void(const std::string& line)>& write) {
+void export_outputs(ResultStore& store, bool timing,
+                    const std::function<void(const std::string& line)>& write) {
   // A timed output appears once per group and repetition that decoded it.
   Statement rows(store.database(),
                  "SELECT c.id, c.kind, r.strategy, r.target, r.dataset, r.batch, o.idx,"
                  " o.prompt_tokens, o.tokens, o.text, o.reference, o.layers,"
-                 " s.prefill_us / s.rows, s.decode_us / s.rows, s.group_id, s.repetition"
+                 " s.prefill_us / s.rows, s.decode_us / s.rows, s.group_id, s.repetition, r.variant"
                  " FROM run_cells r JOIN cells c ON c.id = r.cell_id"
                  " JOIN outputs o ON o.cell_id = c.id"
                  " JOIN samples s ON s.cell_id = c.id AND s.batch_index = o.batch_index"
-                 " WHERE r.run_id = (SELECT max(id) FROM runs)"
+                 " WHERE r.run_id = (SELECT max(id) FROM runs) AND (? OR c.kind = 'quality')"
                  " ORDER BY c.kind, r.ordinal, s.group_id, s.repetition, o.idx");
+  rows.bind(timing);
   while (rows.step()) {
     Json line;
     line["cell"] = rows.integer(0);
@@ -45,6 +47,7 @@ void export_outputs(ResultStore& store, const std::function<void(const std::stri
     line["target"] = rows.real(3);
     line["dataset"] = rows.text(4);
     line["batch"] = rows.integer(5);
+    if (!rows.text(16).empty()) line["variant"] = rows.text(16);
     line["index"] = rows.integer(6);
     line["prompt_tokens"] = rows.integer(7);
     line["tokens"] = Json::parse(rows.text(8));

@@ -8,11 +8,13 @@
 
 namespace skipbench {
 
-// One line per output of the cells that the latest run asked for, quality first. Keys: cell, kind
+// One line per output of the cells that the latest run asked for: the scored outputs, and with
+// `timing` the timed ones after them. Keys: cell, kind
 // (quality, timing), strategy, target, dataset, batch, index, prompt_tokens, tokens, text,
 // reference (a text, or a list where there are several), layers_per_token, prefill_us, decode_us;
 // for timing also group and repetition. Times are the output's share: its batch's time over the
 // batch's rows, so that sums over lines are wall times.
-void export_outputs(ResultStore& store, const std::function<void(const std::string& line)>& write);
+void export_outputs(ResultStore& store, bool timing,
+                    const std::function<void(const std::string& line)>& write);
 
 }  // namespace skipbench

@@ -100,7 +100,8 @@ Json value_json(const Column& column, const TableRow& row) {
 
 Json row_json(const TableRow& row, bool compared) {
   Json json;
-  json["dataset"] = row.dataset;
+  json["dataset"] = row.data_name.empty() ? row.dataset : row.data_name;
+  if (!row.variant.empty()) json["variant"] = row.variant;
   for (const Column& column : leading_columns()) json[column.key] = value_json(column, row);
   json["scores"] = Json::array();
   for (const TableScore& score : row.scores) {
@@ -183,6 +184,11 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
   std::vector<std::string> notes;
   notes.push_back(fmt::format("Model {} ({} layers, {} activations and cache, hash {}).", run.model,
                               run.num_layers, table.dtype, run.model_hash.substr(0, 12)));
+  for (const ResultStore::RunVariant& one : table.variants) {
+    notes.push_back(fmt::format("{}: model {} ({} layers, {}, hash {}), device {} ({}).",
+                                one.variant, one.model, one.num_layers, one.dtype,
+                                one.model_hash.substr(0, 12), one.device, one.device_name));
+  }
   notes.push_back(fmt::format("Device {} ({}), {} threads{}, load {:.2f} at the start.",
                               from.device, from.device_name, from.threads,
                               from.instruction_set.empty() ? "" : ", " + from.instruction_set,

@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::json;
 
 struct ListedCell {
-  int64_t id = 0;
+  int64_t id = 0, ordinal = 0;
   CellKey key;
   std::string status, message;
   std::optional<int64_t> group, calibration, longest_run;
@@ -40,12 +40,13 @@ class TableLoader {
   explicit TableLoader(ResultStore& store) : store_(store), database_(store.database()) {}
 
   ResultTable load() {
-    const int64_t run = load_run();
-    const std::vector<ListedCell> cells = list_cells(run);
+    run_ = load_run();
+    load_variants();
+    const std::vector<ListedCell> cells = list_cells(run_);
     for (const ListedCell& cell : cells) {
       if (cell.key.kind == "quality") add_rows(cell, cells);
     }
-    find_other_builds(run);
+    find_other_builds(run_);
     fold_seeds(table_);
     return std::move(table_);
   }
@@ -77,6 +78,18 @@ class TableLoader {
     return statement.integer(0);
   }
 
+  void load_variants() {
+    Statement statement(database_,
+                        "SELECT variant, model, model_hash, num_layers, dtype, device, device_name"
+                        " FROM run_variants WHERE run_id = ? AND variant != '' ORDER BY position");
+    statement.bind(run_);
+    while (statement.step()) {
+      table_.variants.push_back({statement.text(0), statement.text(1), statement.text(2),
+                                 static_cast<int>(statement.integer(3)), statement.text(4),
+                                 statement.text(5), statement.text(6)});
+    }
+  }
+
   // A run that found all done has measured no peaks; those of the cells' runs stand.
   void load_peaks() {
     Statement statement(database_,
@@ -91,7 +104,7 @@ class TableLoader {
     Statement statement(
         database_,
         "SELECT c.id, c.kind, r.strategy, r.target, r.dataset, r.batch, c.status, c.message,"
-        " c.group_id, c.calibration_id, c.longest_skipped_run, c.bound"
+        " c.group_id, c.calibration_id, c.longest_skipped_run, c.bound, r.variant, r.ordinal"
         " FROM run_cells r JOIN cells c ON c.id = r.cell_id WHERE r.run_id = ? ORDER BY ordinal");
     statement.bind(run);
     const auto integer = [&](int column) -> std::optional<int64_t> {
@@ -102,8 +115,9 @@ class TableLoader {
     while (statement.step()) {
       ListedCell cell;
       cell.id = statement.integer(0);
-      cell.key = {statement.text(1), statement.text(2), statement.real(3), statement.text(4),
-                  statement.integer(5)};
+      cell.key = {statement.text(1), statement.text(2),    statement.real(3),
+                  statement.text(4), statement.integer(5), statement.text(12)};
+      cell.ordinal = statement.integer(13);
       cell.status = statement.text(6);
       cell.message = statement.text(7);
       cell.group = integer(8);
@@ -117,7 +131,7 @@ class TableLoader {
 
   static bool same_point(const ListedCell& a, const ListedCell& b) {
     return a.key.strategy == b.key.strategy && a.key.target == b.key.target &&
-           a.key.dataset == b.key.dataset;
+           a.key.dataset == b.key.dataset && a.key.variant == b.key.variant;
   }
 
   void add_rows(const ListedCell& quality, const std::vector<ListedCell>& cells) {
@@ -137,7 +151,9 @@ class TableLoader {
     TableRow row;
     row.strategy = cell.key.strategy;
     row.target = cell.key.target;
-    row.dataset = cell.key.dataset;
+    row.data_name = cell.key.dataset;
+    row.variant = cell.key.variant;
+    row.dataset = row.variant.empty() ? row.data_name : row.data_name + ", " + row.variant;
     row.status = cell.status;
     row.message = cell.message;
     row.quality_cell = cell.id;
@@ -145,9 +161,12 @@ class TableLoader {
     if (cell.calibration) row.calibration = load_calibration(*cell.calibration);
     if (cell.status != cell_status::kDone) return row;
     row.layers = layer_statistics(store_.outputs(cell.id));
-    Statement scores(
-        database_, "SELECT name, signature, score FROM scores WHERE cell_id = ? ORDER BY ordinal");
-    scores.bind(cell.id);
+    // A cell may hold scores of other runs' metrics and of other data sets with the same prompts.
+    Statement scores(database_,
+                     "SELECT s.name, s.signature, s.score FROM run_scores r JOIN scores s"
+                     " ON s.cell_id = ? AND s.signature = r.signature"
+                     " WHERE r.run_id = ? AND r.ordinal = ? ORDER BY r.position, s.ordinal");
+    scores.bind(cell.id, run_, cell.ordinal);
     while (scores.step()) {
       row.scores.push_back({scores.text(0), scores.text(1), scores.real(2), std::nullopt});
     }
@@ -236,7 +255,8 @@ class TableLoader {
   std::optional<Speeds> full_speeds(const ListedCell& cell, const std::vector<ListedCell>& cells) {
     for (const ListedCell& other : cells) {
       if (other.key.kind == "timing" && other.key.dataset == cell.key.dataset &&
-          other.key.batch == cell.key.batch && is_full(other.id)) {
+          other.key.batch == cell.key.batch && other.key.variant == cell.key.variant &&
+          is_full(other.id)) {
         return speeds_of(other.id, *cell.group);
       }
     }
@@ -285,6 +305,7 @@ class TableLoader {
 
   ResultStore& store_;
   Database& database_;
+  int64_t run_ = 0;
   ResultTable table_;
 };
 

@@ -44,7 +44,9 @@ struct TableRow {
   std::string strategy;
   int64_t seeds = 1;  // more: means over runs that differ in their seed alone
   double target = 1;
-  std::string dataset;
+  std::string dataset;           // as shown: with the point of the run's matrix, if it has several
+  std::string data_name;         // in the configuration
+  std::string variant;           // "dtype=f16, seed=2"; empty: the run has no matrix
   std::optional<int64_t> batch;  // none: not timed
   std::string status;            // of the worst of its cells
   std::string message;
@@ -77,7 +79,8 @@ struct ResultTable {
   double peak_read_bytes_per_second = 0, peak_flops_per_second = 0;
   std::vector<std::string> other_builds;
   std::string dtype;
-  std::string comparison;  // how p-values were found; empty: not asked
+  std::vector<ResultStore::RunVariant> variants;  // of a run with a matrix
+  std::string comparison;                         // how p-values were found; empty: not asked
 };
 
 // The cells that the latest run asked for. Throws Error for a results file without a run.

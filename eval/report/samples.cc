@@ -12,7 +12,9 @@ namespace skipbench {
 namespace {
 
 std::string output_name(const TableRow& row) {
-  return row.target == 1 ? row.strategy : fmt::format("{} {:g}x", row.strategy, row.target);
+  const std::string name =
+      row.target == 1 ? row.strategy : fmt::format("{} {:g}x", row.strategy, row.target);
+  return row.seeds > 1 ? fmt::format("{} (first of {} seeds)", name, row.seeds) : name;
 }
 
 class Sampler {

@@ -84,6 +84,20 @@ Database::Database(const std::string& path, OpenMode mode) : path_(path) {
   check(code);
 }
 
+Database Database::copy_in_memory() const {
+  Database copy;
+  copy.path_ = path_;
+  sqlite3* handle = nullptr;
+  const int code = sqlite3_open(":memory:", &handle);
+  copy.handle_.reset(handle);
+  copy.check(code);
+  sqlite3_backup* backup = sqlite3_backup_init(handle, "main", handle_.get(), "main");
+  if (backup == nullptr) copy.check(sqlite3_errcode(handle));
+  sqlite3_backup_step(backup, /*pages=*/-1);
+  copy.check(sqlite3_backup_finish(backup));
+  return copy;
+}
+
 void Database::check(int code) const {
   if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE) return;
   const char* message = handle_ ? sqlite3_errmsg(handle_.get()) : sqlite3_errstr(code);

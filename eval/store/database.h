@@ -29,6 +29,9 @@ class Database {
   // kReadWrite creates a missing file. Throws StoreError: missing, no database, no permission.
   Database(const std::string& path, OpenMode mode);
 
+  // The same contents in memory, under the same name; changes to it are lost.
+  Database copy_in_memory() const;
+
   const std::string& path() const { return path_; }
   void execute(const std::string& sql);  // one or more statements without parameters
   int64_t last_insert_id() const { return sqlite3_last_insert_rowid(handle_.get()); }
@@ -39,6 +42,7 @@ class Database {
 
  private:
   friend class Statement;
+  Database() = default;
   struct Close {
     void operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
   };

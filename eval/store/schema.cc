@@ -90,6 +90,27 @@ CREATE TABLE layer_scores(
   score TEXT NOT NULL, dataset TEXT NOT NULL, data_hash TEXT NOT NULL,
   scores TEXT NOT NULL);                  -- JSON as `skipbench probe` prints it under "scores"
 )sql",
+    // Scores belong to a run's cell: what its configuration asked for, in that order. A run may
+    // have several models, devices and types (its matrix).
+    R"sql(
+ALTER TABLE run_cells ADD COLUMN variant TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE run_scores(
+  run_id INTEGER NOT NULL REFERENCES runs, ordinal INTEGER NOT NULL,  -- of run_cells
+  position INTEGER NOT NULL, signature TEXT NOT NULL,
+  PRIMARY KEY(run_id, ordinal, position)) WITHOUT ROWID;
+
+-- Older runs did not note what they asked for: all that their cells have.
+INSERT INTO run_scores(run_id, ordinal, position, signature)
+  SELECT r.run_id, r.ordinal, min(s.ordinal), s.signature
+  FROM run_cells r JOIN scores s ON s.cell_id = r.cell_id GROUP BY r.run_id, r.ordinal, s.signature;
+
+CREATE TABLE run_variants(
+  run_id INTEGER NOT NULL REFERENCES runs, position INTEGER NOT NULL, variant TEXT NOT NULL,
+  model TEXT NOT NULL, model_hash TEXT NOT NULL, num_layers INTEGER NOT NULL,
+  dtype TEXT NOT NULL, device TEXT NOT NULL, device_name TEXT NOT NULL,
+  PRIMARY KEY(run_id, position)) WITHOUT ROWID;
+)sql",
 };
 
 int64_t pragma(Database& database, const std::string& name) {
@@ -124,9 +145,9 @@ int64_t checked_version(Database& database) {
 
 }  // namespace
 
-void migrate(Database& database) {
+void migrate_to(Database& database, int64_t target) {
   int64_t version = checked_version(database);
-  while (version < static_cast<int64_t>(kMigrations.size())) {
+  while (version < target) {
     Transaction transaction(database);
     database.execute(kMigrations[version]);
     ++version;
@@ -136,13 +157,16 @@ void migrate(Database& database) {
   }
 }
 
-void check_version(Database& database) {
+void migrate(Database& database) { migrate_to(database, current_version()); }
+
+int64_t current_version() { return static_cast<int64_t>(kMigrations.size()); }
+
+bool is_current(Database& database) {
   const int64_t version = checked_version(database);
-  if (version == static_cast<int64_t>(kMigrations.size())) return;
-  throw StoreError(
-      {.what = version == 0 ? "an empty results file" : "written by an older skipbench",
-       .where = database.path(),
-       .hint = "`skipbench run CONFIG` fills it or brings it up to date"});
+  if (version > 0) return version == current_version();
+  throw StoreError({.what = "an empty results file",
+                    .where = database.path(),
+                    .hint = "`skipbench run CONFIG` fills it"});
 }
 
 }  // namespace skipbench

@@ -9,7 +9,11 @@ namespace skipbench {
 // Throws StoreError for a newer file and for a database of another program.
 void migrate(Database& database);
 
-// The same checks without writing; an older file is refused with the way to bring it up to date.
-void check_version(Database& database);
+// The same checks without writing; false for an older file. Throws StoreError for an empty one too.
+bool is_current(Database& database);
+
+// The file as an older program wrote it: up to `version` (tests).
+void migrate_to(Database& database, int64_t version);
+int64_t current_version();
 
 }  // namespace skipbench

@@ -55,7 +55,10 @@ std::string utc_now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nu
 ResultStore::ResultStore(const std::string& path, OpenMode mode) {
   if (mode == OpenMode::kReadOnly) {
     database_.emplace(path, mode);
-    check_version(*database_);
+    if (is_current(*database_)) return;
+    // Read as if it had been brought up to date; only `run` changes the file.
+    *database_ = database_->copy_in_memory();
+    migrate(*database_);
     return;
   }
   lock_ = lock_file(path);
@@ -78,8 +81,9 @@ ResultStore::~ResultStore() {
 
 void ResultStore::clear() {
   Transaction transaction(*database_);
-  for (const char* table : {"scores", "samples", "outputs", "run_cells", "cells", "timing_groups",
-                            "layer_scores", "calibration_data", "calibrations", "runs"}) {
+  for (const char* table :
+       {"scores", "samples", "outputs", "run_scores", "run_variants", "run_cells", "cells",
+        "timing_groups", "layer_scores", "calibration_data", "calibrations", "runs"}) {
     database_->execute(fmt::format("DELETE FROM {}", table));
   }
   transaction.commit();
@@ -122,11 +126,31 @@ StoredCell ResultStore::add_cell(int64_t run, int64_t ordinal, const CellKey& ke
       .run();
   const StoredCell cell = find_cell(identity).value();
   Statement(*database_,
-            "INSERT INTO run_cells(run_id, ordinal, cell_id, strategy, target, dataset, batch)"
-            " VALUES(?, ?, ?, ?, ?, ?, ?)")
-      .bind(run, ordinal, cell.id, key.strategy, key.target, key.dataset, key.batch)
+            "INSERT INTO run_cells(run_id, ordinal, cell_id, strategy, target, dataset, batch,"
+            " variant) VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(run, ordinal, cell.id, key.strategy, key.target, key.dataset, key.batch, key.variant)
       .run();
   return cell;
+}
+
+void ResultStore::add_variant(int64_t run, int64_t position, const RunVariant& variant) {
+  Statement(*database_,
+            "INSERT INTO run_variants(run_id, position, variant, model, model_hash, num_layers,"
+            " dtype, device, device_name) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(run, position, variant.variant, variant.model, variant.model_hash, variant.num_layers,
+            variant.dtype, variant.device, variant.device_name)
+      .run();
+}
+
+void ResultStore::ask_for_scores(int64_t run, int64_t ordinal,
+                                 std::span<const std::string> signatures) {
+  int64_t position = 0;
+  for (const std::string& signature : signatures) {
+    Statement(*database_,
+              "INSERT INTO run_scores(run_id, ordinal, position, signature) VALUES(?, ?, ?, ?)")
+        .bind(run, ordinal, position++, signature)
+        .run();
+  }
 }
 
 std::optional<StoredCell> ResultStore::find_cell(const std::string& identity) {

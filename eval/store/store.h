@@ -34,6 +34,7 @@ struct CellKey {
   double target = 1.0;
   std::string dataset;
   int64_t batch = 1;
+  std::string variant;  // point of the matrix; empty: it has one
 };
 
 struct StoredCell {
@@ -92,6 +93,16 @@ class ResultStore {
   int64_t begin_run(const RunRecord& run);
   void set_peaks(int64_t run, double read_bytes_per_second, double flops_per_second);
   void end_run(int64_t run, const std::string& state);
+
+  // A point of the run's matrix, for its table's provenance.
+  struct RunVariant {
+    std::string variant, model, model_hash;
+    int num_layers = 0;
+    std::string dtype, device, device_name;
+  };
+  void add_variant(int64_t run, int64_t position, const RunVariant& variant);
+  // The scores that the run's table shows of the cell at `ordinal`, in their order.
+  void ask_for_scores(int64_t run, int64_t ordinal, std::span<const std::string> signatures);
 
   // Finds or makes the cell of `identity` and lists it in the run's table at `ordinal`.
   StoredCell add_cell(int64_t run, int64_t ordinal, const CellKey& key, const std::string& identity,

@@ -35,6 +35,10 @@ std::vector<std::string> adapter_folders(const SweepConfig& config, int num_laye
   for (const StrategySection& strategy : config.strategies) {
     for (const double target : strategy.targets) {
       if (!(target >= 1.0 && target <= std::max(1.0, num_layers / 2.0))) continue;
+      const auto left_out = [&](const DatasetSection& dataset) {
+        return config.excludes(strategy.label, target, dataset.name);
+      };
+      if (std::ranges::all_of(config.datasets, left_out)) continue;
       std::string folder = adapter_folder(config, strategy, target);
       if (folder.empty() || std::ranges::find(folders, folder) != folders.end()) continue;
       folders.push_back(std::move(folder));

@@ -35,7 +35,11 @@ class CellMaker {
   std::vector<Cell> make() {
     for (size_t d = 0; d < config_.datasets.size(); ++d) {
       for (size_t s = 0; s < config_.strategies.size(); ++s) {
-        for (const double target : config_.strategies[s].targets) add_point(d, s, target);
+        const StrategySection& strategy = config_.strategies[s];
+        for (const double target : strategy.targets) {
+          if (config_.excludes(strategy.label, target, config_.datasets[d].name)) continue;
+          add_point(d, s, target);
+        }
       }
     }
     return std::move(cells_);
@@ -46,8 +50,12 @@ class CellMaker {
     const StrategySection& section = config_.strategies[strategy];
     const StrategyInfo& info = find_strategy(section.name, section.where);
     Cell cell;
-    cell.key = {"quality", section.label, target, config_.datasets[dataset].name,
-                config_.largest_batch()};
+    cell.key = {"quality",
+                section.label,
+                target,
+                config_.datasets[dataset].name,
+                config_.largest_batch(),
+                config_.variant};
     cell.dataset = dataset;
     cell.strategy = strategy;
     cell.spec = {section.name, target, section.params, section.where};
@@ -138,6 +146,7 @@ class CellMaker {
 
   void add_timing(Cell cell, int64_t batch) {
     if (config_.timing.repetitions == 0) return;
+    if (config_.excludes(cell.key.strategy, cell.key.target, cell.key.dataset, batch)) return;
     const Provenance& from = context_.provenance;
     const auto timed = static_cast<size_t>(config_.timing.prompts);
     const auto& prompts = inputs_[cell.dataset].prompts;
@@ -197,10 +206,10 @@ std::vector<Cell> make_cells(const SweepConfig& config, std::span<const SweepInp
 }
 
 std::string cell_name(const CellKey& key) {
-  if (key.kind == "quality") {
-    return fmt::format("{} {:g}x, {}, quality", key.strategy, key.target, key.dataset);
-  }
-  return fmt::format("{} {:g}x, {}, batch {}", key.strategy, key.target, key.dataset, key.batch);
+  const std::string point = fmt::format("{} {:g}x, {}{}{}", key.strategy, key.target, key.dataset,
+                                        key.variant.empty() ? "" : ", ", key.variant);
+  if (key.kind == "quality") return point + ", quality";
+  return fmt::format("{}, batch {}", point, key.batch);
 }
 
 const std::string& CellContext::hash_of(const Cell& cell) const {

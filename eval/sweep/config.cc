@@ -10,6 +10,7 @@
 #include "datasets/prompt_template.h"
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
+#include "eval/sweep/matrix.h"
 #include "eval/sweep/yaml_section.h"
 #include "strategies/params.h"
 #include "strategies/plugin.h"
@@ -219,11 +220,12 @@ int64_t SweepConfig::largest_batch() const {
   return *std::max_element(batch_sizes.begin(), batch_sizes.end());
 }
 
-SweepConfig load_sweep_config(const std::string& path, std::span<const std::string> overrides) {
-  const YamlDocument document = YamlDocument::load(path, overrides);
+namespace {
+
+SweepConfig read_config(const YamlDocument& document) {
   const YamlSection root = YamlSection::root(document);
   SweepConfig config;
-  config.path = path;
+  config.path = document.path;
   config.name = root.text("name");
   config.results = root.path("results");
   config.device = root.text("device");
@@ -254,13 +256,58 @@ SweepConfig load_sweep_config(const std::string& path, std::span<const std::stri
   for (const std::string& plugin : root.paths("plugins")) {
     load_strategy_plugin(plugin, root.where("plugins"));
   }
-  config.strategies = read_strategies(root, config.seed, path);
+  config.strategies = read_strategies(root, config.seed, config.path);
   config.batch_sizes = root.integers("batch_sizes");
   if (config.batch_sizes.empty()) {
     throw Error({.what = "no batch size", .where = root.where("batch_sizes")});
   }
   config.timing = read_timing(root, config.batch_sizes);
+  config.exclude = read_exclude_rules(root);
+  check_exclude_rules(config);
   return config;
+}
+
+// The parser reads their items where they were put; what is left is what they are called.
+void check_defaults(const YamlDocument& document) {
+  const YamlSection defaults = YamlSection::root(document).section("defaults");
+  for (const char* list : {"datasets", "strategies"}) {
+    for (const YAML::Node& node : defaults.nodes(list)) {
+      if (!node.IsMap()) {
+        throw Error({.what = "not a section",
+                     .where = defaults.where(list),
+                     .expected = "keys with values"});
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<SweepConfig> load_sweep_variants(const std::string& path,
+                                             std::span<const std::string> overrides) {
+  const YamlDocument whole = YamlDocument::load(path, overrides);
+  check_defaults(whole);
+  const auto points = matrix_points(whole);
+  std::vector<SweepConfig> variants;
+  for (const auto& point : points) {
+    YamlDocument document = YamlDocument::load(path, overrides);
+    apply_point(document, point);
+    SweepConfig config = read_config(document);
+    config.variant = point_name(point, points);
+    if (!config.excludes_all()) variants.push_back(std::move(config));
+  }
+  if (variants.empty()) {
+    throw Error({.what = "`exclude` leaves nothing of the matrix", .where = path});
+  }
+  return variants;
+}
+
+SweepConfig load_sweep_config(const std::string& path, std::span<const std::string> overrides) {
+  std::vector<SweepConfig> variants = load_sweep_variants(path, overrides);
+  if (variants.size() == 1) return std::move(variants[0]);
+  throw Error({.what = "one configuration was expected",
+               .where = path,
+               .got = fmt::format("a matrix of {} points", variants.size())});
 }
 
 }  // namespace skipbench

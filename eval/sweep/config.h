@@ -85,9 +85,18 @@ struct TimingSection {
   std::string where;
 };
 
+// Cells to leave out: those that have one of the values of each list that is not empty.
+struct ExcludeRule {
+  std::string where;
+  std::vector<std::string> strategies, datasets, models, adapters, devices, dtypes;
+  std::vector<double> targets;
+  std::vector<int64_t> batch_sizes, beams, seeds;
+};
+
 struct SweepConfig {
   std::string path;
   std::string name;
+  std::string variant;  // "dtype=f16, seed=2": the point of the matrix; empty: there is but one
   std::string results;
   std::string device, device_where;
   int64_t seed = 0;
@@ -98,13 +107,25 @@ struct SweepConfig {
   std::vector<StrategySection> strategies;
   std::vector<int64_t> batch_sizes;  // ascending order is not needed; the first is the reference
   TimingSection timing;
+  std::vector<ExcludeRule> exclude;
 
+  // Whether a rule leaves out the cell; `batch`: of a timed one. A cell of quality is left out only
+  // by rules without batch sizes.
+  bool excludes(const std::string& strategy, double target, const std::string& dataset,
+                std::optional<int64_t> batch = std::nullopt) const;
+  bool excludes_all() const;  // a rule leaves out this point of the matrix
   int64_t largest_batch() const;
 };
 
 // Reads and checks all that can be checked without opening other files: keys, types, ranges, names
-// of strategies and metrics. Throws Error with file:line and the key path. `overrides` are --set's.
+// of strategies and metrics. Throws Error with file:line and the key path, and for a matrix of more
+// than one point. `overrides` are --set's.
 SweepConfig load_sweep_config(const std::string& path, std::span<const std::string> overrides = {});
+
+// A configuration for every point of its matrix, but for those that `exclude` leaves out; without a
+// matrix one. Throws as above, and where nothing is left.
+std::vector<SweepConfig> load_sweep_variants(const std::string& path,
+                                             std::span<const std::string> overrides = {});
 
 // The configuration with every default written out, for the store.
 nlohmann::json resolved_json(const SweepConfig& config);

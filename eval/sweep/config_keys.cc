@@ -12,6 +12,8 @@ using enum KeyType;
 constexpr double kBig = 1e9;
 
 constexpr std::array kKeys = {
+    ConfigKey{"include", kPathList, "", 0, 0, "",
+              "configurations to start from, relative to this one; what stands here goes before"},
     ConfigKey{"name", kText, kRequired, 0, 0, "", "name of the experiment"},
     ConfigKey{"results", kPath, kRequired, 0, 0, "", "results file (SQLite); made when missing"},
     ConfigKey{"device", kText, "cpu", 0, 0, "", "cpu, or cuda where it is built"},
@@ -81,6 +83,35 @@ constexpr std::array kKeys = {
               "instead of the model's `adapter`; none: the model itself"},
     ConfigKey{"targets", kNumberList, "", 0, 0, "", "asked-for speedups, 1 to half the layers"},
 
+    ConfigKey{"defaults", kSection, "", 0, 0, "", "what items of lists take over"},
+    ConfigKey{"defaults.datasets", kDefaults, "", 0, 0, "",
+              "keys of every data set that does not give them itself"},
+    ConfigKey{"defaults.strategies", kDefaults, "", 0, 0, "", "likewise of every strategy"},
+
+    ConfigKey{"matrix", kSection, "", 0, 0, "",
+              "axes beside datasets, strategies, targets and batch_sizes: the sweep runs once for "
+              "each combination"},
+    ConfigKey{"matrix.models", kPathList, "", 0, 0, "", "instead of model.path"},
+    ConfigKey{"matrix.adapters", kPathList, "", 0, 0, "",
+              "instead of model.adapter; none: the model itself"},
+    ConfigKey{"matrix.devices", kTextList, "", 0, 0, "", "instead of device"},
+    ConfigKey{"matrix.dtypes", kTextList, "", 0, 0, "f32|f16|bf16", "instead of model.dtype"},
+    ConfigKey{"matrix.beams", kIntegerList, "", 1, 64, "", "instead of decoding.beams"},
+    ConfigKey{"matrix.seeds", kIntegerList, "", 0, kBig, "", "instead of seed"},
+    ConfigKey{"exclude", kSections, "", 0, 0, "",
+              "cells to leave out: those that have one of the values of every key of a rule"},
+    ConfigKey{"exclude[].strategy", kTextList, "", 0, 0, "", "labels of strategies"},
+    ConfigKey{"exclude[].target", kNumberList, "", 0, 0, "", "targets"},
+    ConfigKey{"exclude[].dataset", kTextList, "", 0, 0, "", "names of data sets"},
+    ConfigKey{"exclude[].batch_size", kIntegerList, "", 1, 65536, "",
+              "batch sizes (of timed cells; quality has none)"},
+    ConfigKey{"exclude[].model", kPathList, "", 0, 0, "", "paths of models"},
+    ConfigKey{"exclude[].adapter", kPathList, "", 0, 0, "", "the model's adapter, as written"},
+    ConfigKey{"exclude[].device", kTextList, "", 0, 0, "", "devices"},
+    ConfigKey{"exclude[].dtype", kTextList, "", 0, 0, "f32|f16|bf16", "types"},
+    ConfigKey{"exclude[].beams", kIntegerList, "", 1, 64, "", "numbers of beams"},
+    ConfigKey{"exclude[].seed", kIntegerList, "", 0, kBig, "", "seeds"},
+
     ConfigKey{"batch_sizes", kIntegerList, "1", 1, 65536, "", "prompts decoded together"},
     ConfigKey{"timing", kSection, "", 0, 0, "", "how speed is measured"},
     ConfigKey{"timing.repetitions", kInteger, "3", 0, 10000, "", "0: no timing"},
@@ -116,6 +147,8 @@ std::string_view type_name(KeyType type) {
       return "list of sections";
     case kMetrics:
       return "list of metrics";
+    case kDefaults:
+      return "section";
   }
   return "";
 }

@@ -21,6 +21,7 @@ enum class KeyType {
   kSection,   // the keys below it in this table
   kSections,  // a list of sections; a bare text stands for {name: TEXT}
   kMetrics,   // a list of {NAME: {SETTING: VALUE}} or NAME
+  kDefaults,  // keys that every item of the list of sections of the same name takes over
 };
 
 struct ConfigKey {

@@ -115,6 +115,18 @@ void run_quality_cell(const SweepSession& session, RunnableCell cell,
   session.store.finish_quality(cell.id, session.run, score_outputs(session, cell, outputs));
 }
 
+std::vector<std::string> asked_signatures(const DatasetSection& dataset,
+                                          const SweepInputs& inputs) {
+  std::vector<std::string> signatures;
+  for (const MetricSpec& spec : dataset.metrics) {
+    std::string signature = metric_for(spec, inputs).signature;
+    if (std::find(signatures.begin(), signatures.end(), signature) == signatures.end()) {
+      signatures.push_back(std::move(signature));
+    }
+  }
+  return signatures;
+}
+
 void score_stored_outputs(const SweepSession& session, RunnableCell cell) {
   const SweepInputs& inputs = session.inputs(*cell.cell);
   for (const MetricSpec& spec : session.dataset(*cell.cell).metrics) {

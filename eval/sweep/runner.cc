@@ -138,28 +138,60 @@ class Runner {
   bool some_failed_ = false;
 };
 
-std::vector<StoredCell> register_cells(ResultStore& store, const SweepSetup& setup, int64_t run) {
+// Lists the cells of all points in the run's table; `ordinal` goes on from point to point.
+void register_cells(ResultStore& store, std::span<const SweepSetup> variants, int64_t run) {
   Transaction transaction(store.database());
-  std::vector<StoredCell> stored;
-  for (size_t i = 0; i < setup.cells.size(); ++i) {
-    const Cell& cell = setup.cells[i];
-    stored.push_back(
-        store.add_cell(run, static_cast<int64_t>(i), cell.key, cell.identity, cell.resolved));
-    if (cell.status != cell_status::kPending) {
-      store.set_status(stored[i].id, run, cell.status, cell.message);
+  int64_t ordinal = 0, position = 0;
+  for (const SweepSetup& setup : variants) {
+    const SweepConfig& config = setup.config;
+    const Provenance& from = setup.context.provenance;
+    store.add_variant(
+        run, position++,
+        {config.variant, config.model.path, setup.context.model_hash, setup.context.num_layers,
+         config.model.dtype_name, from.device, from.device_name});
+    for (const Cell& cell : setup.cells) {
+      const StoredCell stored =
+          store.add_cell(run, ordinal, cell.key, cell.identity, cell.resolved);
+      if (cell.status != cell_status::kPending) {
+        store.set_status(stored.id, run, cell.status, cell.message);
+      }
+      if (cell.key.kind == "quality") {
+        store.ask_for_scores(
+            run, ordinal,
+            asked_signatures(config.datasets[cell.dataset], setup.inputs[cell.dataset]));
+      }
+      ++ordinal;
     }
   }
   transaction.commit();
+}
+
+// As they are now: a point may share cells with the points before it.
+std::vector<StoredCell> stored_cells(ResultStore& store, const SweepSetup& setup) {
+  std::vector<StoredCell> stored;
+  for (const Cell& cell : setup.cells) stored.push_back(store.find_cell(cell.identity).value());
   return stored;
 }
 
-int64_t count_pending(const SweepSetup& setup, std::span<const StoredCell> stored) {
-  int64_t pending = 0;
-  for (size_t i = 0; i < stored.size(); ++i) {
-    pending +=
-        setup.cells[i].status == cell_status::kPending && stored[i].status != cell_status::kDone;
+struct Workload {
+  size_t cells = 0, runnable = 0, pending = 0;
+  double work = 0;
+};
+
+Workload workload_of(ResultStore& store, std::span<const SweepSetup> variants) {
+  Workload load;
+  for (const SweepSetup& setup : variants) {
+    const std::vector<StoredCell> stored = stored_cells(store, setup);
+    for (size_t i = 0; i < stored.size(); ++i) {
+      ++load.cells;
+      if (setup.cells[i].status != cell_status::kPending) continue;
+      ++load.runnable;
+      if (stored[i].status == cell_status::kDone) continue;
+      ++load.pending;
+      load.work += estimated_work(setup, setup.cells[i]);
+    }
   }
-  return pending;
+  return load;
 }
 
 class NullBuffer : public std::streambuf {
@@ -168,35 +200,34 @@ class NullBuffer : public std::streambuf {
 
 }  // namespace
 
-SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options) {
+SweepOutcome run_sweep(std::span<const SweepSetup> variants, const SweepOptions& options) {
   NullBuffer null_buffer;
   std::ostream null_log(&null_buffer);
   std::ostream& log = options.log != nullptr ? *options.log : null_log;
-  ResultStore store(setup.config.results, OpenMode::kReadWrite);
+  const SweepSetup& first = variants.front();
+  ResultStore store(first.config.results, OpenMode::kReadWrite);
   const InterruptGuard interrupt_guard;
   if (options.fresh) store.clear();
-  const int64_t run = store.begin_run({options.command, resolved_json(setup.config).dump(),
-                                       setup.context.provenance, setup.config.model.path,
-                                       setup.context.model_hash, setup.context.num_layers});
-  const std::vector<StoredCell> stored = register_cells(store, setup, run);
-  const int64_t pending = count_pending(setup, stored);
-  log << (pending == 0 ? fmt::format("all {} cells are done", stored.size())
-                       : fmt::format("{} of {} cells to do", pending, stored.size()))
+  const int64_t run = store.begin_run({options.command, resolved_json(first.config).dump(),
+                                       first.context.provenance, first.config.model.path,
+                                       first.context.model_hash, first.context.num_layers});
+  register_cells(store, variants, run);
+  const Workload load = workload_of(store, variants);
+  log << (load.pending == 0 ? fmt::format("all {} cells are done", load.cells)
+                            : fmt::format("{} of {} cells to do", load.pending, load.cells))
       << std::endl;
 
-  Decoders decoders(setup);
-  double total_work = 0;
-  for (size_t i = 0; i < stored.size(); ++i) {
-    if (stored[i].status != cell_status::kDone) {
-      total_work += estimated_work(setup, setup.cells[i]);
-    }
-  }
-  Progress progress(log, options.log_is_terminal, total_work);
-  SweepSession session{setup, decoders, store, progress, run, options.after_batch};
-  Runner runner(session, stored);
+  Progress progress(log, options.log_is_terminal, load.work);
+  bool some_failed = load.runnable == 0;  // there was nothing that could have been done
   try {
-    runner.run_all_quality();
-    runner.run_all_timing();
+    for (const SweepSetup& setup : variants) {
+      Decoders decoders(setup);
+      SweepSession session{setup, decoders, store, progress, run, options.after_batch};
+      Runner runner(session, stored_cells(store, setup));
+      runner.run_all_quality();
+      runner.run_all_timing();
+      some_failed = some_failed || runner.some_failed();
+    }
   } catch (const Interrupted&) {
     store.end_run(run, "interrupted");
     progress.message("interrupted: what is done is kept, run again to go on");
@@ -205,8 +236,12 @@ SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options) {
     store.end_run(run, "failed");
     throw;
   }
-  store.end_run(run, runner.some_failed() ? "failed" : "done");
-  return runner.some_failed() ? SweepOutcome::kSomeFailed : SweepOutcome::kDone;
+  store.end_run(run, some_failed ? "failed" : "done");
+  return some_failed ? SweepOutcome::kSomeFailed : SweepOutcome::kDone;
+}
+
+SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options) {
+  return run_sweep(std::span(&setup, 1), options);
 }
 
 }  // namespace skipbench

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <ostream>
+#include <span>
 #include <string>
 
 #include "eval/sweep/setup.h"
@@ -19,8 +20,9 @@ struct SweepOptions {
   std::function<void()> after_batch;  // test hook
 };
 
-// Throws Error for wrong input and StoreError when the results file cannot be used; a cell that
-// fails is recorded and the sweep goes on.
+// `variants`: the points of a matrix, one run together. Throws Error for wrong input and StoreError
+// when the results file cannot be used; a cell that fails is recorded and the sweep goes on.
+SweepOutcome run_sweep(std::span<const SweepSetup> variants, const SweepOptions& options);
 SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options);
 
 }  // namespace skipbench

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/decoder.h"
 #include "eval/cost_model.h"
@@ -71,6 +72,9 @@ void run_quality_cell(const SweepSession& session, RunnableCell cell, const Skip
 // session's also shows progress.
 GenerateOptions natural_length(const SweepSetup& setup, const DatasetSection& dataset);
 GenerateOptions natural_length(const SweepSession& session, const DatasetSection& dataset);
+
+// Signatures of the data set's metrics, each once, in the configuration's order.
+std::vector<std::string> asked_signatures(const DatasetSection& dataset, const SweepInputs& inputs);
 
 // Scores that the configuration asks for and the store lacks, from stored texts.
 void score_stored_outputs(const SweepSession& session, RunnableCell cell);

@@ -45,13 +45,15 @@ void load_adapted(SweepSetup& setup) {
   }
 }
 
-}  // namespace
-
-SweepSetup prepare_sweep(SweepConfig config) {
+SweepSetup prepare(SweepConfig config, std::map<std::string, LoadedModel>& models) {
   SweepSetup setup;
   setup.config = std::move(config);
   const SweepConfig& sweep = setup.config;
-  setup.loaded = asked_for_by(sweep.model.where, [&] { return load_model(model_name(sweep)); });
+  const std::string model = model_name(sweep);
+  if (!models.contains(model)) {
+    models[model] = asked_for_by(sweep.model.where, [&] { return load_model(model); });
+  }
+  setup.loaded = models.at(model);
   load_adapted(setup);
   const bool own_tokenizer = sweep.model.tokenizer.empty();
   setup.tokenizer = asked_for_by(
@@ -71,6 +73,20 @@ SweepSetup prepare_sweep(SweepConfig config) {
   setup.context.provenance = collect_provenance(*setup.backend);
   setup.cells = make_cells(sweep, setup.inputs, setup.context);
   return setup;
+}
+
+}  // namespace
+
+SweepSetup prepare_sweep(SweepConfig config) {
+  std::map<std::string, LoadedModel> models;
+  return prepare(std::move(config), models);
+}
+
+std::vector<SweepSetup> prepare_sweeps(std::vector<SweepConfig> variants) {
+  std::map<std::string, LoadedModel> models;
+  std::vector<SweepSetup> setups;
+  for (SweepConfig& config : variants) setups.push_back(prepare(std::move(config), models));
+  return setups;
 }
 
 }  // namespace skipbench

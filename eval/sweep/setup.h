@@ -34,4 +34,7 @@ struct SweepSetup {
 // that `skipbench validate` finds.
 SweepSetup prepare_sweep(SweepConfig config);
 
+// Every point of a matrix. A model that several points have is loaded once.
+std::vector<SweepSetup> prepare_sweeps(std::vector<SweepConfig> variants);
+
 }  // namespace skipbench

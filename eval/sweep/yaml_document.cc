@@ -3,45 +3,14 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
-#include <fstream>
 #include <sstream>
 
 #include "engine/base/error.h"
+#include "eval/sweep/yaml_include.h"
 #include "eval/sweep/yaml_section.h"
 
 namespace skipbench {
 namespace {
-
-std::string read_config(const std::string& path) {
-  std::error_code ignored;
-  std::ifstream file(path, std::ios::binary);
-  if (!file || std::filesystem::is_directory(path, ignored)) {
-    throw Error({.what = "cannot read the configuration",
-                 .where = path,
-                 .hint = "examples are in configs/"});
-  }
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-// One document, whole: YAML::Load would leave out what follows it.
-YAML::Node parse_yaml(const std::string& text, const std::string& where) {
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) {
-      throw Error({.what = "more than one YAML document",
-                   .where = fmt::format("{}:{}", where, documents[1].Mark().line + 1),
-                   .expected = "one value, and nothing after it"});
-    }
-    return documents.empty() ? YAML::Node() : documents[0];
-  } catch (const YAML::Exception& error) {
-    throw Error(
-        {.what = "not valid YAML: " + error.msg,
-         .where = error.mark.is_null() ? where : fmt::format("{}:{}", where, error.mark.line + 1)});
-  }
-}
 
 // The item that `name` means: its number, the value of its `name` key, or itself if it is a name.
 size_t find_item(const YAML::Node& list, const std::string& name, const std::string& where) {
@@ -106,7 +75,7 @@ std::string apply_override(YAML::Node root, const std::string& text) {
 YamlDocument YamlDocument::load(const std::string& path, std::span<const std::string> overrides) {
   YamlDocument document;
   document.path = path;
-  document.root = parse_yaml(read_config(path), path);
+  load_with_includes(document);
   if (!document.root.IsMap()) {
     throw Error({.what = "not a configuration",
                  .where = path + ":1",
@@ -115,7 +84,30 @@ YamlDocument YamlDocument::load(const std::string& path, std::span<const std::st
   for (const std::string& text : overrides) {
     document.overridden.push_back(apply_override(document.root, text));
   }
+  apply_defaults(document);
   return document;
+}
+
+void YamlDocument::set(const std::string& to, const YAML::Node& value, const std::string& from) {
+  YAML::Node node = root;
+  std::istringstream keys(to);
+  for (std::string key; std::getline(keys, key, '.');) node.reset(node[key]);
+  node = value;  // assigns through to the document
+  const std::string file = origin_of(from);
+  if (file == path) {
+    origins.erase(to);
+  } else {
+    origins[to] = file;
+  }
+}
+
+// The longest key path that is noted, above or at this one.
+const std::string& YamlDocument::origin_of(const std::string& key_path) const {
+  for (std::string above = key_path; !above.empty();) {
+    if (const auto found = origins.find(above); found != origins.end()) return found->second;
+    above.resize(above.find_last_of(".[") == std::string::npos ? 0 : above.find_last_of(".["));
+  }
+  return path;
 }
 
 std::string YamlDocument::where(const std::string& key_path, const YAML::Node& node) const {
@@ -125,7 +117,8 @@ std::string YamlDocument::where(const std::string& key_path, const YAML::Node& n
     }
   }
   const YAML::Mark mark = node.IsDefined() ? node.Mark() : YAML::Mark::null_mark();
-  std::string place = mark.is_null() ? path : fmt::format("{}:{}", path, mark.line + 1);
+  const std::string& file = origin_of(key_path);
+  std::string place = mark.is_null() ? file : fmt::format("{}:{}", file, mark.line + 1);
   if (!key_path.empty()) place += ": " + key_path;
   return place;
 }

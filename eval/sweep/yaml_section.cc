@@ -147,11 +147,12 @@ std::string YamlSection::text(std::string_view key) const {
 }
 
 std::string YamlSection::path(std::string_view key) const {
-  return resolve_path(text(key), where(key));
+  return resolve_path(text(key), where(key), document_->origin_of(actual_path(key)));
 }
 
 // ${NAME} is replaced first. A synthetic model's path is the part between its colons.
-std::string YamlSection::resolve_path(std::string text, const std::string& where) const {
+std::string YamlSection::resolve_path(std::string text, const std::string& where,
+                                      const std::string& file_of_value) const {
   for (size_t begin = 0; (begin = text.find("${", begin)) != std::string::npos;) {
     const size_t end = text.find('}', begin);
     if (end == std::string::npos) {
@@ -175,7 +176,7 @@ std::string YamlSection::resolve_path(std::string text, const std::string& where
     suffix = file.substr(colon);
     file.resize(colon);
   }
-  return prefix + here_or_beside(file, document_->path) + suffix;
+  return prefix + here_or_beside(file, file_of_value) + suffix;
 }
 
 std::string here_or_beside(const std::string& file, const std::string& config_path) {
@@ -204,13 +205,24 @@ int64_t YamlSection::integer(std::string_view key) const {
 }
 
 std::vector<std::string> YamlSection::texts(std::string_view key) const {
-  return scalars(key, "a text or a list of texts", nullptr);
+  std::vector<std::string> places;
+  std::vector<std::string> values = scalars(key, "a text or a list of texts", &places);
+  const ConfigKey& entry = key_of(key);
+  if (entry.choices.empty()) return values;
+  const auto choices = split(entry.choices, '|');
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::find(choices.begin(), choices.end(), values[i]) != choices.end()) continue;
+    throw unknown_name(entry.path, values[i], choices, places[i]);
+  }
+  return values;
 }
 
 std::vector<std::string> YamlSection::paths(std::string_view key) const {
   std::vector<std::string> places;
   std::vector<std::string> values = scalars(key, "a path or a list of paths", &places);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = resolve_path(values[i], places[i]);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = resolve_path(values[i], places[i], document_->origin_of(actual_path(key)));
+  }
   return values;
 }
 
@@ -222,6 +234,15 @@ std::vector<int64_t> YamlSection::integers(std::string_view key) const {
     numbers.push_back(static_cast<int64_t>(number(values[i], key_of(key), places[i], true)));
   }
   return numbers;
+}
+
+std::vector<YAML::Node> YamlSection::nodes(std::string_view key) const {
+  std::vector<YAML::Node> items;
+  const auto value = find(key);
+  if (!value) return items;
+  if (!value->IsSequence()) return {*value};
+  for (size_t i = 0; i < value->size(); ++i) items.push_back((*value)[i]);
+  return items;
 }
 
 std::vector<double> YamlSection::numbers(std::string_view key) const {

@@ -14,10 +14,12 @@
 
 namespace skipbench {
 
-// A parsed file with the command line's overrides put in.
+// A parsed file with what it includes, the command line's overrides and its defaults put in.
 struct YamlDocument {
   std::string path;
   YAML::Node root;
+  // Which file a key path's value stands in, where that is not `path`.
+  std::map<std::string, std::string> origins;
   // Actual key paths ("datasets[0].limit") that --set gave.
   std::vector<std::string> overridden;
 
@@ -25,8 +27,12 @@ struct YamlDocument {
   // ("datasets.de-en.limit=5"). Throws Error with file:line for what is no YAML.
   static YamlDocument load(const std::string& path, std::span<const std::string> overrides);
 
+  // Puts `value`, a node of this document that stands at `from`, at dotted key path `to`.
+  void set(const std::string& to, const YAML::Node& value, const std::string& from);
+
   // "FILE:LINE: KEY" of a value, or "--set KEY".
   std::string where(const std::string& key_path, const YAML::Node& node) const;
+  const std::string& origin_of(const std::string& key_path) const;
 };
 
 // A relative path is meant from the working directory, or else, where it exists there, from the
@@ -51,6 +57,8 @@ class YamlSection {
   std::vector<std::string> texts(std::string_view key) const;
   std::vector<std::string> paths(std::string_view key) const;
   std::vector<int64_t> integers(std::string_view key) const;
+  // The items of a list as they stand in the document; a bare value is a list of one.
+  std::vector<YAML::Node> nodes(std::string_view key) const;
   std::vector<double> numbers(std::string_view key) const;
 
   // A free setting: name, value as written and where.
@@ -86,7 +94,8 @@ class YamlSection {
   std::vector<Setting> settings_of(const YAML::Node& node, const std::string& actual) const;
   double number(const std::string& text, const ConfigKey& key, const std::string& where,
                 bool whole) const;
-  std::string resolve_path(std::string text, const std::string& where) const;
+  std::string resolve_path(std::string text, const std::string& where,
+                           const std::string& file_of_value) const;
 
   const YamlDocument* document_;
   YAML::Node node_;

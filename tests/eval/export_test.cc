@@ -19,7 +19,7 @@ using Json = nlohmann::json;
 std::vector<Json> exported(const SweepFolder& folder, const std::string& results) {
   ResultStore store(folder.path(results), OpenMode::kReadOnly);
   std::vector<Json> lines;
-  export_outputs(store, [&](const std::string& line) { lines.push_back(Json::parse(line)); });
+  export_outputs(store, /*timing=*/true, [&](const std::string& line) { lines.push_back(Json::parse(line)); });
   return lines;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "eval/report/result_table.h"
+#include "eval/store/schema.h"
 #include "tests/eval/sweep_fixture.h"
 
 namespace skipbench {
@@ -60,6 +61,61 @@ TEST(Store, NewerVersion) {
   for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kReadWrite}) {
     EXPECT_TRUE(says("newer skipbench", [&] { open(folder.path("a.db"), mode); }));
   }
+}
+
+// A file of every older version, filled as that version filled it, is brought up to date by `run`
+// and read as it is by everything else.
+class OlderVersion : public testing::TestWithParam<int64_t> {};
+
+TEST_P(OlderVersion, KeepsRunsCellsAndScores) {
+  const SweepFolder folder;
+  {
+    Database database(folder.path("a.db"), OpenMode::kReadWrite);
+    migrate_to(database, GetParam());
+    database.execute(
+        "INSERT INTO runs VALUES(1, 's', 'e', 'done', 'cmd', '{\"model\":{\"dtype\":\"f32\"}}',"
+        " 'c', '', 'gcc', '-O2', 'cpu', 'n', 'cpu', 2, 'isa', 0.5, 'm', 'h', 6, NULL, NULL);"
+        "INSERT INTO cells(id, identity, kind, resolved, status) VALUES"
+        " (1, 'x', 'quality', '{}', 'done'), (2, 'y', 'quality', '{}', 'failed');"
+        "INSERT INTO run_cells(run_id, ordinal, cell_id, strategy, target, dataset, batch) VALUES"
+        " (1, 0, 1, 'full', 1, 'd', 1), (1, 1, 2, 'unified', 2, 'd', 1);"
+        "INSERT INTO outputs VALUES(1, 0, 0, 3, '[5,6]', 'text', '[\"ref\"]', '[6,6]');"
+        "INSERT INTO scores VALUES(1, 'ROUGE|r', 'ROUGE-1', 1, 0.25, NULL, NULL),"
+        " (1, 'BLEU|b', 'BLEU', 0, 12.5, NULL, NULL), (1, 'ROUGE|r', 'ROUGE-L', 2, 0.5, 0.1, 0.2)");
+  }
+  const auto check = [&](OpenMode mode) {
+    ResultStore store(folder.path("a.db"), mode);
+    const ResultTable table = load_result_table(store);
+    ASSERT_EQ(table.rows.size(), 2u);
+    EXPECT_EQ(table.rows[1].status, "failed");
+    ASSERT_EQ(table.rows[0].scores.size(), 3u);
+    EXPECT_EQ(table.rows[0].scores[0].name, "BLEU");
+    EXPECT_EQ(table.rows[0].scores[0].value, 12.5);
+    EXPECT_EQ(table.rows[0].scores[2].name, "ROUGE-L");
+    EXPECT_EQ(table.rows[0].dataset, "d");
+    EXPECT_EQ(table.run.command, "cmd");
+    EXPECT_EQ(store.outputs(1).at(0).text, "text");
+  };
+  const auto version = [&] {
+    Database database(folder.path("a.db"), OpenMode::kReadOnly);
+    Statement statement(database, "PRAGMA user_version");
+    statement.step();
+    return statement.integer(0);
+  };
+  check(OpenMode::kReadOnly);
+  EXPECT_EQ(version(), GetParam());  // reading changed nothing
+  check(OpenMode::kReadWrite);
+  EXPECT_EQ(version(), current_version());
+  check(OpenMode::kReadOnly);
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, OlderVersion, testing::Range<int64_t>(1, current_version()));
+
+TEST(Store, EmptyFile) {
+  const SweepFolder folder;
+  folder.write("a.db", "");
+  EXPECT_TRUE(
+      says("an empty results file", [&] { open(folder.path("a.db"), OpenMode::kReadOnly); }));
 }
 
 TEST(Store, LockedByAnotherRun) {

@@ -183,6 +183,51 @@ TEST(Sweep, ANewMetricIsScoredFromStoredTexts) {
   EXPECT_EQ(folder.rows("a.db")[0].at("scores").size(), 2u);
 }
 
+TEST(Sweep, ATableShowsTheScoresThatItsRunAskedFor) {
+  const SweepFolder folder;
+  const std::vector<std::string> quick = {"timing.repetitions=0", "strategies=[full]"};
+  const auto with = [&](const std::string& more) {
+    std::vector<std::string> all = quick;
+    all.push_back(more);
+    return all;
+  };
+  const auto signatures = [&](const Json& row) {
+    std::vector<std::string> found;
+    for (const Json& score : row.at("scores")) found.push_back(score.at("signature"));
+    return found;
+  };
+  folder.run("a.db", with("datasets.de-en.metrics=[{bleu: {tokenize: 13a}}]"));
+  const auto first = signatures(folder.rows("a.db")[0]);
+  // Other options: the old score is no column of the new table.
+  folder.run("a.db", with("datasets.de-en.metrics=[{bleu: {tokenize: char}}]"));
+  const auto second = signatures(folder.rows("a.db")[0]);
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_NE(second[0].find("tok:char"), std::string::npos);
+  // Back again: kept, not computed anew, and in the order asked for.
+  folder.run("a.db", with("datasets.de-en.metrics=[{bleu: {tokenize: char}}, bleu]"));
+  EXPECT_EQ(signatures(folder.rows("a.db")[0]), (std::vector<std::string>{second[0], first[0]}));
+  EXPECT_EQ(count(folder.path("a.db"), "SELECT count(*) FROM scores"), 2);
+}
+
+TEST(Sweep, DataSetsWithEqualPromptsKeepTheirOwnScores) {
+  const SweepFolder folder;
+  std::string text = folder.config_text();
+  const size_t begin = text.find("  - name: de-en"), end = text.find("decoding:");
+  std::string other = text.substr(begin, end - begin);
+  other.replace(other.find("de-en"), 5, "again");
+  other.replace(other.find("[{bleu: {tokenize: 13a}}, rouge]"), 32, "[{bleu: {tokenize: char}}]");
+  folder.write_config(text.insert(end, other));
+  ASSERT_EQ(folder.run("a.db", {"timing.repetitions=0", "strategies=[full]"}), SweepOutcome::kDone);
+  const Json rows = folder.rows("a.db");
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].at("scores").size(), 5u);
+  ASSERT_EQ(rows[1].at("scores").size(), 1u);
+  EXPECT_NE(rows[1].at("scores")[0].at("signature").get<std::string>().find("tok:char"),
+            std::string::npos);
+  // The outputs are decoded once.
+  EXPECT_EQ(count(folder.path("a.db"), "SELECT count(*) FROM cells"), 1);
+}
+
 TEST(Sweep, OutOfRangeTargetIsOneInvalidCell) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", {"targets=[2, 4]"}), SweepOutcome::kDone);
@@ -214,7 +259,8 @@ TEST(Sweep, PaddedVocabulary) {
 
 TEST(Sweep, BeamsAreUnsupported) {
   const SweepFolder folder;
-  ASSERT_EQ(folder.run("a.db", {"decoding.beams=4", "timing.repetitions=0"}), SweepOutcome::kDone);
+  ASSERT_EQ(folder.run("a.db", {"decoding.beams=4", "timing.repetitions=0"}),
+            SweepOutcome::kSomeFailed);
   for (const Json& row : folder.rows("a.db")) {
     EXPECT_TRUE(row.at("status").get<std::string>().starts_with("unsupported")) << row;
   }
