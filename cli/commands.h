@@ -15,11 +15,13 @@ struct ExitWith {
 };
 
 void add_run(CLI::App& app);
+void add_merge(CLI::App& app);
 void add_schema(CLI::App& app);
 void add_validate(CLI::App& app);
 void add_table(CLI::App& app);
 void add_plot(CLI::App& app);
 void add_report(CLI::App& app);
+void add_history(CLI::App& app);
 void add_regress(CLI::App& app);
 void add_export(CLI::App& app);
 void add_generate(CLI::App& app);

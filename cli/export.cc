@@ -7,23 +7,32 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "eval/report/export_bench.h"
 
 namespace skipbench {
 
 void add_export(CLI::App& app) {
   struct Options {
-    std::string path;
+    std::string path, to;
     bool outputs = false, timing = false;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand(
       "export", "Every output with its tokens, layers and times, one JSON line each");
   sub->add_option("db", options->path, "results file that `skipbench run` wrote")->required();
-  sub->add_flag("--outputs", options->outputs, "export the scored outputs")->required();
+  CLI::Option* outputs = sub->add_flag("--outputs", options->outputs, "export the scored outputs");
   sub->add_flag("--timing", options->timing, "the timed outputs too, once per repetition");
+  sub->add_option("--to", options->to,
+                  "llama-bench or google-benchmark: the timings as that program's JSON")
+      ->excludes(outputs);
   sub->footer("Example:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl");
   sub->callback([options] {
+    if (!options->outputs && options->to.empty()) throw CLI::RequiredError("--outputs or --to");
     ResultStore store(options->path, OpenMode::kReadOnly);
+    if (!options->to.empty()) {
+      std::cout << export_timings(store, options->to);
+      return;
+    }
     export_outputs(store, options->timing,
                    [](const std::string& line) { std::cout << line << '\n'; });
   });

@@ -19,12 +19,14 @@ namespace {
 
 void add_commands(CLI::App& app) {
   add_run(app);
+  add_merge(app);
   add_schema(app);
   add_validate(app);
   add_table(app);
   add_plot(app);
   add_report(app);
   add_regress(app);
+  add_history(app);
   add_export(app);
   add_generate(app);
   add_logprobs(app);

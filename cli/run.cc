@@ -22,6 +22,7 @@ namespace {
 struct RunCommand {
   SweepCommandOptions sweep;
   bool fresh = false;
+  std::string shard = "1/1";
   bool dry_run = false;
   std::string format = "md";
 };
@@ -66,10 +67,12 @@ void run(const RunCommand& command) {
   const InterruptGuard interrupt_guard;  // from here on ^C ends with code 3
   // Checks the format before hours of work.
   render_table(ResultTable(), command.format);
+  const Shard shard = parse_shard(command.shard);
   const std::vector<SweepSetup> variants = prepare_sweeps(command.sweep.load());
   if (command.dry_run) return list_all_cells(variants);
   if (InterruptGuard::requested()) throw ExitWith{ExitCode::kInterrupted};
   const SweepOptions options{.fresh = command.fresh,
+                             .shard = shard,
                              .command = command_line(),
                              .log = &std::cerr,
                              .log_is_terminal = isatty(STDERR_FILENO) != 0};
@@ -87,6 +90,9 @@ void add_run(CLI::App& app) {
   CLI::App* sub = app.add_subcommand("run", "Run a sweep; goes on where an earlier run ended");
   command->sweep.add_to(*sub);
   sub->add_flag("--fresh", command->fresh, "forget the results so far and start over");
+  sub->add_option("--shard", command->shard,
+                  "I/N: run the I-th of N parts; each writes a results file of its own, joined by "
+                  "`skipbench merge`");
   sub->add_flag("--dry-run", command->dry_run, "list the cells as JSON lines and run nothing");
   sub->add_option("-o,--output", command->format, "of the table: md, latex, csv, json")
       ->capture_default_str();

@@ -16,12 +16,16 @@ struct TableCommand {
   std::string path;
   std::string format = "md";
   TableLayout layout;
-  std::string test;  // empty: none
+  std::string test;                 // empty: none
+  std::vector<std::string> beside;  // name and file
   ComparisonOptions comparison;
 };
 
 void print_table(TableCommand& command) {
   if (!command.test.empty()) command.comparison.test = paired_test(command.test);
+  if (!command.beside.empty()) {
+    command.layout.beside = read_published(command.beside[0], command.beside[1]);
+  }
   ResultStore store(command.path, OpenMode::kReadOnly);
   ResultTable table = load_result_table(store);
   if (!command.test.empty()) compare_strategies(store, table, command.comparison);
@@ -55,6 +59,10 @@ void add_table(CLI::App& app) {
                   "(bootstrap) or paired-ar (approximate randomisation)");
   sub->add_option("--baseline", command->comparison.baseline, "strategy to test against")
       ->capture_default_str();
+  sub->add_option("--beside", command->beside,
+                  "NAME FILE: with --layout paper, published numbers beside one's own, as in "
+                  "paper results/paper_table4.json")
+      ->expected(2);
   sub->footer(
       "Example:\n  skipbench table results/quickstart.db -o latex --where batch=8 --significance "
       "paired-bs");

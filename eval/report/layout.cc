@@ -195,6 +195,19 @@ std::string mean_text(const std::vector<const TableRow*>& rows, const char* form
   return fmt::format(fmt::runtime(format), sum / static_cast<double>(rows.size()));
 }
 
+std::string text_or_empty(const std::optional<double>& value, const char* format) {
+  return value ? fmt::format(fmt::runtime(format), *value) : "";
+}
+
+void add_published(std::vector<GridCell>& cells, const PublishedNumbers& published,
+                   const PaperPoint& point) {
+  const auto total = published.total_per_second(point.batch, point.target, point.strategy);
+  auto achieved = published.speedup(point.batch, point.target, point.strategy);
+  if (achieved) achieved = *achieved / point.target;
+  cells.push_back({text_or_empty(total, "{:g}")});
+  cells.push_back({text_or_empty(achieved, "{:.2f}")});
+}
+
 std::vector<GridCell> paper_row(const ResultTable& table, const PaperPoint& point) {
   std::vector<GridCell> cells = {
       {std::to_string(point.batch)}, {fmt::format("{:g}x", point.target)}, {point.strategy}};
@@ -221,7 +234,7 @@ std::vector<GridCell> paper_row(const ResultTable& table, const PaperPoint& poin
   return cells;
 }
 
-Grid paper_grid(const ResultTable& table) {
+Grid paper_grid(const ResultTable& table, const std::optional<PublishedNumbers>& beside) {
   Grid grid{.header = {"batch", "target", "approach"}, .text_columns = 3};
   for (const std::string& dataset : datasets_of(table)) {
     const auto scores = score_columns(table, dataset);
@@ -234,10 +247,16 @@ Grid paper_grid(const ResultTable& table) {
   grid.notes.push_back(
       "total tok/s: prompt and output tokens over prefill and decode time, mean over data sets");
   grid.notes.push_back("achieved/target: total tok/s over that of `full`, over the target");
+  if (beside) {
+    grid.header.push_back(beside->name + " total tok/s");
+    grid.header.push_back(beside->name + " achieved/target");
+    grid.notes.push_back(fmt::format("{}: {}", beside->name, beside->source));
+  }
   const std::vector<PaperPoint> points = paper_points(table);
   for (size_t i = 0; i < points.size(); ++i) {
     if (i > 0 && points[i].batch != points[i - 1].batch) grid.rules.push_back(i);
     grid.rows.push_back(paper_row(table, points[i]));
+    if (beside) add_published(grid.rows.back(), *beside, points[i]);
   }
   return grid;
 }
@@ -317,7 +336,13 @@ ResultTable arranged_rows(ResultTable table, const TableLayout& layout) {
 }
 
 std::vector<Grid> table_grids(const ResultTable& table, const TableLayout& layout) {
-  if (layout.name == "paper") return {paper_grid(table)};
+  if (layout.name == "paper") return {paper_grid(table, layout.beside)};
+  if (layout.beside) {
+    throw Error({.what = "published numbers stand in the paper's layout alone",
+                 .where = "--beside",
+                 .expected = "--layout paper",
+                 .got = "--layout " + layout.name});
+  }
   if (layout.name != "cells") {
     const std::vector<std::string> known = {"cells", "paper"};
     throw unknown_name("layout", layout.name, known, "--layout");

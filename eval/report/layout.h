@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "eval/report/grid.h"
+#include "eval/report/published.h"
 #include "eval/report/result_table.h"
 
 namespace skipbench {
@@ -15,9 +16,10 @@ struct TableLayout {
   // "cells": a row per cell, a table per data set. "paper": a row per batch size, target and
   // strategy with the quality of each data set side by side, as Table 4 of arXiv 2404.06954.
   std::string name = "cells";
-  std::vector<std::string> rows;     // columns that come first and by which rows are ordered
-  std::vector<std::string> columns;  // by key or name; empty: the usual ones
-  std::vector<std::string> where;    // "KEY=VALUE[,VALUE...]"; a row must match each
+  std::vector<std::string> rows;           // columns that come first and by which rows are ordered
+  std::vector<std::string> columns;        // by key or name; empty: the usual ones
+  std::vector<std::string> where;          // "KEY=VALUE[,VALUE...]"; a row must match each
+  std::optional<PublishedNumbers> beside;  // of "paper": columns after one's own
 };
 
 // A column of one table: a fixed one, a score, or a score's p-value.
@@ -41,7 +43,8 @@ std::vector<TableField> chosen_fields(const ResultTable& table, const std::strin
 // unknown column or a condition without "=".
 ResultTable arranged_rows(ResultTable table, const TableLayout& layout);
 
-// One grid per data set, or the paper's. Throws Error for an unknown layout.
+// One grid per data set, or the paper's. Throws Error for an unknown layout, and for published
+// numbers in another layout than the paper's.
 std::vector<Grid> table_grids(const ResultTable& table, const TableLayout& layout);
 
 std::vector<std::string> datasets_of(const ResultTable& table);

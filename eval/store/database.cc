@@ -131,6 +131,18 @@ void Statement::run() {
 // The error of a failed step is thrown by step; reset would only repeat its code.
 void Statement::reset() { sqlite3_reset(statement_.get()); }
 
+int Statement::index(std::string_view column_name) const {
+  for (int i = 0; i < columns(); ++i) {
+    if (name(i) == column_name) return i;
+  }
+  throw StoreError({.what = "no column " + std::string(column_name), .where = database_.path()});
+}
+
+void Statement::bind_column(int parameter, const Statement& from, int column) {
+  database_.check(sqlite3_bind_value(statement_.get(), parameter,
+                                     sqlite3_column_value(from.statement_.get(), column)));
+}
+
 bool Statement::is_null(int column) const {
   return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
 }

@@ -67,6 +67,14 @@ class Statement {
   bool step();  // true while there is a row
   void run();   // for statements without rows: step, then reset
 
+  // Of a query whose columns are not known beforehand. index() throws Error for an unknown name.
+  int columns() const { return sqlite3_column_count(statement_.get()); }
+  std::string name(int column) const { return sqlite3_column_name(statement_.get(), column); }
+  int index(std::string_view column_name) const;
+  // The parameter takes the value as it is, of whatever type.
+  void bind_column(int parameter, const Statement& from, int column);
+  void bind_at(int parameter, int64_t value) { bind_one(parameter, value); }
+
   bool is_null(int column) const;
   int64_t integer(int column) const;
   double real(int column) const;

@@ -48,6 +48,18 @@ std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// A stored JSON text as a value.
+template <typename Value>
+Value json_value(const Database& database, const std::string& text) {
+  try {
+    return Json::parse(text).get<Value>();
+  } catch (const Json::exception&) {
+    throw StoreError({.what = "results file: a stored value is damaged",
+                      .where = database.path(),
+                      .hint = "restore a copy, or remove it and run again"});
+  }
+}
+
 }  // namespace
 
 std::string utc_now() { return fmt::format("{:%FT%TZ}", fmt::gmtime(std::time(nullptr))); }
@@ -231,10 +243,10 @@ std::vector<OutputRecord> ResultStore::outputs(int64_t cell) {
     output.index = statement.integer(0);
     output.batch_index = statement.integer(1);
     output.prompt_tokens = statement.integer(2);
-    output.tokens = Json::parse(statement.text(3)).get<TokenIds>();
+    output.tokens = json_value<TokenIds>(*database_, statement.text(3));
     output.text = statement.text(4);
-    output.references = Json::parse(statement.text(5)).get<std::vector<std::string>>();
-    output.layers = Json::parse(statement.text(6)).get<LayersPerToken>();
+    output.references = json_value<std::vector<std::string>>(*database_, statement.text(5));
+    output.layers = json_value<LayersPerToken>(*database_, statement.text(6));
     outputs.push_back(std::move(output));
   }
   return outputs;

@@ -35,15 +35,16 @@ namespace {
 
 class Runner {
  public:
-  Runner(SweepSession& session, std::span<const StoredCell> stored)
-      : session_(session), stored_(stored.begin(), stored.end()) {}
+  // `ours`: of each cell, whether this process runs it.
+  Runner(SweepSession& session, std::span<const StoredCell> stored, std::vector<bool> ours)
+      : session_(session), stored_(stored.begin(), stored.end()), ours_(std::move(ours)) {}
 
   bool some_failed() const { return some_failed_; }
 
   void run_all_quality() {
     for (size_t i = 0; i < cells().size(); ++i) {
       const Cell& cell = cells()[i];
-      if (cell.key.kind != "quality" || cell.status != cell_status::kPending) continue;
+      if (cell.key.kind != "quality" || !is_runnable(i)) continue;
       if (is_done(i)) {
         score_stored_outputs(session_, runnable(i));
         continue;
@@ -61,7 +62,7 @@ class Runner {
     std::map<std::pair<size_t, int64_t>, std::vector<size_t>> groups;  // by dataset and batch
     for (size_t i = 0; i < cells().size(); ++i) {
       const Cell& cell = cells()[i];
-      if (cell.key.kind != "timing" || cell.status != cell_status::kPending) continue;
+      if (cell.key.kind != "timing" || !is_runnable(i)) continue;
       groups[{cell.dataset, cell.key.batch}].push_back(i);
     }
     for (const auto& [key, members] : groups) run_group(members);
@@ -69,6 +70,9 @@ class Runner {
 
  private:
   const std::vector<Cell>& cells() const { return session_.setup.cells; }
+  bool is_runnable(size_t i) const {
+    return ours_[i] && cells()[i].status == cell_status::kPending;
+  }
   bool is_done(size_t i) const { return stored_[i].status == cell_status::kDone; }
   RunnableCell runnable(size_t i) const { return {&cells()[i], stored_[i].id}; }
 
@@ -134,6 +138,7 @@ class Runner {
 
   SweepSession& session_;
   std::vector<StoredCell> stored_;  // one per cell
+  std::vector<bool> ours_;          // likewise
   std::optional<MeasuredPeaks> peaks_;
   bool some_failed_ = false;
 };
@@ -178,14 +183,17 @@ struct Workload {
   double work = 0;
 };
 
-Workload workload_of(ResultStore& store, std::span<const SweepSetup> variants) {
+Workload workload_of(ResultStore& store, std::span<const SweepSetup> variants,
+                     const std::vector<std::vector<bool>>& ours) {
   Workload load;
-  for (const SweepSetup& setup : variants) {
+  for (size_t v = 0; v < variants.size(); ++v) {
+    const SweepSetup& setup = variants[v];
     const std::vector<StoredCell> stored = stored_cells(store, setup);
     for (size_t i = 0; i < stored.size(); ++i) {
       ++load.cells;
       if (setup.cells[i].status != cell_status::kPending) continue;
       ++load.runnable;
+      if (!ours[v][i]) continue;
       if (stored[i].status == cell_status::kDone) continue;
       ++load.pending;
       load.work += estimated_work(setup, setup.cells[i]);
@@ -212,18 +220,28 @@ SweepOutcome run_sweep(std::span<const SweepSetup> variants, const SweepOptions&
                                        first.context.provenance, first.config.model.path,
                                        first.context.model_hash, first.context.num_layers});
   register_cells(store, variants, run);
-  const Workload load = workload_of(store, variants);
-  log << (load.pending == 0 ? fmt::format("all {} cells are done", load.cells)
+  const auto ours = cells_of_shard(variants, options.shard);
+  const Workload load = workload_of(store, variants, ours);
+  const std::string shard =
+      options.shard.count == 1
+          ? ""
+          : fmt::format("shard {}/{}: ", options.shard.index, options.shard.count);
+  const std::string all_done = shard.empty()
+                                   ? fmt::format("all {} cells are done", load.cells)
+                                   : fmt::format("its part of {} cells is done", load.cells);
+  log << shard
+      << (load.pending == 0 ? all_done
                             : fmt::format("{} of {} cells to do", load.pending, load.cells))
       << std::endl;
 
   Progress progress(log, options.log_is_terminal, load.work);
   bool some_failed = load.runnable == 0;  // there was nothing that could have been done
   try {
-    for (const SweepSetup& setup : variants) {
+    for (size_t v = 0; v < variants.size(); ++v) {
+      const SweepSetup& setup = variants[v];
       Decoders decoders(setup);
       SweepSession session{setup, decoders, store, progress, run, options.after_batch};
-      Runner runner(session, stored_cells(store, setup));
+      Runner runner(session, stored_cells(store, setup), ours[v]);
       runner.run_all_quality();
       runner.run_all_timing();
       some_failed = some_failed || runner.some_failed();

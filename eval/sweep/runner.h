@@ -7,6 +7,7 @@
 #include <string>
 
 #include "eval/sweep/setup.h"
+#include "eval/sweep/shard.h"
 
 namespace skipbench {
 
@@ -14,6 +15,7 @@ enum class SweepOutcome { kDone, kSomeFailed, kInterrupted };
 
 struct SweepOptions {
   bool fresh = false;           // forget what the results file holds
+  Shard shard;                  // whose cells are run; the others are listed as pending
   std::string command;          // as typed, for the store
   std::ostream* log = nullptr;  // progress; null: none
   bool log_is_terminal = false;

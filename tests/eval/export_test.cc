@@ -1,13 +1,16 @@
 // Every number of a table can be recomputed from the export alone.
 #include "eval/report/export.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <map>
 #include <set>
 
+#include "engine/base/error.h"
 #include "eval/metrics/registry.h"
+#include "eval/report/export_bench.h"
 #include "eval/report/render.h"
 #include "tests/eval/sweep_fixture.h"
 
@@ -19,7 +22,8 @@ using Json = nlohmann::json;
 std::vector<Json> exported(const SweepFolder& folder, const std::string& results) {
   ResultStore store(folder.path(results), OpenMode::kReadOnly);
   std::vector<Json> lines;
-  export_outputs(store, /*timing=*/true, [&](const std::string& line) { lines.push_back(Json::parse(line)); });
+  export_outputs(store, /*timing=*/true,
+                 [&](const std::string& line) { lines.push_back(Json::parse(line)); });
   return lines;
 }
 
@@ -159,6 +163,38 @@ TEST(Report, CellsCannotBreakTheTable) {
   EXPECT_NE(markdown.find("failed: one two"), std::string::npos);
   EXPECT_NE(render_table(table, "csv").find("\"failed: one\ntwo, \"\"three\"\"\""),
             std::string::npos);
+}
+
+TEST(ExportTimings, BothFormatsHoldTheTablesSpeeds) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  const Json llama = Json::parse(export_timings(store, "llama-bench"));
+  const Json google = Json::parse(export_timings(store, "google-benchmark"));
+  ASSERT_EQ(llama.size(), 20u);                    // ten rows, prompt and decoding
+  ASSERT_EQ(google.at("benchmarks").size(), 20u);  // ten rows, two repetitions
+  const auto median_of = [](std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
+  };
+  size_t at = 0;
+  for (const Json& row : folder.rows("a.db")) {
+    const Json& decoding = llama[2 * at + 1];
+    EXPECT_EQ(decoding.at("n_gen"), 4);
+    EXPECT_EQ(decoding.at("strategy"), row.at("strategy"));
+    const auto want = row.at("decode_tokens_per_second").get<double>();
+    EXPECT_NEAR(median_of(decoding.at("samples_ts").get<std::vector<double>>()), want, 1e-9 * want);
+    const Json& first = google.at("benchmarks")[2 * at];
+    EXPECT_NEAR(
+        median_of({first.at("items_per_second").get<double>(),
+                   google.at("benchmarks")[2 * at + 1].at("items_per_second").get<double>()}),
+        want, 1e-9 * want);
+    EXPECT_EQ(first.at("name"),
+              fmt::format("de-en/{}/target:{:g}/batch:{}", row.at("strategy").get<std::string>(),
+                          row.at("target").get<double>(), row.at("batch").get<double>()));
+    ++at;
+  }
+  EXPECT_THROW(export_timings(store, "csv"), Error);
 }
 
 }  // namespace

@@ -50,6 +50,35 @@ TEST(Table, PapersLayoutAveragesOverDirections) {
             "8,2x,unified,20.00,30.00,25.00,208.0,0.50\n");
 }
 
+TEST(Table, PublishedNumbersStandBesideOnesOwn) {
+  const auto published =
+      read_published("paper", std::string(SKIPBENCH_SOURCE_DIR) + "/results/paper_table4.json");
+  EXPECT_EQ(published.total_per_second(8, 2, "unified"), 503);
+  EXPECT_NEAR(published.speedup(8, 2, "unified").value(), 1.66, 0.005);
+  EXPECT_NEAR(published.speedup(8, 5, "unified").value(), 3.31, 0.005);
+  EXPECT_FALSE(published.speedup(1, 2, "unified"));
+  EXPECT_FALSE(published.total_per_second(8, 2, "early_exit"));
+  ResultTable table;
+  for (const auto& [strategy, target] :
+       {std::pair("full", 1.0), {"unified", 2.0}, {"other", 2.0}}) {
+    TableRow row;
+    row.strategy = strategy;
+    row.target = target;
+    row.dataset = "d";
+    row.batch = 8;
+    row.status = "done";
+    table.rows.push_back(row);
+  }
+  const std::string text = render_table(table, "csv", {.name = "paper", .beside = published});
+  EXPECT_NE(text.find("paper total tok/s,paper achieved/target"), std::string::npos) << text;
+  EXPECT_NE(text.find("8,2x,unified,,,,,503,0.83"), std::string::npos) << text;
+  EXPECT_NE(text.find("8,2x,other,,,,,,"), std::string::npos) << text;
+  EXPECT_NE(render_table(table, "md", {.name = "paper", .beside = published}).find("2404.06954"),
+            std::string::npos);
+  EXPECT_THROW(render_table(table, "md", {.beside = published}), Error);
+  EXPECT_THROW(read_published("x", std::string(SKIPBENCH_SOURCE_DIR) + "/README.md"), Error);
+}
+
 TEST(Table, PapersLayoutHasNoAverageOfSome) {
   ResultTable table = two_directions();
   table.rows[4].scores.clear();

@@ -1,0 +1,16 @@
+// Timings of a results file in formats that existing tools read.
+#pragma once
+
+#include <string>
+
+#include "eval/store/store.h"
+
+namespace skipbench {
+
+// The timed cells of the latest run. "llama-bench": a list of rows as llama-bench's -o json, two of
+// each cell (prompt processing, and decoding after it), with strategy, target, data set and batch
+// added. "google-benchmark": an entry per repetition for compare.py, whose time is that of all
+// batches of the repetition. Throws Error for another format and for a file without timings.
+std::string export_timings(ResultStore& store, const std::string& format);
+
+}  // namespace skipbench

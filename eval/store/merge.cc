@@ -1,0 +1,449 @@
+#include "eval/store/merge.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <tuple>
+
+#include "eval/store/store.h"
+
+namespace skipbench {
+namespace {
+
+constexpr size_t kShownConflicts = 20;
+constexpr size_t kShownText = 60;
+
+std::string shown(const std::string& text) {
+  return text.size() <= kShownText ? text : text.substr(0, kShownText) + "...";
+}
+
+// Ids of one input's rows in the output.
+using IdMap = std::map<int64_t, int64_t>;
+
+// Copies columns [first, columns) of the row at `from` into `table`; those that `replaced` names
+// get another value, null where it says so.
+using Replaced = std::map<std::string, std::optional<int64_t>>;
+
+class Merger {
+ public:
+  explicit Merger(Database& output) : output_(output) {}
+
+  void add(ResultStore& input, const std::string& name) {
+    input_ = &input.database();
+    name_ = name;
+    runs_.clear();
+    calibrations_.clear();
+    groups_.clear();
+    cells_.clear();
+    copy_runs();
+    copy_calibration_data();
+    copy_calibrations();
+    copy_layer_scores();
+    copy_groups();
+    copy_cells();
+    copy_run_tables();
+    note_latest_run();
+  }
+
+  const std::vector<std::string>& conflicts() const { return conflicts_; }
+
+  // The run whose table is everything; returns what it holds.
+  MergeSummary add_joint_run(const std::string& command) {
+    Statement last(output_, "SELECT * FROM runs WHERE id = ?");
+    last.bind(latest_.front()).step();
+    const int64_t run = copy_row(last, "runs", {{"id", std::nullopt}});
+    Statement(output_,
+              "UPDATE runs SET command = ?, started = ?, ended = ?, state = 'merged' WHERE id = ?")
+        .bind(command, utc_now(), utc_now(), run)
+        .run();
+    const auto points = joint_cells();
+    MergeSummary summary;
+    for (const auto& [source_run, source_ordinal, done] : points) {
+      add_point(run, summary.cells++, source_run, source_ordinal);
+      summary.done += done ? 1 : 0;
+    }
+    add_joint_variants(run);
+    return summary;
+  }
+
+ private:
+  template <typename... Parts>
+  void conflict(fmt::format_string<Parts...> format, Parts&&... parts) {
+    conflicts_.push_back(
+        fmt::format("{}: {}", name_, fmt::format(format, std::forward<Parts>(parts)...)));
+  }
+
+  // Inserts the row that `from` stands at; its columns have the table's names.
+  int64_t copy_row(Statement& from, const std::string& table, const Replaced& replaced) {
+    std::vector<std::string> names;
+    for (int i = 0; i < from.columns(); ++i) names.push_back(from.name(i));
+    Statement insert(output_,
+                     fmt::format("INSERT INTO {}({}) VALUES({})", table, fmt::join(names, ", "),
+                                 fmt::join(std::vector<std::string>(names.size(), "?"), ", ")));
+    for (int i = 0; i < from.columns(); ++i) {
+      const auto found = replaced.find(names[i]);
+      if (found == replaced.end()) {
+        insert.bind_column(i + 1, from, i);
+      } else if (found->second) {
+        insert.bind_at(i + 1, *found->second);
+      }
+    }
+    insert.run();
+    return output_.last_insert_id();
+  }
+
+  static std::optional<int64_t> mapped(const IdMap& ids, Statement& row, int column) {
+    if (row.is_null(column)) return std::nullopt;
+    return ids.at(row.integer(column));
+  }
+
+  // The same run may stand in several files: they may be copies of each other.
+  void copy_runs() {
+    Statement rows(*input_, "SELECT * FROM runs ORDER BY id");
+    while (rows.step()) {
+      const int64_t id = rows.integer(0);
+      Statement known(output_,
+                      "SELECT id FROM runs WHERE started = ? AND command = ? AND config = ? AND"
+                      " load_average = ?");
+      known.bind(rows.text(rows.index("started")), rows.text(rows.index("command")),
+                 rows.text(rows.index("config")), rows.real(rows.index("load_average")));
+      if (known.step()) {
+        runs_[id] = known.integer(0);
+      } else {
+        runs_[id] = copy_row(rows, "runs", {{"id", std::nullopt}});
+        new_runs_.insert(runs_[id]);
+      }
+    }
+  }
+
+  void copy_calibration_data() {
+    Statement rows(*input_, "SELECT * FROM calibration_data");
+    while (rows.step()) {
+      Statement known(output_, "SELECT requests FROM calibration_data WHERE identity = ?");
+      if (known.bind(rows.text(0)).step()) {
+        if (known.text(0) != rows.text(2)) {
+          conflict("`full` gave other tokens for the calibration prompts");
+        }
+        continue;
+      }
+      copy_row(rows, "calibration_data", {{"run_id", runs_.at(rows.integer(1))}});
+    }
+  }
+
+  static std::string calibrated_text(const Statement& row) {
+    return fmt::format("{} {} {}", row.text(row.index("parameter")),
+                       row.real(row.index("threshold")), row.text(row.index("value")));
+  }
+
+  void copy_layer_scores() {
+    Statement rows(*input_, "SELECT * FROM layer_scores");
+    while (rows.step()) {
+      Statement known(output_, "SELECT scores FROM layer_scores WHERE identity = ?");
+      if (!known.bind(rows.text(0)).step()) {
+        copy_row(rows, "layer_scores", {{"run_id", runs_.at(rows.integer(1))}});
+      } else if (known.text(0) != rows.text(rows.index("scores"))) {
+        conflict("other {} scores of layers", rows.text(rows.index("score")));
+      }
+    }
+  }
+
+  void copy_calibrations() {
+    Statement rows(*input_, "SELECT * FROM calibrations ORDER BY id");
+    while (rows.step()) {
+      const std::string found = calibrated_text(rows);
+      Statement known(output_, "SELECT * FROM calibrations WHERE identity = ?");
+      if (known.bind(rows.text(rows.index("identity"))).step()) {
+        calibrations_[rows.integer(0)] = known.integer(0);
+        if (calibrated_text(known) != found) {
+          conflict("{} of {} at {:g}x, {} elsewhere", shown(found),
+                   rows.text(rows.index("strategy")), rows.real(rows.index("target")),
+                   shown(calibrated_text(known)));
+        }
+        continue;
+      }
+      calibrations_[rows.integer(0)] = copy_row(
+          rows, "calibrations", {{"id", std::nullopt}, {"run_id", mapped(runs_, rows, 2)}});
+    }
+  }
+
+  void copy_groups() {
+    Statement rows(*input_, "SELECT * FROM timing_groups ORDER BY id");
+    while (rows.step()) {
+      const int64_t run = runs_.at(rows.integer(1));
+      Statement known(output_,
+                      "SELECT id FROM timing_groups WHERE run_id = ? AND dataset = ? AND"
+                      " batch = ? AND finished = ?");
+      known.bind(run, rows.text(2), rows.integer(3), rows.text(rows.index("finished")));
+      const bool is_known = !new_runs_.contains(run) && known.step();
+      groups_[rows.integer(0)] =
+          is_known ? known.integer(0)
+                   : copy_row(rows, "timing_groups", {{"id", std::nullopt}, {"run_id", run}});
+    }
+  }
+
+  void copy_cells() {
+    Statement rows(*input_, "SELECT * FROM cells ORDER BY id");
+    while (rows.step()) {
+      const int64_t from = rows.integer(0);
+      Statement known(output_, "SELECT id, status FROM cells WHERE identity = ?");
+      if (!known.bind(rows.text(1)).step()) {
+        cells_[from] = copy_row(rows, "cells", links(rows, std::nullopt));
+        copy_contents(from, cells_[from]);
+        continue;
+      }
+      const int64_t to = cells_[from] = known.integer(0);
+      const bool have = known.text(1) == cell_status::kDone;
+      const bool found = rows.text(rows.index("status")) == cell_status::kDone;
+      if (have && found) {
+        compare_outputs(from, to);
+        join_scores(from, to);
+        join_samples(from, to);
+      } else if (found || (!have && num_outputs(*input_, from) > num_outputs(output_, to))) {
+        replace(rows, from, to);
+      }
+    }
+  }
+
+  Replaced links(Statement& row, std::optional<int64_t> id) {
+    return {{"id", id},
+            {"run_id", mapped(runs_, row, row.index("run_id"))},
+            {"group_id", mapped(groups_, row, row.index("group_id"))},
+            {"calibration_id", mapped(calibrations_, row, row.index("calibration_id"))}};
+  }
+
+  static int64_t num_outputs(Database& database, int64_t cell) {
+    Statement statement(database, "SELECT count(*) FROM outputs WHERE cell_id = ?");
+    statement.bind(cell).step();
+    return statement.integer(0);
+  }
+
+  // What stands there is not finished: the other file's takes its place.
+  void replace(Statement& row, int64_t from, int64_t to) {
+    for (const char* table : {"outputs", "samples", "scores"}) {
+      Statement(output_, fmt::format("DELETE FROM {} WHERE cell_id = ?", table)).bind(to).run();
+    }
+    Statement(output_, "DELETE FROM cells WHERE id = ?").bind(to).run();
+    copy_row(row, "cells", links(row, to));
+    copy_contents(from, to);
+  }
+
+  void copy_contents(int64_t from, int64_t to) {
+    for (const char* table : {"outputs", "scores"}) {
+      Statement rows(*input_, fmt::format("SELECT * FROM {} WHERE cell_id = ?", table));
+      rows.bind(from);
+      while (rows.step()) copy_row(rows, table, {{"cell_id", to}});
+    }
+    join_samples(from, to);
+  }
+
+  // Raw times of groups that the output does not have yet.
+  void join_samples(int64_t from, int64_t to) {
+    Statement rows(*input_, "SELECT * FROM samples WHERE cell_id = ?");
+    rows.bind(from);
+    while (rows.step()) {
+      const int64_t old_group = rows.integer(1);
+      const int64_t group = old_group == 0 ? 0 : groups_.at(old_group);
+      Statement known(output_,
+                      "SELECT 1 FROM samples WHERE cell_id = ? AND group_id = ? AND"
+                      " repetition = ? AND batch_index = ?");
+      known.bind(to, group, rows.integer(2), rows.integer(3));
+      if (known.step()) continue;
+      copy_row(rows, "samples", {{"cell_id", to}, {"group_id", group}});
+    }
+  }
+
+  std::string cell_text(int64_t cell) {
+    Statement statement(output_,
+                        "SELECT kind || ' of ' || (resolved ->> '$.strategy') || ' ' ||"
+                        " (resolved ->> '$.target') || 'x' FROM cells WHERE id = ?");
+    statement.bind(cell).step();
+    return statement.text(0);
+  }
+
+  void compare_outputs(int64_t from, int64_t to) {
+    constexpr char kSql[] = "SELECT * FROM outputs WHERE cell_id = ? ORDER BY idx";
+    Statement ours(output_, kSql), theirs(*input_, kSql);
+    ours.bind(to);
+    theirs.bind(from);
+    while (true) {
+      const bool more = ours.step();
+      if (theirs.step() != more) return conflict("{}: another number of outputs", cell_text(to));
+      if (!more) return;
+      for (const char* column : {"idx", "tokens", "text", "reference", "layers"}) {
+        const std::string here = theirs.text(theirs.index(column));
+        const std::string there = ours.text(ours.index(column));
+        if (here == there) continue;
+        return conflict("{}: output {}: {} is '{}', '{}' elsewhere", cell_text(to),
+                        theirs.integer(1), column, shown(here), shown(there));
+      }
+    }
+  }
+
+  void join_scores(int64_t from, int64_t to) {
+    Statement rows(*input_, "SELECT * FROM scores WHERE cell_id = ?");
+    rows.bind(from);
+    while (rows.step()) {
+      Statement known(output_,
+                      "SELECT score FROM scores WHERE cell_id = ? AND signature = ? AND name = ?");
+      if (!known.bind(to, rows.text(1), rows.text(2)).step()) {
+        copy_row(rows, "scores", {{"cell_id", to}});
+      } else if (known.real(0) != rows.real(rows.index("score"))) {
+        conflict("{}: {} is {}, {} elsewhere", cell_text(to), rows.text(2),
+                 rows.real(rows.index("score")), known.real(0));
+      }
+    }
+  }
+
+  void copy_run_tables() {
+    for (const char* table : {"run_cells", "run_scores", "run_variants"}) {
+      Statement rows(*input_, fmt::format("SELECT * FROM {}", table));
+      while (rows.step()) {
+        const int64_t run = runs_.at(rows.integer(0));
+        if (!new_runs_.contains(run)) continue;
+        Replaced ids = {{"run_id", run}};
+        if (std::string(table) == "run_cells") {
+          ids["cell_id"] = cells_.at(rows.integer(rows.index("cell_id")));
+        }
+        copy_row(rows, table, ids);
+      }
+    }
+    new_runs_.clear();
+  }
+
+  void note_latest_run() {
+    Statement latest(*input_, "SELECT max(id) FROM runs");
+    if (!latest.step() || latest.is_null(0)) {
+      throw StoreError({.what = "the results file holds no run", .where = name_});
+    }
+    latest_.push_back(runs_.at(latest.integer(0)));
+    Statement models(output_,
+                     "SELECT a.variant, a.model FROM run_variants a JOIN run_variants b ON"
+                     " a.variant = b.variant AND a.model_hash != b.model_hash"
+                     " WHERE a.run_id = ? AND b.run_id = ?");
+    models.bind(latest_.back(), latest_.front());
+    while (models.step()) conflict("another model: {}", models.text(1));
+  }
+
+  // Of every point that a latest run lists: the run and ordinal of the best of its cells.
+  std::vector<std::tuple<int64_t, int64_t, bool>> joint_cells() {
+    std::vector<std::tuple<int64_t, int64_t, bool>> points;
+    std::map<std::string, size_t> known;
+    for (const int64_t run : latest_) {
+      Statement rows(output_,
+                     "SELECT r.ordinal, c.status, json_array(c.kind, r.strategy, r.target,"
+                     " r.dataset, r.batch, r.variant) FROM run_cells r JOIN cells c ON"
+                     " c.id = r.cell_id WHERE r.run_id = ? ORDER BY r.ordinal");
+      rows.bind(run);
+      while (rows.step()) {
+        const bool done = rows.text(1) == cell_status::kDone;
+        const auto [at, is_new] = known.emplace(rows.text(2), points.size());
+        if (is_new) {
+          points.emplace_back(run, rows.integer(0), done);
+        } else if (done && !std::get<2>(points[at->second])) {
+          points[at->second] = {run, rows.integer(0), true};
+        }
+      }
+    }
+    return points;
+  }
+
+  void add_point(int64_t run, int64_t ordinal, int64_t source_run, int64_t source_ordinal) {
+    for (const char* table : {"run_cells", "run_scores"}) {
+      Statement rows(output_,
+                     fmt::format("SELECT * FROM {} WHERE run_id = ? AND ordinal = ?", table));
+      rows.bind(source_run, source_ordinal);
+      while (rows.step()) copy_row(rows, table, {{"run_id", run}, {"ordinal", ordinal}});
+    }
+  }
+
+  void add_joint_variants(int64_t run) {
+    std::set<std::string> known;
+    int64_t position = 0;
+    for (const int64_t latest : latest_) {
+      Statement rows(output_, "SELECT * FROM run_variants WHERE run_id = ? ORDER BY position");
+      rows.bind(latest);
+      while (rows.step()) {
+        if (!known.insert(rows.text(rows.index("variant"))).second) continue;
+        copy_row(rows, "run_variants", {{"run_id", run}, {"position", position++}});
+      }
+    }
+  }
+
+  Database& output_;
+  Database* input_ = nullptr;
+  std::string name_;
+  IdMap runs_, calibrations_, groups_, cells_;
+  std::set<int64_t> new_runs_;   // of the input at hand, in the output's numbers
+  std::vector<int64_t> latest_;  // of each input, likewise
+  std::vector<std::string> conflicts_;
+};
+
+// Removed unless it was kept under its final name.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& final_path)
+      : final_(final_path), path_(fmt::format("{}.merging-{}", final_path, getpid())) {}
+  ~TemporaryFile() {
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+      std::error_code ignored;
+      std::filesystem::remove(path_ + suffix, ignored);
+    }
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  void keep() const {
+    std::error_code error;
+    std::filesystem::rename(path_, final_, error);
+    if (error) throw StoreError({.what = "cannot write: " + error.message(), .where = final_});
+  }
+
+ private:
+  std::string final_, path_;
+};
+
+}  // namespace
+
+MergeSummary merge_stores(std::span<const std::string> inputs, const std::string& output,
+                          const std::string& command) {
+  std::error_code ignored;
+  if (std::filesystem::exists(output, ignored)) {
+    throw StoreError({.what = "the file is there already",
+                      .where = output,
+                      .hint = "merge writes a new results file: name another, or remove it"});
+  }
+  const TemporaryFile temporary(output);
+  MergeSummary summary;
+  {
+    ResultStore merged(temporary.path(), OpenMode::kReadWrite);
+    Transaction transaction(merged.database());
+    Merger merger(merged.database());
+    for (const std::string& path : inputs) {
+      ResultStore input(path, OpenMode::kReadOnly);
+      merger.add(input, path);
+    }
+    const std::vector<std::string>& conflicts = merger.conflicts();
+    if (!conflicts.empty()) {
+      const size_t count = std::min(conflicts.size(), kShownConflicts);
+      std::string text;
+      for (size_t i = 0; i < count; ++i) text += "\n  " + conflicts[i];
+      if (count < conflicts.size()) {
+        text += fmt::format("\n  and {} more", conflicts.size() - count);
+      }
+      throw Error({.what = "the same cells differ, nothing was written:" + text});
+    }
+    summary = merger.add_joint_run(command);
+    transaction.commit();
+  }
+  temporary.keep();
+  return summary;
+}
+
+}  // namespace skipbench

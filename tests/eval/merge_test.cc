@@ -1,0 +1,160 @@
+// A sweep in shards, joined again, is the sweep; files that disagree are refused.
+#include "eval/store/merge.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <set>
+#include <sstream>
+
+#include "engine/base/error.h"
+#include "eval/report/export.h"
+#include "eval/sweep/shard.h"
+#include "tests/eval/sweep_fixture.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+int64_t count(const std::string& path, const std::string& sql) {
+  Database database(path, OpenMode::kReadOnly);
+  Statement statement(database, sql);
+  statement.step();
+  return statement.integer(0);
+}
+
+void change(const std::string& path, const std::string& sql) {
+  Database(path, OpenMode::kReadWrite).execute(sql);
+}
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
+}
+
+class Merge : public testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return folder_.path(name); }
+
+  std::vector<std::string> run_shards(int shards, const std::string& prefix) {
+    std::vector<std::string> files;
+    for (int i = 1; i <= shards; ++i) {
+      const std::string name = fmt::format("{}{}.db", prefix, i);
+      EXPECT_EQ(folder_.run(name, {}, {.shard = {i, shards}}), SweepOutcome::kDone);
+      files.push_back(path(name));
+    }
+    return files;
+  }
+
+  SweepFolder folder_;
+};
+
+TEST_F(Merge, ShardsTogetherAreTheSweep) {
+  ASSERT_EQ(folder_.run("whole.db"), SweepOutcome::kDone);
+  for (const int shards : {2, 4}) {
+    const auto files = run_shards(shards, fmt::format("of{}-", shards));
+    int64_t done = 0;
+    for (const std::string& file : files) {
+      done += count(file, "SELECT count(*) FROM cells WHERE status = 'done'");
+    }
+    EXPECT_EQ(done, 15);  // none twice
+    const std::string merged = path(fmt::format("all{}.db", shards));
+    const MergeSummary summary = merge_stores(files, merged, "skipbench merge");
+    EXPECT_EQ(summary.cells, 15);
+    EXPECT_EQ(summary.done, 15);
+    const std::string name = std::filesystem::path(merged).filename();
+    EXPECT_EQ(folder_.untimed_rows(name), folder_.untimed_rows("whole.db"));
+    for (const Json& row : folder_.rows(name)) EXPECT_TRUE(row.at("speedup").is_number()) << row;
+    for (const char* sql : {"SELECT count(*) FROM outputs", "SELECT count(*) FROM samples",
+                            "SELECT count(*) FROM scores", "SELECT count(*) FROM timing_groups"}) {
+      EXPECT_EQ(count(merged, sql), count(path("whole.db"), sql)) << sql;
+    }
+    EXPECT_EQ(count(merged, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    // A run finds all of it done.
+    std::ostringstream log;
+    ASSERT_EQ(folder_.run(name, {}, {.log = &log}), SweepOutcome::kDone);
+    EXPECT_NE(log.str().find("all 15 cells are done"), std::string::npos) << log.str();
+  }
+}
+
+TEST_F(Merge, TakesTheFinishedCellAndKeepsNothingTwice) {
+  const auto files = run_shards(2, "s");
+  std::filesystem::copy_file(files[0], path("copy.db"));
+  // One that was interrupted in the middle of what the first file has whole.
+  change(path("copy.db"),
+         "UPDATE cells SET status = 'interrupted' WHERE kind = 'quality';"
+         "DELETE FROM outputs WHERE idx > 2; DELETE FROM scores;");
+  const std::vector<std::string> inputs = {path("copy.db"), files[0], files[1], files[0]};
+  const MergeSummary summary = merge_stores(inputs, path("all.db"), "skipbench merge");
+  EXPECT_EQ(summary.done, 15);
+  const std::vector<std::string> plain = {files[0], files[1]};
+  merge_stores(plain, path("plain.db"), "skipbench merge");
+  for (const char* table :
+       {"outputs", "samples", "scores", "cells", "timing_groups", "calibrations", "runs"}) {
+    const std::string sql = fmt::format("SELECT count(*) FROM {}", table);
+    EXPECT_EQ(count(path("all.db"), sql), count(path("plain.db"), sql)) << table;
+  }
+  EXPECT_EQ(folder_.rows("all.db"), folder_.rows("plain.db"));
+}
+
+TEST_F(Merge, ConflictsAreShownAndNothingIsWritten) {
+  ASSERT_EQ(folder_.run("a.db"), SweepOutcome::kDone);
+  std::filesystem::copy_file(path("a.db"), path("b.db"));
+  change(path("b.db"),
+         "UPDATE runs SET started = 'another time';"
+         "UPDATE outputs SET text = 'other words' WHERE cell_id = 1 AND idx = 3;"
+         "UPDATE scores SET score = score + 1 WHERE cell_id = 4 AND name = 'BLEU';"
+         "UPDATE calibrations SET threshold = 0.123 WHERE id = 1");
+  const std::vector<std::string> inputs = {path("a.db"), path("b.db")};
+  const std::string message =
+      message_of([&] { merge_stores(inputs, path("all.db"), "skipbench merge"); });
+  for (const char* part : {"nothing was written", "output 3: text is 'other words'", "BLEU is",
+                           "threshold 0.123", "b.db"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << part << "\n" << message;
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(path(""))) {
+    EXPECT_EQ(entry.path().string().find("all.db"), std::string::npos) << entry.path();
+  }
+}
+
+TEST_F(Merge, RefusesWhatItCannotDo) {
+  ASSERT_EQ(folder_.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
+  const std::vector<std::string> one = {path("a.db")}, absent = {path("a.db"), path("no.db")};
+  EXPECT_NE(message_of([&] { merge_stores(one, path("a.db"), ""); }).find("there already"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { merge_stores(absent, path("c.db"), ""); }).find("no.db"),
+            std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(path("c.db")));
+  for (const char* text : {"", "0/2", "3/2", "1", "1/", "a/b", "1/2/3", "1/0", "-1/2"}) {
+    EXPECT_NE(message_of([&] { parse_shard(text); }).find("--shard"), std::string::npos) << text;
+  }
+}
+
+TEST_F(Merge, GroupsAreNeverTornApart) {
+  const SweepSetup setup = folder_.setup();
+  for (int shards = 1; shards <= 20; ++shards) {
+    std::vector<int> owners(setup.cells.size(), 0);
+    std::set<std::pair<int64_t, int>> groups;  // batch, shard
+    for (int i = 1; i <= shards; ++i) {
+      const auto ours = cells_of_shard(std::span(&setup, 1), {i, shards});
+      for (size_t c = 0; c < setup.cells.size(); ++c) {
+        owners[c] += ours[0][c] ? 1 : 0;
+        if (ours[0][c] && setup.cells[c].key.kind == "timing") {
+          groups.insert({setup.cells[c].key.batch, i});
+        }
+      }
+    }
+    for (const int owner : owners) EXPECT_EQ(owner, 1);
+    EXPECT_EQ(groups.size(), 2u);  // two batch sizes
+  }
+}
+
+}  // namespace
+}  // namespace skipbench
