@@ -284,7 +284,7 @@ void add_token_operations(int64_t rows) {
     const auto array = [&](int64_t count) {
       return static_cast<int32_t*>(bench->matrix(DType::kF32, 1, count).data);
     };
-    const DeviceBuffer ring = bench->backend().allocate_shared(4 * rows * sizeof(NextToken));
+    const DeviceBuffer ring = bench->backend().allocate_shared(4 * rows * sizeof(StepResult));
     const AdvanceArgs args{
         .rows = rows,
         .next = reinterpret_cast<const NextToken*>(array(6 * rows)),
@@ -292,7 +292,7 @@ void add_token_operations(int64_t rows) {
         .position = array(rows),
         .finished = array(rows),
         .step = array(rows),
-        .results = static_cast<NextToken*>(ring.get()),
+        .results = static_cast<StepResult*>(ring.get()),
         .slots = 4,
     };
     bench->run(state, 0, 0, [&](int64_t) { bench->backend().advance(args); });

@@ -18,6 +18,7 @@
 #include "engine/base/dtype.h"
 #include "engine/model_config.h"
 #include "engine/weights/weight.h"
+#include "strategies/exit_signal.h"
 
 namespace skipbench {
 
@@ -154,6 +155,52 @@ struct LogProbArgs {
   double* out = nullptr;            // [rows], device
 };
 
+// The rows of a step under an exit rule that the device decides; all arrays are on the device.
+struct ExitState {
+  int64_t rows = 0;
+  int32_t* running = nullptr;       // [rows], 0 once the row has exited (or was finished before)
+  int32_t* any_running = nullptr;   // one
+  int32_t* none_running = nullptr;  // one, the opposite
+  NextToken* chosen = nullptr;      // [rows], of the row's exit or of the last layer
+  int32_t* sublayers = nullptr;     // [rows], run for the row, counted
+  int32_t* tests = nullptr;         // [rows], of the row
+  int32_t* step = nullptr;          // [rows], decoding step, counted up by begin_exits
+  int64_t* clock_ns = nullptr;      // two: when the test at hand began, and what all tests took
+};
+
+// Every row that is not finished runs; nothing is counted yet.
+struct BeginExitsArgs {
+  ExitState state;
+  const int32_t* finished = nullptr;  // [rows]
+};
+
+// Running rows have run `sublayers` more, and stop where they are sure enough of `next`.
+struct TestExitsArgs {
+  ExitState state;
+  const NextToken* next = nullptr;  // [rows]
+  int sublayers = 0;
+  ExitSignal signal = ExitSignal::kSoftmaxDifference;
+  double log_vocabulary = 1;
+  const double* thresholds = nullptr;  // [num_thresholds] by step; null: after the last layer, no
+  int num_thresholds = 0;              // test: all take `next`
+};
+
+// out[i] = in[i] where flag[i] == value; `in` and `out` do not overlap.
+struct CopyRowsArgs {
+  Matrix in;
+  Matrix out;
+  const int32_t* flag = nullptr;  // [rows], device
+  int32_t value = 1;
+};
+
+// What a step that feeds itself says about a row.
+struct StepResult {
+  NextToken next;
+  int32_t sublayers = 0;   // under an exit rule: run for the row
+  int32_t exit_tests = 0;  // of the row
+  float exit_test_us = 0;  // of all rows together, on the device's clock
+};
+
 // The end of a step of rows that feed themselves. A row that is not finished takes its next token
 // and moves one position on; it is finished where that token is one of `ends`. A finished row stays
 // as it is, so that a step that was queued before the host knew does it no harm.
@@ -162,12 +209,13 @@ struct AdvanceArgs {
   const NextToken* next = nullptr;  // [rows], device
   const int32_t* ends = nullptr;    // [num_ends], device
   int num_ends = 0;
-  int32_t* token = nullptr;      // [rows], device, as the three below
-  int32_t* position = nullptr;   // [rows]
-  int32_t* finished = nullptr;   // [rows], 0 or 1
-  int32_t* step = nullptr;       // [rows], counted up
-  NextToken* results = nullptr;  // [slots, rows], allocate_shared: `next` goes to slot step % slots
+  int32_t* token = nullptr;       // [rows], device, as the three below
+  int32_t* position = nullptr;    // [rows]
+  int32_t* finished = nullptr;    // [rows], 0 or 1
+  int32_t* step = nullptr;        // [rows], counted up
+  StepResult* results = nullptr;  // [slots, rows], allocate_shared: slot step % slots is written
   int slots = 1;
+  ExitState exits;  // rows 0: no exit rule
 };
 
 // A point in a device's queue that the host can wait for without waiting for what comes behind it.
@@ -223,6 +271,10 @@ class Backend {
   virtual std::unique_ptr<Recording> record(const std::function<void()>& /*queue*/) {
     return nullptr;
   }
+  virtual bool is_recording() const { return false; }
+  // While recording: what `queue` calls is run only where *flag (device memory) is not 0 when the
+  // device comes to it.
+  virtual void record_if(const int32_t* /*flag*/, const std::function<void()>& queue) { queue(); }
 
   virtual void embed(const EmbedArgs& args) = 0;
   virtual void norm(const NormArgs& args) = 0;
@@ -233,6 +285,10 @@ class Backend {
   virtual void next_token(const NextTokenArgs& args) = 0;
   virtual void log_prob(const LogProbArgs& args) = 0;
   virtual void advance(const AdvanceArgs& args) = 0;
+  virtual void begin_exits(const BeginExitsArgs& args) = 0;
+  virtual void start_exit_clock(const ExitState& state) = 0;  // a test begins
+  virtual void test_exits(const TestExitsArgs& args) = 0;     // and ends
+  virtual void copy_rows_if(const CopyRowsArgs& args) = 0;
 
   // Measured in this process, on first use: reading a buffer far larger than the caches with all
   // threads, and multiply-adds in registers (2 FLOP each) with all threads.

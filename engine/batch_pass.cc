@@ -10,15 +10,8 @@ namespace skipbench {
 namespace {
 
 double confidence(const SkipRule& rule, const NextToken& next, int vocab_size) {
-  switch (rule.signal) {
-    case ExitSignal::kSoftmaxDifference:
-      return static_cast<double>(next.top_probability) - next.second_probability;
-    case ExitSignal::kTopProbability:
-      return next.top_probability;
-    case ExitSignal::kEntropy:
-      return 1.0 - next.entropy / std::log(std::max(2, vocab_size));
-  }
-  return 0.0;
+  return exit_confidence(rule.signal, next.top_probability, next.second_probability, next.entropy,
+                         std::log(std::max(2, vocab_size)));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "engine/base/error.h"
@@ -40,12 +41,19 @@ class GreedyRows {
   }
 
   // The same for a step of the rows `batch`, of which some may be finished.
-  void append(std::span<const int32_t> batch, std::span<const NextToken> next, double layers) {
+  // `layers`: run for every row, or nothing where the results say it. Returns how many exit tests
+  // the running rows had.
+  int64_t append(std::span<const int32_t> batch, std::span<const StepResult> results,
+                 std::optional<double> layers) {
     size_t place = 0;
+    int64_t tests = 0;
     append([&](size_t, int32_t sequence) {
       while (batch[place] != sequence) ++place;
-      return Made{next[place].token, layers};
+      const StepResult& result = results[place];
+      tests += result.exit_tests;
+      return Made{result.next.token, layers ? *layers : result.sublayers / 2.0};
     });
+    return tests;
   }
 
   std::span<const int32_t> running() const { return running_; }
@@ -123,7 +131,8 @@ void decode_by_device(GreedySteps& steps, const BatchPass& pass, const SkipStrat
       batch.assign(rows.running().begin(), rows.running().end());
       positions.clear();
       for (int32_t sequence : batch) positions.push_back(pass.lengths()[sequence] + step);
-      steps.start(pass.cache(), options.end_of_text_ids, {batch, rows.last_tokens(), positions});
+      steps.start(pass.cache(), options.end_of_text_ids, strategy.rule(), most,
+                  {batch, rows.last_tokens(), positions, step});
     }
     const bool whole = batch.size() == rows.running().size();
     while (whole && queued < most && steps.queued() < GreedySteps::kAhead) {
@@ -131,7 +140,10 @@ void decode_by_device(GreedySteps& steps, const BatchPass& pass, const SkipStrat
     }
     const GreedySteps::Taken taken = steps.take();
     add_step(timings, taken.microseconds, rows.running().size());
-    rows.append(batch, taken.rows, strategy.step_layers(num_layers, step).layers());
+    std::optional<double> layers;
+    if (strategy.rule() == nullptr) layers = strategy.step_layers(num_layers, step).layers();
+    timings.exit_test_us += static_cast<double>(taken.rows[0].exit_test_us);
+    timings.exit_tests += rows.append(batch, taken.rows, layers);
   }
   steps.drain();
 }
@@ -215,13 +227,15 @@ GenerateResult Decoder::generate_batch(std::span<const TokenIds> prompts,
   rows.append(first);
   if (options.after_prefill) options.after_prefill();
 
-  if (greedy_steps_ != nullptr && strategy.rule() == nullptr) {
+  // Without recordings a device has no predicates: the host decides exits.
+  if (greedy_steps_ != nullptr && GreedySteps::takes(strategy, model_.config().num_layers) &&
+      (strategy.rule() == nullptr || options.record_steps)) {
     decode_by_device(*greedy_steps_, pass, strategy, options, rows, timings);
   } else {
     decode_by_host(pass, rows, timings);
+    timings.exit_test_us = pass.exit_test_us();
+    timings.exit_tests = pass.exit_tests();
   }
-  timings.exit_test_us = pass.exit_test_us();
-  timings.exit_tests = pass.exit_tests();
   timings.kv_cache_bytes = pass.cache().bytes();
   result.outputs = rows.take();
   return result;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 
 namespace skipbench {
 namespace {
@@ -24,7 +25,7 @@ void GreedySteps::grow(int64_t rows, size_t ends) {
   ends_capacity_ = std::max(ends, ends_capacity_);
   const auto capacity = static_cast<size_t>(capacity_);
   state_ = backend_.allocate((kFields * capacity + ends_capacity_) * sizeof(int32_t));
-  ring_ = backend_.allocate_shared(kSlots * capacity * sizeof(NextToken));
+  ring_ = backend_.allocate_shared(kSlots * capacity * sizeof(StepResult));
   ++moves_;
 }
 
@@ -34,7 +35,15 @@ void GreedySteps::start_clock() {
   last_mark_ = clock_.get();
 }
 
-void GreedySteps::start(const KvCache& cache, std::span<const int32_t> ends, const Start& rows) {
+bool GreedySteps::takes(const SkipStrategy& strategy, int num_layers) {
+  return strategy.rule() == nullptr ||
+         (strategy.kv_policy() == KvPolicy::kProject &&
+          strategy.step_layers(num_layers, 0) == LayerSet::all(num_layers) &&
+          strategy.any_step_layers(num_layers) == LayerSet::all(num_layers));
+}
+
+void GreedySteps::start(const KvCache& cache, std::span<const int32_t> ends, const SkipRule* rule,
+                        int num_steps, const Start& rows) {
   drain();
   const int64_t count = std::ssize(rows.tokens);
   grow(count, ends.size());
@@ -56,19 +65,32 @@ void GreedySteps::start(const KvCache& cache, std::span<const int32_t> ends, con
               .position = state + 2 * count,
               .finished = state + 3 * count,
               .step = state + 4 * count,
-              .results = static_cast<NextToken*>(ring_.get()),
+              .results = static_cast<StepResult*>(ring_.get()),
               .slots = kSlots};
+  rule_ = rule;
+  if (rule != nullptr) start_exits(num_steps, rows.step);
 }
 
 void GreedySteps::queue(const LayerSet& layers) {
   assert(queued() < kAhead);
+  // Thresholds are read from memory, so rules that test at the same layers share recordings.
+  const auto rule_number = [&]() -> int64_t {
+    if (rule_ == nullptr) return 0;
+    int64_t number = num_thresholds_;
+    number = number * (LayerSet::kMaxLayers + 1) + rule_->min_layer;
+    number = number * (LayerSet::kMaxLayers + 1) + rule_->interval;
+    // A threshold that nothing passes is not tested at all.
+    number = 2 * number + (rule_->tests_after(rule_->min_layer - 1, rule_->min_layer + 1) ? 1 : 0);
+    return 4 * number + static_cast<int>(rule_->signal) + 1;
+  };
   const auto key = [&] {
     return Recordings::Key{.layers = layers,
                            .rows = rows_.rows,
                            .cache = cache_->memory_id(),
                            .with_presence = cache_->shape().with_presence,
                            .moves = moves_ + model_.moves(),
-                           .ends = advance_.num_ends};
+                           .ends = advance_.num_ends,
+                           .rule = rule_number()};
   };
   if (is_recording_) {
     recordings_.run(key, [&] { queue_operations(layers); });
@@ -80,13 +102,102 @@ void GreedySteps::queue(const LayerSet& layers) {
 
 void GreedySteps::queue_operations(const LayerSet& layers) {
   model_.begin_pass(rows_);
+  if (rule_ != nullptr) {
+    queue_layers_with_exits(layers);
+  } else {
+    queue_layers(layers, 0, layers.num_layers());
+    advance_.next = model_.next_tokens(model_.logits(), /*with_entropy=*/false);
+  }
+  backend_.advance(advance_);
+}
+
+void GreedySteps::queue_layers(const LayerSet& layers, int begin, int end) {
   const Model::RowRange all{0, rows_.rows};
-  for (int layer = 0; layer < layers.num_layers(); ++layer) {
+  for (int layer = begin; layer < end; ++layer) {
+    if (rule_ != nullptr && begin > 0) model_.bring_back_rows(advance_.exits.running);
     if (layers.attention(layer)) model_.run_attention(layer, *cache_, all);
     if (layers.mlp(layer)) model_.run_mlp(layer, all);
   }
-  advance_.next = model_.next_tokens(model_.logits(), /*with_entropy=*/false);
-  backend_.advance(advance_);
+}
+
+// A part of the layers up to each test; all but the first are skipped once every row has exited,
+// and then only fill the cache. Rows that have exited go along with those that run on, from the
+// hidden state that they had, so that their keys and values are those of KvPolicy::kProject.
+void GreedySteps::queue_layers_with_exits(const LayerSet& layers) {
+  const int num_layers = layers.num_layers();
+  backend_.begin_exits({advance_.exits, advance_.finished});
+  int begin = 0;
+  for (int layer = 0; layer < num_layers; ++layer) {
+    const bool is_last = layer + 1 == num_layers;
+    if (!is_last && !rule_->tests_after(layer, num_layers)) continue;
+    const auto part = [&, first = begin] { queue_until_test(layers, first, layer + 1, is_last); };
+    if (begin == 0 || !backend_.is_recording()) {
+      part();  // not recorded: what it does to rows that have exited is undone
+    } else {
+      // In this order: the test may change both flags, and what it ends has filled the cache.
+      backend_.record_if(advance_.exits.none_running, [&, first = begin] {
+        model_.bring_back_rows(advance_.exits.running);
+        for (int l = first; l <= layer; ++l) model_.project_kv(l, *cache_, {0, rows_.rows});
+      });
+      backend_.record_if(advance_.exits.any_running, part);
+    }
+    begin = layer + 1;
+  }
+  advance_.next = advance_.exits.chosen;
+}
+
+void GreedySteps::queue_until_test(const LayerSet& layers, int begin, int end, bool is_last) {
+  const ExitState& state = advance_.exits;
+  queue_layers(layers, begin, end);
+  if (!is_last) {
+    backend_.start_exit_clock(state);
+    model_.keep_rows(state.running);
+  }
+  const bool with_entropy = rule_->signal == ExitSignal::kEntropy;
+  const int vocabulary = model_.config().vocab_size;
+  backend_.test_exits(
+      {.state = state,
+       .next = model_.next_tokens(model_.logits(), with_entropy),
+       .sublayers = 2 * (end - begin),
+       .signal = rule_->signal,
+       .log_vocabulary = std::log(std::max(2, vocabulary)),
+       .thresholds = is_last ? nullptr : static_cast<const double*>(thresholds_.get()),
+       .num_thresholds = num_thresholds_});
+}
+
+// Arrays of the exit state, those of 8 bytes first.
+void GreedySteps::start_exits(int num_steps, int step) {
+  const auto capacity = static_cast<size_t>(capacity_);
+  if (exit_state_ == nullptr || exit_state_moves_ != moves_) {
+    exit_state_ = backend_.allocate(2 * sizeof(int64_t) + capacity * sizeof(NextToken) +
+                                    (4 * capacity + 2) * sizeof(int32_t));
+    exit_state_moves_ = ++moves_;
+  }
+  num_thresholds_ = std::max(1, num_steps);
+  if (num_thresholds_ > thresholds_capacity_) {
+    thresholds_ = backend_.allocate(static_cast<size_t>(num_thresholds_) * sizeof(double));
+    thresholds_capacity_ = num_thresholds_;
+    exit_state_moves_ = ++moves_;
+  }
+  host_thresholds_.clear();
+  for (int i = 0; i < num_thresholds_; ++i) host_thresholds_.push_back(rule_->threshold(i));
+  backend_.upload(thresholds_.get(), host_thresholds_.data(),
+                  host_thresholds_.size() * sizeof(double));
+
+  auto* clock = static_cast<int64_t*>(exit_state_.get());
+  auto* chosen = reinterpret_cast<NextToken*>(clock + 2);
+  auto* numbers = reinterpret_cast<int32_t*>(chosen + capacity);
+  advance_.exits = {.rows = rows_.rows,
+                    .running = numbers,
+                    .any_running = numbers + 4 * capacity,
+                    .none_running = numbers + 4 * capacity + 1,
+                    .chosen = chosen,
+                    .sublayers = numbers + capacity,
+                    .tests = numbers + 2 * capacity,
+                    .step = numbers + 3 * capacity,
+                    .clock_ns = clock};
+  host_state_.assign(static_cast<size_t>(rows_.rows), step - 1);  // begin_exits counts up
+  backend_.upload(advance_.exits.step, host_state_.data(), host_state_.size() * sizeof(int32_t));
 }
 
 GreedySteps::Taken GreedySteps::take() {
@@ -96,7 +207,7 @@ GreedySteps::Taken GreedySteps::take() {
   mark.wait();
   const double microseconds = mark.microseconds_since(*last_mark_);
   last_mark_ = &mark;
-  const NextToken* first = advance_.results + slot * rows_.rows;
+  const StepResult* first = advance_.results + slot * rows_.rows;
   return {{first, static_cast<size_t>(rows_.rows)}, microseconds};
 }
 

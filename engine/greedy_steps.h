@@ -1,7 +1,8 @@
-// Greedy decoding steps of an input-independent strategy on an asynchronous device: token,
-// position, length and finished flags stay there, each step feeds the next, and the host reads
-// tokens after it has queued a step more. A step allocates nothing and waits for nothing (after the
-// first of its kind), so a step that comes again is recorded and replayed (recordings.h).
+// Greedy decoding steps on an asynchronous device, of an input-independent strategy or under an
+// exit rule that the device decides: token, position, length and finished flags stay there, each
+// step feeds the next, and the host reads tokens after it has queued a step more. A step allocates
+// nothing and waits for nothing (after the first of its kind), so a step that comes again is
+// recorded and replayed (recordings.h).
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 
 #include "engine/model.h"
 #include "engine/recordings.h"
+#include "strategies/strategy.h"
 
 namespace skipbench {
 
@@ -24,7 +26,12 @@ class GreedySteps {
     std::span<const int32_t> sequences;
     std::span<const int32_t> tokens;
     std::span<const int32_t> positions;
+    int step = 0;  // decoding step, of an exit rule's thresholds
   };
+
+  // Whether the device can decide this strategy's exits: rows that have exited leave the key and
+  // value of their hidden state in the layers above (KvPolicy::kProject), and every layer runs.
+  static bool takes(const SkipStrategy& strategy, int num_layers);
 
   // Whether later steps are recorded and replayed.
   void set_recording(bool on) { is_recording_ = on; }
@@ -32,14 +39,16 @@ class GreedySteps {
   void start_clock();
   // Rows for the steps that follow. `cache` outlives them. A row that makes one of `ends` stays
   // where it is in later steps.
-  void start(const KvCache& cache, std::span<const int32_t> ends, const Start& rows);
+  // `rule` may be null; `num_steps`: how many thresholds it has.
+  void start(const KvCache& cache, std::span<const int32_t> ends, const SkipRule* rule,
+             int num_steps, const Start& rows);
   void queue(const LayerSet& layers);
   int64_t queued() const { return queued_ - taken_; }
 
   // The oldest queued step's results, a row each; waits for it alone. Valid until a step more was
   // queued than there are slots.
   struct Taken {
-    std::span<const NextToken> rows;
+    std::span<const StepResult> rows;
     double microseconds = 0;  // since the step before, or since start_clock
   };
   Taken take();
@@ -55,6 +64,10 @@ class GreedySteps {
 
   void grow(int64_t rows, size_t ends);
   void queue_operations(const LayerSet& layers);
+  void queue_layers(const LayerSet& layers, int begin, int end);
+  void queue_layers_with_exits(const LayerSet& layers);
+  void queue_until_test(const LayerSet& layers, int begin, int end, bool is_last);
+  void start_exits(int num_steps, int step);
 
   Model& model_;
   Backend& backend_;
@@ -64,7 +77,14 @@ class GreedySteps {
 
   // On the device, [capacity_] each: token, sequence, position, finished, step; then the end ids.
   DeviceBuffer state_;
-  DeviceBuffer ring_;  // [kSlots, capacity_] NextToken, shared with the host
+  DeviceBuffer ring_;        // [kSlots, capacity_] StepResult, shared with the host
+  DeviceBuffer exit_state_;  // of ExitState, for capacity_ rows
+  DeviceBuffer thresholds_;  // [thresholds_capacity_] f64
+  int thresholds_capacity_ = 0;
+  int num_thresholds_ = 0;
+  int64_t exit_state_moves_ = -1;  // moves_ when it was made
+  std::vector<double> host_thresholds_;
+  const SkipRule* rule_ = nullptr;
   int64_t capacity_ = 0;
   size_t ends_capacity_ = 0;
   int64_t moves_ = 0;

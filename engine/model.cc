@@ -278,6 +278,16 @@ void Model::permute_rows(std::span<const int32_t> order) {
   hidden_ = out;
 }
 
+void Model::keep_rows(const int32_t* flag) {
+  const Matrix kept = matrix(kept_buffer_, hidden_.type, hidden_.rows, hidden_.cols);
+  backend_.copy_rows_if({.in = hidden_, .out = kept, .flag = flag, .value = 1});
+}
+
+void Model::bring_back_rows(const int32_t* flag) {
+  const Matrix kept = matrix(kept_buffer_, hidden_.type, hidden_.rows, hidden_.cols);
+  backend_.copy_rows_if({.in = kept, .out = hidden_, .flag = flag, .value = 0});
+}
+
 Matrix Model::logits(std::span<const int32_t> rows) {
   const Matrix selected =
       matrix(selected_buffer_, hidden_.type, std::ssize(rows), config_.hidden_size);

@@ -91,6 +91,11 @@ class Model {
   // Writes key and value of the rows' hidden states without running the layer (KvPolicy::kProject).
   void project_kv(int layer, const KvCache& cache, RowRange rows);
 
+  // Keeps the hidden states of rows with flag[row] == 1, and brings back those of rows with 0.
+  // `flag`: [rows], device.
+  void keep_rows(const int32_t* flag);
+  void bring_back_rows(const int32_t* flag);
+
   // Reorders the pass: new row i is old row order[i]. As many entries as rows.
   void permute_rows(std::span<const int32_t> order);
 
@@ -156,8 +161,8 @@ class Model {
   Matrix attended_;  // [rows, num_heads * head_dim]
   Matrix inner_;     // [rows, intermediate]
 
-  GrowingBuffer row_buffer_, hidden_buffer_, permuted_buffer_, normed_buffer_, qkv_buffer_,
-      attended_buffer_, inner_buffer_, index_buffer_, selected_buffer_, logits_buffer_,
+  GrowingBuffer row_buffer_, hidden_buffer_, permuted_buffer_, kept_buffer_, normed_buffer_,
+      qkv_buffer_, attended_buffer_, inner_buffer_, index_buffer_, selected_buffer_, logits_buffer_,
       next_token_buffer_, target_buffer_, log_prob_buffer_;
 };
 

@@ -23,8 +23,9 @@ class Recordings {
     int64_t rows = 0;
     uint64_t cache = 0;  // KvCache::memory_id
     bool with_presence = false;
-    int64_t moves = 0;   // of the buffers of the pass
-    int64_t ends = 0;    // ids that end a row
+    int64_t moves = 0;  // of the buffers of the pass
+    int64_t ends = 0;   // ids that end a row
+    int64_t rule = 0;   // of exits: 0 for none, another for each kind of test
 
     bool operator==(const Key&) const = default;
   };

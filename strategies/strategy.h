@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "strategies/exit_signal.h"
 #include "strategies/layer_set.h"
 
 namespace skipbench {
@@ -18,8 +19,6 @@ namespace skipbench {
 //   kAbsent:  no entry; attention takes the entries that are there.
 //   kProject: key and value of the hidden state that was passed through (CALM, arXiv 2207.07061).
 enum class KvPolicy { kAbsent, kProject };
-
-enum class ExitSignal { kSoftmaxDifference, kTopProbability, kEntropy };
 
 // A dynamic strategy's rule as data, so that a device can run it. After layer `l` (0-based) with
 // l + 1 >= min_layer, (l + 1 - min_layer) % interval == 0 and l < N - 1, the row's confidence is

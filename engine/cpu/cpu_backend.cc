@@ -81,6 +81,10 @@ class CpuBackend final : public Backend {
   void next_token(const NextTokenArgs& args) override { cpu::next_token(context_, args); }
   void log_prob(const LogProbArgs& args) override { cpu::log_prob(context_, args); }
   void advance(const AdvanceArgs& args) override { cpu::advance(context_, args); }
+  void begin_exits(const BeginExitsArgs& args) override { cpu::begin_exits(context_, args); }
+  void start_exit_clock(const ExitState& state) override { cpu::start_exit_clock(context_, state); }
+  void test_exits(const TestExitsArgs& args) override { cpu::test_exits(context_, args); }
+  void copy_rows_if(const CopyRowsArgs& args) override { cpu::copy_rows_if(context_, args); }
 
   double peak_read_bytes_per_second() override {
     if (peak_read_ == 0) peak_read_ = cpu::measure_read_bytes_per_second(context_);

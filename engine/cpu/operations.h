@@ -45,6 +45,10 @@ void gather_rows(Context& context, const GatherRowsArgs& args);
 void next_token(Context& context, const NextTokenArgs& args);
 void log_prob(Context& context, const LogProbArgs& args);
 void advance(Context& context, const AdvanceArgs& args);
+void begin_exits(Context& context, const BeginExitsArgs& args);
+void start_exit_clock(Context& context, const ExitState& state);
+void test_exits(Context& context, const TestExitsArgs& args);
+void copy_rows_if(Context& context, const CopyRowsArgs& args);
 
 double measure_read_bytes_per_second(Context& context);
 double measure_flops_per_second(Context& context);

@@ -14,7 +14,13 @@ __global__ void advance_kernel(AdvanceArgs args) {
   const NextToken next = args.next[row];
   const int32_t step = args.step[row];
   // In the host's memory; visible there once the event behind this launch is.
-  args.results[step % args.slots * args.rows + row] = next;
+  StepResult result = {next, 0, 0, 0};
+  if (args.exits.rows > 0) {
+    result.sublayers = args.exits.sublayers[row];
+    result.exit_tests = args.exits.tests[row];
+    result.exit_test_us = static_cast<float>(args.exits.clock_ns[1]) * 1e-3f;
+  }
+  args.results[step % args.slots * args.rows + row] = result;
   args.step[row] = step + 1;
   if (args.finished[row] != 0) return;
   args.token[row] = next.token;

@@ -158,8 +158,30 @@ class CudaBackend final : public Backend {
   DeviceBuffer allocate_shared(size_t bytes) override { return allocate_pinned(bytes); }
   std::unique_ptr<Mark> make_mark() override { return std::make_unique<EventMark>(stream_.get()); }
   std::unique_ptr<Recording> record(const std::function<void()>& queue) override {
-    std::unique_ptr<Graph> graph = record_graph(stream_.get(), queue);
+    std::unique_ptr<Graph> graph;
+    is_recording_ = true;
+    try {
+      graph = record_graph(stream_.get(), queue);
+    } catch (...) {
+      is_recording_ = false;
+      throw;
+    }
+    is_recording_ = false;
     return std::make_unique<GraphRecording>(context_, std::move(graph));
+  }
+  bool is_recording() const override { return is_recording_; }
+  void record_if(const int32_t* flag, const std::function<void()>& queue) override {
+    const cudaStream_t outer = context_.stream;
+    try {
+      cuda::record_if(outer, flag, [&](cudaStream_t body) {
+        context_.stream = body;
+        queue();
+      });
+    } catch (...) {
+      context_.stream = outer;
+      throw;
+    }
+    context_.stream = outer;
   }
 
   void embed(const EmbedArgs& args) override { cuda::embed(context_, args); }
@@ -171,6 +193,12 @@ class CudaBackend final : public Backend {
   void next_token(const NextTokenArgs& args) override { cuda::next_token(context_, args); }
   void log_prob(const LogProbArgs& args) override { cuda::log_prob(context_, args); }
   void advance(const AdvanceArgs& args) override { cuda::advance(context_, args); }
+  void begin_exits(const BeginExitsArgs& args) override { cuda::begin_exits(context_, args); }
+  void start_exit_clock(const ExitState& state) override {
+    cuda::start_exit_clock(context_, state);
+  }
+  void test_exits(const TestExitsArgs& args) override { cuda::test_exits(context_, args); }
+  void copy_rows_if(const CopyRowsArgs& args) override { cuda::copy_rows_if(context_, args); }
 
   double peak_read_bytes_per_second() override {
     if (peak_read_ == 0) peak_read_ = measure_read_bytes_per_second(context_);
@@ -191,6 +219,7 @@ class CudaBackend final : public Backend {
   DType dtype_;
   Stream stream_;
   Context context_;
+  bool is_recording_ = false;
   double peak_read_ = 0;
   double peak_flops_ = 0;
 };

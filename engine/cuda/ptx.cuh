@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 
@@ -59,6 +60,13 @@ __device__ __forceinline__ void let_next_start() {
 // there are.
 __device__ __forceinline__ void keep_order() { asm volatile("" ::: "memory"); }
 
+// The device's wall clock, one for all multiprocessors.
+__device__ __forceinline__ int64_t clock_ns() {
+  int64_t out;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(out));
+  return out;
+}
+
 // e^x and 2^x in a few units of the last place.
 __device__ __forceinline__ float fast_exp(float x) { return __expf(x); }
 __device__ __forceinline__ float fast_exp2(float x) {
@@ -84,6 +92,12 @@ void copy_async_wait() {}
 inline void wait_for_previous() {}
 inline void let_next_start() {}
 inline void keep_order() {}
+
+inline int64_t clock_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
 
 inline float fast_exp(float x) { return expf(x); }
 inline float fast_exp2(float x) { return exp2f(x); }

@@ -12,6 +12,7 @@ set(SKIPBENCH_CUDA_COMMON_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/cuda_backend.cc
   ${CMAKE_CURRENT_LIST_DIR}/device_weights.cc
   ${CMAKE_CURRENT_LIST_DIR}/embed.cu
+  ${CMAKE_CURRENT_LIST_DIR}/exits.cu
   ${CMAKE_CURRENT_LIST_DIR}/gather_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/linear_decode.cu
   ${CMAKE_CURRENT_LIST_DIR}/linear_prefill.cu

@@ -31,6 +31,19 @@ class Mirror {
             copy(rows.position, rows.rows)};
   }
 
+  ExitState copy(const ExitState& state) {
+    if (state.rows == 0) return state;
+    return {state.rows,
+            copy(state.running, state.rows),
+            copy(state.any_running, 1),
+            copy(state.none_running, 1),
+            copy(state.chosen, state.rows),
+            copy(state.sublayers, state.rows),
+            copy(state.tests, state.rows),
+            copy(state.step, state.rows),
+            copy(state.clock_ns, 2)};
+  }
+
   KvView copy(KvView view, const ModelConfig& config, const RowTable& rows) {
     const int64_t sequences = 1 + *std::max_element(rows.sequence, rows.sequence + rows.rows);
     const int64_t elements = sequences * config.num_kv_heads * view.capacity * config.head_dim;
@@ -166,7 +179,37 @@ class MirroredBackend : public Backend {
     args.finished = mirror.copy(host.finished, host.rows);
     args.step = mirror.copy(host.step, host.rows);
     args.results = mirror.copy(host.results, host.slots * host.rows);
+    args.exits = mirror.copy(host.exits);
     device_->advance(args);
+    mirror.finish();
+  }
+
+  void begin_exits(const BeginExitsArgs& host) override {
+    Mirror mirror(*device_);
+    device_->begin_exits({mirror.copy(host.state), mirror.copy(host.finished, host.state.rows)});
+    mirror.finish();
+  }
+
+  void start_exit_clock(const ExitState& host) override {
+    Mirror mirror(*device_);
+    device_->start_exit_clock(mirror.copy(host));
+    mirror.finish();
+  }
+
+  void test_exits(const TestExitsArgs& host) override {
+    Mirror mirror(*device_);
+    TestExitsArgs args = host;
+    args.state = mirror.copy(host.state);
+    args.next = mirror.copy(host.next, host.state.rows);
+    args.thresholds = mirror.copy(host.thresholds, host.num_thresholds);
+    device_->test_exits(args);
+    mirror.finish();
+  }
+
+  void copy_rows_if(const CopyRowsArgs& host) override {
+    Mirror mirror(*device_);
+    device_->copy_rows_if({mirror.copy(host.in), mirror.copy(host.out),
+                           mirror.copy(host.flag, host.in.rows), host.value});
     mirror.finish();
   }
 

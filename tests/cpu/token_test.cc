@@ -146,7 +146,8 @@ TEST_P(Token, AdvanceMovesTheRowsThatAreNotFinished) {
       step[r] = 4;
     }
     const std::vector<int32_t> ends = {9999, 7};
-    std::vector<NextToken> results(slots * rows, NextToken{-1, -1, -1, -1, -1, -1});
+    const NextToken none = {-1, -1, -1, -1, -1, -1};
+    std::vector<StepResult> results(slots * rows, StepResult{.next = none});
     backend(2)->advance({.rows = rows,
                          .next = next.data(),
                          .ends = ends.data(),
@@ -164,10 +165,82 @@ TEST_P(Token, AdvanceMovesTheRowsThatAreNotFinished) {
       EXPECT_EQ(finished[r], !moved || r == 1);
       EXPECT_EQ(step[r], 5);
       for (int slot = 0; slot < slots; ++slot) {
-        const NextToken want = slot == 1 ? next[r] : NextToken{-1, -1, -1, -1, -1, -1};
-        EXPECT_EQ(std::memcmp(&results[slot * rows + r], &want, sizeof(NextToken)), 0);
+        const NextToken& want = slot == 1 ? next[r] : none;
+        const StepResult& got = results[slot * rows + r];
+        EXPECT_EQ(std::memcmp(&got.next, &want, sizeof(NextToken)), 0);
+        EXPECT_EQ(got.sublayers, 0);
       }
     }
+  }
+}
+
+// Rows whose number divides by 4 were finished before. The confidences are 0.1 * (r % 7); at the
+// second test the threshold is lower.
+TEST_P(Token, ExitsAreDecidedRowByRow) {
+  for (const int rows : {1, 5, 32, 33, 100}) {
+    std::vector<int32_t> running(rows, -1), sublayers(rows, -1), tests(rows, -1), step(rows, -1);
+    std::vector<int32_t> finished(rows);
+    int32_t any = -1, none = -1;
+    std::vector<NextToken> chosen(rows, NextToken{-1, 0, 0, 0, 0, 0}), next(rows);
+    std::vector<int64_t> clock(2, -1);
+    for (int r = 0; r < rows; ++r) {
+      finished[r] = r % 4 == 0 && rows > 1;
+      next[r] = {100 + r, 0, 0, 0.2f + 0.1f * static_cast<float>(r % 7), 0.2f, 0};
+    }
+    const std::vector<double> thresholds = {0.45, 9.0};
+    const ExitState state{rows,         running.data(), &any,
+                          &none,        chosen.data(),  sublayers.data(),
+                          tests.data(), step.data(),    clock.data()};
+    auto device = backend(1);
+    device->begin_exits({state, finished.data()});
+    EXPECT_EQ(any, 1);
+    EXPECT_EQ(none, 0);
+    TestExitsArgs test{.state = state,
+                       .next = next.data(),
+                       .sublayers = 6,
+                       .thresholds = thresholds.data(),
+                       .num_thresholds = 2};
+    device->start_exit_clock(state);
+    device->test_exits(test);
+    EXPECT_GE(clock[1], 0);
+    bool some = false;
+    for (int r = 0; r < rows; ++r) {
+      const bool runs = finished[r] == 0 && r % 7 <= 4;
+      some |= runs;
+      EXPECT_EQ(running[r], runs) << r;
+      EXPECT_EQ(step[r], 0);
+      EXPECT_EQ(tests[r], finished[r] == 0);
+      EXPECT_EQ(sublayers[r], finished[r] == 0 ? 6 : 0);
+      EXPECT_EQ(chosen[r].token, finished[r] == 0 ? 100 + r : -1);
+    }
+    EXPECT_EQ(any, some);
+    EXPECT_EQ(none, !some);
+    for (NextToken& one : next) one.token += 1000;
+    test.thresholds = nullptr;
+    test.sublayers = 4;
+    device->test_exits(test);  // the last layer
+    for (int r = 0; r < rows; ++r) {
+      const bool runs = finished[r] == 0 && r % 7 <= 4;
+      EXPECT_EQ(chosen[r].token, runs ? 1100 + r : finished[r] == 0 ? 100 + r : -1);
+      EXPECT_EQ(sublayers[r], runs ? 10 : finished[r] == 0 ? 6 : 0);
+      EXPECT_EQ(tests[r], finished[r] == 0);
+    }
+  }
+}
+
+TEST_P(Token, RowsAreCopiedWhereTheFlagSaysSo) {
+  Random random(6);
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const TestMatrix in = random_matrix(random, type, 5, 33, false);
+    const TestMatrix out = random_matrix(random, type, 5, 33, false);
+    std::vector<std::string> before;
+    for (int r = 0; r < 5; ++r) before.push_back(out.row_bytes(r));
+    const std::vector<int32_t> flag = {1, 0, 0, 1, 0};
+    backend(1)->copy_rows_if({in.matrix(), out.matrix(), flag.data(), 0});
+    for (int r = 0; r < 5; ++r) {
+      EXPECT_EQ(out.row_bytes(r), flag[r] == 0 ? in.row_bytes(r) : before[r]) << r;
+    }
+    out.check_guards("copy_rows_if");
   }
 }
 

@@ -189,6 +189,7 @@ cudaError_t launch_kernel(const void* kernel, const cudaLaunchConfig_t& config,
   if (on.sticky_error != cudaSuccess) return fail(on.sticky_error);
   if (!is_recording(config.stream)) ++on.counters.launches;
   enqueue(config.stream, [grid, block, bytes = config.dynamicSmemBytes, body = std::move(body)] {
+    ++device().counters.grids;
     run_grid(grid, block, bytes, body);
     check_allocations();
   });

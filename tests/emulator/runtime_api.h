@@ -165,6 +165,7 @@ cudaError_t launch_graph(cudaStream_t stream, std::function<void()> work);
 struct Counters {
   int64_t launches = 0;  // of kernels, outside of graphs
   int64_t graph_launches = 0;
+  int64_t grids = 0;  // that ran, graphs' included
   int64_t allocations = 0;
   int64_t frees = 0;
   int64_t queue_waits =

@@ -65,6 +65,31 @@ TEST(EmulatedSteps, WithoutRecordingsAStepIsLaunchesAlone) {
   }
 }
 
+// Early exit: one graph, no wait, and of its layers only those up to the exit run.
+TEST(EmulatedSteps, LayersAboveTheExitAreSkippedOnTheDevice) {
+  const std::string path = (fixtures_folder() / "models/bloom-7layers").string();
+  LoadedDecoder device(path, {.device = "emulated"});
+  const auto grids = [&](const char* threshold) {
+    const auto strategy =
+        make_strategy({.name = "early_exit",
+                       .target = 2,
+                       .params = {{"threshold", {threshold, ""}}, {"min_layer", {"1", ""}}}},
+                      device.num_layers());
+    per_step(device.decoder(), *strategy, true);
+    for (const emulator::Counters& step : per_step(device.decoder(), *strategy, true)) {
+      EXPECT_EQ(step.launches, 0);
+      EXPECT_EQ(step.queue_waits, 0);
+      EXPECT_EQ(step.allocations, 0);
+    }
+    const int64_t before = emulator::counters().grids;
+    device.decoder().generate(kPrompts, *strategy, {.max_new_tokens = 9});
+    return emulator::counters().grids - before;
+  };
+  // Six of seven layers, and of seven evaluations of the head, are left out of eight steps; four
+  // launches or more each.
+  EXPECT_GT(grids("1"), grids("0") + 8 * 6 * 8);
+}
+
 class EmulatedRecordings : public testing::Test {
  protected:
   // Runs step number `rows`; whether its operations were called.

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/devices.h"
 #include "tests/model/fixtures.h"
 
@@ -83,6 +85,47 @@ TEST_P(GreedyStepsOn, ReplayedStepsEqualQueuedOnesAndTheCpus) {
     EXPECT_GT(recordings.recorded(), 0);
     EXPECT_GT(recordings.replayed(), recordings.recorded());
   }
+}
+
+// Exits that the device decides, at several thresholds, so that rows exit at different layers, all
+// at one or none. The last round leaves the decision to the host.
+TEST_P(GreedyStepsOn, ExitsDecidedByTheDeviceAreTheCpus) {
+  const std::string path = (fixtures_folder() / kLlama).string();
+  LoadedDecoder cpu(path, {.threads = 1});
+  LoadedDecoder device(path, {.device = GetParam()});
+  std::set<double> depths;
+  const auto run = [&](const char* signal, const char* threshold, const char* interval) {
+    const StrategySpec spec{.name = "early_exit",
+                            .target = 2,
+                            .params = {{"threshold", {threshold, ""}},
+                                       {"signal", {signal, ""}},
+                                       {"exit_interval", {interval, ""}}}};
+    const auto strategy = make_strategy(spec, device.num_layers());
+    ASSERT_TRUE(GreedySteps::takes(*strategy, device.num_layers()));
+    for (int round = 0; round < 4; ++round) {
+      // Twice the same batch, so that the second replays from its first step.
+      const auto prompts = ragged_prompts(round < 2 ? 5 : 1);
+      GenerateOptions options{.max_new_tokens = 5};
+      const auto want = cpu.decoder().generate(prompts, *strategy, options);
+      options.record_steps = round < 3;
+      const auto got = device.decoder().generate(prompts, *strategy, options);
+      expect_same(got, want, std::string(signal) + " " + threshold);
+      EXPECT_EQ(got.timings.exit_tests, want.timings.exit_tests);
+      // A threshold of 1 tests nothing.
+      EXPECT_EQ(got.timings.exit_test_us > 0, got.timings.exit_tests > 0);
+      EXPECT_LT(got.timings.exit_test_us, got.timings.decode_us);
+      for (const GenerateOutput& output : got.outputs) {
+        depths.insert(output.layers_per_token.begin() + 1, output.layers_per_token.end());
+      }
+    }
+  };
+  run("softmax_difference", "0", "1");
+  run("softmax_difference", "0.1", "1");
+  run("softmax_difference", "1", "1");
+  run("entropy", "0.2", "1");
+  run("entropy", "0.2", "2");
+  EXPECT_EQ(depths, (std::set<double>{1, 2, 3, 4}));
+  EXPECT_GT(device.decoder().greedy_steps()->recordings().replayed(), 0);
 }
 
 // Ids that end some rows early, a stop function that ends one, and lengths of one and two tokens.

@@ -1,0 +1,22 @@
+// The signal of an exit test, so that host and device decide alike.
+#pragma once
+
+namespace skipbench {
+
+enum class ExitSignal { kSoftmaxDifference, kTopProbability, kEntropy };
+
+// How sure a row is, of the softmax's best two probabilities and its entropy in nats.
+constexpr double exit_confidence(ExitSignal signal, float top, float second, float entropy,
+                                 double log_vocabulary) {
+  switch (signal) {
+    case ExitSignal::kSoftmaxDifference:
+      return static_cast<double>(top) - static_cast<double>(second);
+    case ExitSignal::kTopProbability:
+      return static_cast<double>(top);
+    case ExitSignal::kEntropy:
+      return 1.0 - static_cast<double>(entropy) / log_vocabulary;
+  }
+  return 0.0;
+}
+
+}  // namespace skipbench
