@@ -73,6 +73,11 @@ void print_line(size_t index, const TokenIds& prompt, const GenerateOutput& outp
   if (tokenizer != nullptr)
     json["text"] = tokenizer->decode_known(output.tokens, /*skip_special=*/true);
   json["layers_per_token"] = layers_to_json(output.layers_per_token);
+  if (output.verify_calls > 0) {
+    json["drafted"] = output.drafted;
+    json["accepted"] = output.accepted;
+    json["verify_calls"] = output.verify_calls;
+  }
   std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
 }
 

@@ -73,6 +73,12 @@ void plan(const PlanOptions& options) {
     }
     json["longest_skipped_run"] = longest;
   }
+  if (const Speculation* speculation = strategy->speculation()) {
+    json["speculation"] = {{"draft", set_json(speculation->draft)},
+                           {"first_drafted", speculation->first},
+                           {"most_drafted", speculation->most},
+                           {"stop_below", speculation->stop_below}};
+  }
   std::cout << json.dump() << '\n';
 }
 

@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/batch_pass.h"
 #include "engine/greedy_steps.h"
+#include "engine/speculative.h"
 
 namespace skipbench {
 namespace {
@@ -79,19 +80,12 @@ class GreedyRows {
       const Made made = made_by(i, sequence);
       output.tokens.push_back(made.token);
       output.layers_per_token.push_back(made.layers);
-      if (finished(static_cast<size_t>(sequence), output.tokens)) continue;
+      if (is_finished(options_, static_cast<size_t>(sequence), output.tokens)) continue;
       next_running_.push_back(sequence);
       last_tokens_.push_back(made.token);
     }
     std::swap(running_, next_running_);
     if (options_.on_tokens) options_.on_tokens(static_cast<int>(count));
-  }
-
-  bool finished(size_t sequence, const TokenIds& tokens) const {
-    const auto& ends = options_.end_of_text_ids;
-    return std::ssize(tokens) >= options_.max_new_tokens ||
-           std::find(ends.begin(), ends.end(), tokens.back()) != ends.end() ||
-           (options_.stop && options_.stop(sequence, tokens));
   }
 
   const GenerateOptions& options_;
@@ -167,6 +161,13 @@ Decoder::Decoder(Model& model) : model_(model) {
 
 Decoder::~Decoder() = default;
 
+bool is_finished(const GenerateOptions& options, size_t row, std::span<const int32_t> tokens) {
+  const auto& ends = options.end_of_text_ids;
+  return std::ssize(tokens) >= options.max_new_tokens ||
+         std::find(ends.begin(), ends.end(), tokens.back()) != ends.end() ||
+         (options.stop && options.stop(row, tokens));
+}
+
 void check_tokens(std::span<const int32_t> tokens, const ModelConfig& config,
                   const std::string& where) {
   if (tokens.empty()) {
@@ -214,6 +215,9 @@ GenerateResult Decoder::generate_batch(std::span<const TokenIds> prompts,
   GenerateResult result;
   if (prompts.empty()) return result;
 
+  if (strategy.speculation() != nullptr) {
+    return generate_speculatively(model_, prompts, strategy, options);
+  }
   // The last new token is never fed back.
   BatchPass pass(model_, strategy, prompts, longest(prompts) + options.max_new_tokens - 1);
   GreedyRows rows(prompts.size(), options);

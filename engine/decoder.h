@@ -36,6 +36,11 @@ using LayersPerToken = std::vector<double>;
 struct GenerateOutput {
   TokenIds tokens;  // new ones only, the end-of-text id included
   LayersPerToken layers_per_token;
+  // Under a strategy with a speculation: tokens drafted, those of them that the whole model made as
+  // well, and its passes over them.
+  int64_t drafted = 0;
+  int64_t accepted = 0;
+  int64_t verify_calls = 0;
 };
 
 // Time of one batch: wall time, and for steps that a device runs by itself the time between their
@@ -49,7 +54,16 @@ struct BatchTimings {
   int64_t prompt_tokens = 0;
   int64_t decode_tokens = 0;   // tokens made by decoding steps of unfinished rows
   int64_t kv_cache_bytes = 0;  // with the transient layer of the prefill
+  // As GenerateOutput's, summed over rows; and drafting passes, each over all rows that want a
+  // token.
+  int64_t drafted = 0;
+  int64_t accepted = 0;
+  int64_t verify_calls = 0;
+  int64_t draft_passes = 0;
 };
+
+// Whether a text ends with its latest token: by its length, an end-of-text id, or `stop`.
+bool is_finished(const GenerateOptions& options, size_t row, std::span<const int32_t> tokens);
 
 struct GenerateResult {
   std::vector<GenerateOutput> outputs;  // one per prompt, in order

@@ -38,6 +38,15 @@ struct SkipRule {
   bool tests_after(int layer, int num_layers) const;  // is the exit test run after this layer?
 };
 
+// Draft and check, as data: the layers of `draft` make tokens and the whole model checks them. The
+// output is the whole model's.
+struct Speculation {
+  LayerSet draft;
+  int first = 4;            // tokens drafted in a text's first round
+  int most = 8;             // the number is adapted to what is accepted, up to this
+  double stop_below = 0.0;  // a draft ends after a token of less probability
+};
+
 class SkipStrategy {
  public:
   virtual ~SkipStrategy() = default;
@@ -57,6 +66,8 @@ class SkipStrategy {
   // Whether a later step may run a layer that an earlier step skipped, so that the cache needs to
   // know which entries are present.
   virtual bool sets_can_grow() const { return rule() != nullptr; }
+  // Null unless tokens are drafted with few layers; prompt and steps then run all layers.
+  virtual const Speculation* speculation() const { return nullptr; }
 };
 
 // A parameter's value as written, with where it was written for messages.

@@ -45,6 +45,26 @@ Value longest_run(const TableRow& row) {
   return static_cast<double>(*row.longest_skipped_run);
 }
 
+Value drafted(const TableRow& row) {
+  if (!row.drafted) return std::nullopt;
+  return static_cast<double>(*row.drafted);
+}
+
+Value accepted(const TableRow& row) {
+  if (!row.accepted) return std::nullopt;
+  return static_cast<double>(*row.accepted);
+}
+
+Value verify_calls(const TableRow& row) {
+  if (!row.verify_calls) return std::nullopt;
+  return static_cast<double>(*row.verify_calls);
+}
+
+Value acceptance(const TableRow& row) {
+  if (!row.drafted || *row.drafted == 0) return std::nullopt;
+  return static_cast<double>(*row.accepted) / static_cast<double>(*row.drafted);
+}
+
 Value batch(const TableRow& row) {
   if (!row.batch) return std::nullopt;
   return static_cast<double>(*row.batch);
@@ -141,6 +161,24 @@ const std::vector<Column>& trailing_columns() {
          if (!has_calibrated_budget(row)) return std::nullopt;
          return row.calibration->realised_budget;
        }},
+      {"acceptance", "acceptance",
+       "self_speculative: share of drafted tokens that the whole model would have made, scored "
+       "outputs",
+       [](const TableRow& row) -> Text {
+         const Value share = acceptance(row);
+         if (!share) return std::nullopt;
+         return fmt::format("{:.1f}%", 100 * *share);
+       },
+       acceptance, /*on_request=*/true},
+      {"drafted", "drafted", "tokens drafted for the scored outputs",
+       [](const TableRow& row) { return formatted(row.drafted, "{}"); }, drafted,
+       /*on_request=*/true},
+      {"accepted", "accepted", "those of them that were kept",
+       [](const TableRow& row) { return formatted(row.accepted, "{}"); }, accepted,
+       /*on_request=*/true},
+      {"verify calls", "verify_calls", "passes of the whole model over a text's draft",
+       [](const TableRow& row) { return formatted(row.verify_calls, "{}"); }, verify_calls,
+       /*on_request=*/true},
       {"outputs differ", "output_difference",
        "share of timed prompts whose tokens differ from those at the first batch size",
        [](const TableRow& row) -> Text {

@@ -161,6 +161,7 @@ class TableLoader {
     if (cell.calibration) row.calibration = load_calibration(*cell.calibration);
     if (cell.status != cell_status::kDone) return row;
     row.layers = layer_statistics(store_.outputs(cell.id));
+    add_drafts(row, cell.id);
     // A cell may hold scores of other runs' metrics and of other data sets with the same prompts.
     Statement scores(database_,
                      "SELECT s.name, s.signature, s.score FROM run_scores r JOIN scores s"
@@ -171,6 +172,16 @@ class TableLoader {
       row.scores.push_back({scores.text(0), scores.text(1), scores.real(2), std::nullopt});
     }
     return row;
+  }
+
+  void add_drafts(TableRow& row, int64_t cell) {
+    Statement statement(database_,
+                        "SELECT sum(drafted), sum(accepted), sum(verify_calls) FROM samples"
+                        " WHERE cell_id = ? AND group_id = 0");
+    if (!statement.bind(cell).step() || statement.integer(2) == 0) return;
+    row.drafted = statement.integer(0);
+    row.accepted = statement.integer(1);
+    row.verify_calls = statement.integer(2);
   }
 
   TableCalibration load_calibration(int64_t id) {

@@ -68,7 +68,10 @@ struct TableRow {
   std::optional<double> first_token_ms;            // median of the timed batches' prefills
   std::optional<double> step_p50_ms, step_p99_ms;  // over decoding steps of the timed batches
   std::optional<double> cache_mib;                 // the largest timed batch's
-  std::optional<double> output_difference;         // share of prompts, against the first batch size
+  // Of the scored outputs, under a strategy that drafts: a check is a pass of the whole model over
+  // a row's draft.
+  std::optional<int64_t> drafted, accepted, verify_calls;
+  std::optional<double> output_difference;  // share of prompts, against the first batch size
 };
 
 struct ResultTable {

@@ -111,6 +111,12 @@ CREATE TABLE run_variants(
   dtype TEXT NOT NULL, device TEXT NOT NULL, device_name TEXT NOT NULL,
   PRIMARY KEY(run_id, position)) WITHOUT ROWID;
 )sql",
+    R"sql(
+-- Tokens drafted and accepted and the whole model's checks, summed over the batch's rows.
+ALTER TABLE samples ADD COLUMN drafted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE samples ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE samples ADD COLUMN verify_calls INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 int64_t pragma(Database& database, const std::string& name) {

@@ -217,10 +217,12 @@ void ResultStore::insert_sample(int64_t cell, int64_t group, const SampleRecord&
   Statement(*database_,
             "INSERT INTO samples(cell_id, group_id, repetition, batch_index, rows, prefill_us,"
             " decode_us, prompt_tokens, decode_tokens, exit_tests, exit_test_us, kv_cache_bytes,"
-            " step_us) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            " step_us, drafted, accepted, verify_calls)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(cell, group, sample.repetition, sample.batch_index, sample.rows, times.prefill_us,
             times.decode_us, times.prompt_tokens, times.decode_tokens, times.exit_tests,
-            times.exit_test_us, times.kv_cache_bytes, dump(Json(times.step_us)))
+            times.exit_test_us, times.kv_cache_bytes, dump(Json(times.step_us)), times.drafted,
+            times.accepted, times.verify_calls)
       .run();
 }
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "datasets/postprocess.h"
 #include "engine/base/error.h"
@@ -62,6 +63,7 @@ class TimingGroup {
     const LayerSet all = LayerSet::all(session_.num_layers());
     const double full = model.step_seconds(all, KvPolicy::kAbsent);
     const SkipStrategy& strategy = *contestant.strategy;
+    if (strategy.speculation() != nullptr) return speculative_bound(contestant, peaks, full);
     if (strategy.rule() == nullptr) {
       return full / model.static_seconds(strategy, options_.max_new_tokens - 1);
     }
@@ -77,6 +79,32 @@ class TimingGroup {
   }
 
  private:
+  // `full_step` seconds for each token of a row against the drafting passes and checks that were
+  // run; a check has as many rows as tokens were checked in it, on average.
+  double speculative_bound(const Contestant& contestant, MeasuredPeaks peaks,
+                           double full_step) const {
+    const SweepSetup& setup = session_.setup;
+    double rounds = 0, draft_passes = 0, drafted = 0, checked = 0, batches = 0;
+    for (const SampleRecord& sample : contestant.timed.samples) {
+      rounds += static_cast<double>(sample.timings.step_us.size());
+      draft_passes += static_cast<double>(sample.timings.draft_passes);
+      drafted += static_cast<double>(sample.timings.drafted);
+      checked += static_cast<double>(sample.timings.drafted + sample.timings.verify_calls);
+      ++batches;
+    }
+    const auto seconds = [&](double rows, const LayerSet& layers) {
+      const CostModel model(setup.model_of(*contestant.runnable.cell), setup.config.model.dtype,
+                            peaks, {std::max<int64_t>(1, std::llround(rows)), mean_context()});
+      return model.step_seconds(layers, KvPolicy::kAbsent);
+    };
+    double spent = rounds * seconds(checked / rounds, LayerSet::all(session_.num_layers()));
+    if (draft_passes > 0) {
+      spent +=
+          draft_passes * seconds(drafted / draft_passes, contestant.strategy->speculation()->draft);
+    }
+    return batches * (options_.max_new_tokens - 1) * full_step / spent;
+  }
+
   Decoder& decoder(const Contestant& contestant) const {
     return session_.decoder(*contestant.runnable.cell);
   }

@@ -228,6 +228,33 @@ TEST(Regress, ExitCodeIsTheVerdict) {
   EXPECT_EQ(from_history("other", "3%"), 2);
 }
 
+TEST(Generate, SelfSpeculativeSaysWhatItDrafted) {
+  const std::string prompts = "[1,2,3]\n[7]\n";
+  const auto lines_of = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> args = {
+        "generate",         "--model", fixture("bloom-7layers"), "--input", "-", "--ids",
+        "--max-new-tokens", "12",      "--ignore-eos",           "--batch", "2"};
+    args.insert(args.end(), more.begin(), more.end());
+    const ProcessResult result = skipbench_with_input(prompts, args);
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return json_lines(result.output);
+  };
+  const auto full = lines_of({});
+  const auto got = lines_of({"--strategy", "self_speculative", "--target", "2"});
+  ASSERT_EQ(got.size(), full.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_EQ(got[i]["tokens"], full[i]["tokens"]);
+    EXPECT_GE(got[i]["drafted"], got[i]["accepted"]);
+    EXPECT_GE(got[i]["verify_calls"], 1);
+    EXPECT_FALSE(full[i].contains("drafted"));
+  }
+  const Json plan = Json::parse(
+      run_skipbench({"plan", "--layers", "30", "--strategy", "self_speculative", "--target", "5"})
+          .output);
+  EXPECT_EQ(plan["steps"][0].size(), 30);
+  EXPECT_EQ(plan["speculation"]["draft"], Json({0, 6, 12, 18, 24, 29}));
+}
+
 std::filesystem::path probe_texts_file() {
   const auto path = std::filesystem::temp_directory_path() / "skipbench_probe_texts.jsonl";
   std::ofstream(path) << "{\"prompt\": [1, 2], \"continuation\": [3, 4, 5]}\n\n"

@@ -84,6 +84,25 @@ TEST(Seeds, NeedAStrategyThatHasOne) {
   }
 }
 
+TEST(SelfSpeculativeSweep, SameScoresAsFullAndWhatWasDrafted) {
+  const SweepFolder folder;
+  folder.write_config(with_strategies(folder, "  - self_speculative\n"));
+  ASSERT_EQ(folder.run("a.db", {"targets=[1, 3]"}), SweepOutcome::kDone);
+  const Json rows = folder.rows("a.db");
+  ASSERT_EQ(rows.size(), 6u);
+  for (size_t i = 2; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i]["status"], "done");
+    EXPECT_EQ(rows[i]["scores"], rows[0]["scores"]);
+    const auto drafted = rows[i]["drafted"].get<double>();
+    const auto accepted = rows[i]["accepted"].get<double>();
+    EXPECT_GE(rows[i]["verify_calls"].get<double>(), 7);  // texts
+    if (drafted > 0) EXPECT_EQ(rows[i]["acceptance"].get<double>(), accepted / drafted);
+    if (rows[i]["target"] == 1.0) EXPECT_EQ(drafted, accepted);
+    EXPECT_GT(rows[i]["bound"].get<double>(), 0);
+  }
+  EXPECT_TRUE(rows[0]["drafted"].is_null());
+}
+
 std::vector<ScoreRequest> texts_of_lengths(const std::vector<int>& lengths) {
   std::vector<ScoreRequest> texts;
   for (const int length : lengths) texts.push_back({{1}, TokenIds(static_cast<size_t>(length), 2)});
