@@ -213,7 +213,7 @@ void add_probe(CLI::App& app) {
   sub->add_option("-o,--output", options->format, "json, csv")->capture_default_str();
   sub->footer(
       "Examples:\n  skipbench probe --model models/smollm2-135m --input texts.txt > scores.json\n"
-      "  skipbench probe configs/quickstart.yaml --strategy unified --target 2 -o csv");
+      "  skipbench probe configs/smollm2.yaml --strategy unified --target 2 -o csv");
   sub->callback([options, sub] {
     options->with_strategy = sub->count("--strategy") > 0;
     probe(*options);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "datasets/postprocess.h"
 #include "datasets/prompt_template.h"
@@ -174,15 +175,19 @@ std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t se
   for (const YamlSection& section : root.sections("strategies")) {
     strategies.push_back(read_strategy(section, root, seed, config_path));
   }
-  std::set<std::string> labels;
+  // One label may stand for a strategy with other parameters at other targets.
+  std::set<std::pair<std::string, double>> seen;
   for (StrategySection& strategy : strategies) {
     const auto same_name = [&](const StrategySection& s) { return s.name == strategy.name; };
     const bool unique = std::count_if(strategies.begin(), strategies.end(), same_name) == 1;
     if (strategy.label.empty()) strategy.label = default_label(strategy, unique);
-    if (!labels.insert(strategy.label).second) {
+    const std::set<double> targets(strategy.targets.begin(), strategy.targets.end());
+    const bool is_new = std::ranges::all_of(
+        targets, [&](double target) { return seen.emplace(strategy.label, target).second; });
+    if (!is_new) {
       throw Error({.what = fmt::format("strategy '{}' given twice", strategy.label),
                    .where = strategy.where,
-                   .hint = "give one of them another `label`"});
+                   .hint = "give one of them another `label`, or other `targets`"});
     }
   }
   std::vector<StrategySection> expanded;

@@ -15,10 +15,23 @@
 namespace skipbench {
 namespace {
 
-TEST(Config, QuickstartAsItStands) {
+TEST(Config, QuickstartHasTheMiniaturesAdapters) {
   const std::string path = std::string(SKIPBENCH_SOURCE_DIR) + "/configs/quickstart.yaml";
   const SweepConfig config = load_sweep_config(path);
   EXPECT_EQ(config.name, "quickstart");
+  EXPECT_EQ(config.datasets.at(0).limit, 0);
+  for (const StrategySection& strategy : config.strategies) {
+    const bool own = strategy.name == "early_exit";
+    EXPECT_TRUE(own ? strategy.adapter.text.ends_with("models/miniature/adapters/early_exit")
+                    : strategy.adapter.text.empty())
+        << strategy.label << ": " << strategy.adapter.text;
+  }
+}
+
+TEST(Config, DemoModelAsItStands) {
+  const std::string path = std::string(SKIPBENCH_SOURCE_DIR) + "/configs/smollm2.yaml";
+  const SweepConfig config = load_sweep_config(path);
+  EXPECT_EQ(config.name, "smollm2");
   EXPECT_EQ(config.model.dtype, DType::kF32);
   ASSERT_EQ(config.datasets.size(), 1u);
   const DatasetSection& dataset = config.datasets[0];
@@ -131,6 +144,20 @@ const WrongCase kWrong[] = {
 
 INSTANTIATE_TEST_SUITE_P(Each, WrongConfig, testing::ValuesIn(kWrong),
                          [](const auto& instance) { return std::string(instance.param.name); });
+
+TEST(Config, OneLabelMayHaveOtherParametersAtOtherTargets) {
+  const SweepFolder folder;
+  const std::vector<std::string> apart = {
+      "strategies=[{name: early_exit, label: exit, targets: [2], params: {min_layer: 2}}, "
+      "{name: early_exit, label: exit, targets: [3], params: {min_layer: 1}}]"};
+  const SweepConfig config = load_sweep_config(folder.path("sweep.yaml"), apart);
+  ASSERT_EQ(config.strategies.size(), 2u);
+  EXPECT_EQ(config.strategies[0].label, config.strategies[1].label);
+  const std::vector<std::string> overlapping = {
+      "strategies=[{name: unified, label: a, targets: [2, 3]}, "
+      "{name: fixed_exit, label: a, targets: [3]}]"};
+  EXPECT_THROW(load_sweep_config(folder.path("sweep.yaml"), overlapping), Error);
+}
 
 std::string error_of(const SweepFolder& folder, const std::vector<std::string>& overrides) {
   try {
