@@ -85,9 +85,10 @@ TEST(EmulatedSteps, LayersAboveTheExitAreSkippedOnTheDevice) {
     device.decoder().generate(kPrompts, *strategy, {.max_new_tokens = 9});
     return emulator::counters().grids - before;
   };
-  // Six of seven layers, and of seven evaluations of the head, are left out of eight steps; four
-  // launches or more each.
-  EXPECT_GT(grids("1"), grids("0") + 8 * 6 * 8);
+  // The fixture is never so sure: all layers and tests run. (At 1 no test is made at all.) Six of seven
+  // layers, and of seven evaluations of the head, are left out of eight steps; four launches or more
+  // each.
+  EXPECT_GT(grids("0.999"), grids("0") + 8 * 6 * 8);
 }
 
 class EmulatedRecordings : public testing::Test {
