@@ -11,6 +11,7 @@
 #include "engine/cuda/errors.h"
 #include "engine/cuda/graph.h"
 #include "engine/cuda/operations.h"
+#include "engine/cuda/stream.h"
 #include "fmt/format.h"
 
 namespace skipbench::cuda {
@@ -39,19 +40,6 @@ DeviceBuffer allocate_device(size_t bytes) {
   CUDA_CHECK(code);
   return DeviceBuffer(memory, CudaFree());
 }
-
-// The stream goes last: memory is freed while it still exists.
-class Stream {
- public:
-  Stream() { CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-  ~Stream() { cudaStreamDestroy(stream_); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  cudaStream_t get() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
 
 // Host memory that the device writes in place: pinned, at the same address on both sides.
 DeviceBuffer allocate_pinned(size_t bytes) {
@@ -217,7 +205,7 @@ class CudaBackend final : public Backend {
   std::string device_name_;
   std::string architecture_;
   DType dtype_;
-  Stream stream_;
+  Stream stream_;  // before what is freed on it
   Context context_;
   bool is_recording_ = false;
   double peak_read_ = 0;

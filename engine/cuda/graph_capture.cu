@@ -3,6 +3,7 @@
 #include "engine/base/error.h"
 #include "engine/cuda/graph.h"
 #include "engine/cuda/launch.h"
+#include "engine/cuda/stream.h"
 
 namespace skipbench::cuda {
 namespace {
@@ -66,19 +67,6 @@ __global__ void set_condition_kernel(cudaGraphConditionalHandle handle, const in
   cudaGraphSetConditional(handle, *flag != 0 ? 1 : 0);
 }
 
-// Streams that bodies of conditional nodes are captured on; they never run anything.
-class BodyStream {
- public:
-  BodyStream() { CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-  ~BodyStream() { cudaStreamDestroy(stream_); }
-  BodyStream(const BodyStream&) = delete;
-  BodyStream& operator=(const BodyStream&) = delete;
-  cudaStream_t get() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
 }  // namespace
 
 std::unique_ptr<Graph> record_graph(cudaStream_t stream, const std::function<void()>& queue) {
@@ -103,7 +91,7 @@ void record_if(cudaStream_t stream, const int32_t* flag,
   CUDA_CHECK(cudaStreamUpdateCaptureDependencies(stream, &node, nullptr, 1,
                                                  cudaStreamSetCaptureDependencies));
 
-  const BodyStream body;
+  const Stream body;  // captured on; nothing ever runs there
   CUDA_CHECK(cudaStreamBeginCaptureToGraph(body.get(), params.conditional.phGraph_out[0], nullptr,
                                            nullptr, 0, cudaStreamCaptureModeThreadLocal));
   capture_rest(body.get(), false, [&] { queue(body.get()); });

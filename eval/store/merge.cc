@@ -1,16 +1,15 @@
 #include "eval/store/merge.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
-#include <tuple>
 
+#include "eval/store/joint_run.h"
+#include "eval/store/row_copy.h"
 #include "eval/store/store.h"
 
 namespace skipbench {
@@ -25,10 +24,6 @@ std::string shown(const std::string& text) {
 
 // Ids of one input's rows in the output.
 using IdMap = std::map<int64_t, int64_t>;
-
-// Copies columns [first, columns) of the row at `from` into `table`; those that `replaced` names
-// get another value, null where it says so.
-using Replaced = std::map<std::string, std::optional<int64_t>>;
 
 class Merger {
  public:
@@ -53,49 +48,14 @@ class Merger {
 
   const std::vector<std::string>& conflicts() const { return conflicts_; }
 
-  // The run whose table is everything; returns what it holds.
-  MergeSummary add_joint_run(const std::string& command) {
-    Statement last(output_, "SELECT * FROM runs WHERE id = ?");
-    last.bind(latest_.front()).step();
-    const int64_t run = copy_row(last, "runs", {{"id", std::nullopt}});
-    Statement(output_,
-              "UPDATE runs SET command = ?, started = ?, ended = ?, state = 'merged' WHERE id = ?")
-        .bind(command, utc_now(), utc_now(), run)
-        .run();
-    const auto points = joint_cells();
-    MergeSummary summary;
-    for (const auto& [source_run, source_ordinal, done] : points) {
-      add_point(run, summary.cells++, source_run, source_ordinal);
-      summary.done += done ? 1 : 0;
-    }
-    add_joint_variants(run);
-    return summary;
-  }
+  // Of each input the run whose table it shows, in the output's numbers.
+  const std::vector<int64_t>& latest_runs() const { return latest_; }
 
  private:
   template <typename... Parts>
   void conflict(fmt::format_string<Parts...> format, Parts&&... parts) {
     conflicts_.push_back(
         fmt::format("{}: {}", name_, fmt::format(format, std::forward<Parts>(parts)...)));
-  }
-
-  // Inserts the row that `from` stands at; its columns have the table's names.
-  int64_t copy_row(Statement& from, const std::string& table, const Replaced& replaced) {
-    std::vector<std::string> names;
-    for (int i = 0; i < from.columns(); ++i) names.push_back(from.name(i));
-    Statement insert(output_,
-                     fmt::format("INSERT INTO {}({}) VALUES({})", table, fmt::join(names, ", "),
-                                 fmt::join(std::vector<std::string>(names.size(), "?"), ", ")));
-    for (int i = 0; i < from.columns(); ++i) {
-      const auto found = replaced.find(names[i]);
-      if (found == replaced.end()) {
-        insert.bind_column(i + 1, from, i);
-      } else if (found->second) {
-        insert.bind_at(i + 1, *found->second);
-      }
-    }
-    insert.run();
-    return output_.last_insert_id();
   }
 
   static std::optional<int64_t> mapped(const IdMap& ids, Statement& row, int column) {
@@ -116,7 +76,7 @@ class Merger {
       if (known.step()) {
         runs_[id] = known.integer(0);
       } else {
-        runs_[id] = copy_row(rows, "runs", {{"id", std::nullopt}});
+        runs_[id] = copy_row(rows, output_, "runs", {{"id", std::nullopt}});
         new_runs_.insert(runs_[id]);
       }
     }
@@ -132,7 +92,7 @@ class Merger {
         }
         continue;
       }
-      copy_row(rows, "calibration_data", {{"run_id", runs_.at(rows.integer(1))}});
+      copy_row(rows, output_, "calibration_data", {{"run_id", runs_.at(rows.integer(1))}});
     }
   }
 
@@ -146,7 +106,7 @@ class Merger {
     while (rows.step()) {
       Statement known(output_, "SELECT scores FROM layer_scores WHERE identity = ?");
       if (!known.bind(rows.text(0)).step()) {
-        copy_row(rows, "layer_scores", {{"run_id", runs_.at(rows.integer(1))}});
+        copy_row(rows, output_, "layer_scores", {{"run_id", runs_.at(rows.integer(1))}});
       } else if (known.text(0) != rows.text(rows.index("scores"))) {
         conflict("other {} scores of layers", rows.text(rows.index("score")));
       }
@@ -167,8 +127,9 @@ class Merger {
         }
         continue;
       }
-      calibrations_[rows.integer(0)] = copy_row(
-          rows, "calibrations", {{"id", std::nullopt}, {"run_id", mapped(runs_, rows, 2)}});
+      calibrations_[rows.integer(0)] =
+          copy_row(rows, output_, "calibrations",
+                   {{"id", std::nullopt}, {"run_id", mapped(runs_, rows, 2)}});
     }
   }
 
@@ -181,9 +142,9 @@ class Merger {
                       " batch = ? AND finished = ?");
       known.bind(run, rows.text(2), rows.integer(3), rows.text(rows.index("finished")));
       const bool is_known = !new_runs_.contains(run) && known.step();
-      groups_[rows.integer(0)] =
-          is_known ? known.integer(0)
-                   : copy_row(rows, "timing_groups", {{"id", std::nullopt}, {"run_id", run}});
+      groups_[rows.integer(0)] = is_known ? known.integer(0)
+                                          : copy_row(rows, output_, "timing_groups",
+                                                     {{"id", std::nullopt}, {"run_id", run}});
     }
   }
 
@@ -193,7 +154,7 @@ class Merger {
       const int64_t from = rows.integer(0);
       Statement known(output_, "SELECT id, status FROM cells WHERE identity = ?");
       if (!known.bind(rows.text(1)).step()) {
-        cells_[from] = copy_row(rows, "cells", links(rows, std::nullopt));
+        cells_[from] = copy_row(rows, output_, "cells", links(rows, std::nullopt));
         copy_contents(from, cells_[from]);
         continue;
       }
@@ -229,7 +190,7 @@ class Merger {
       Statement(output_, fmt::format("DELETE FROM {} WHERE cell_id = ?", table)).bind(to).run();
     }
     Statement(output_, "DELETE FROM cells WHERE id = ?").bind(to).run();
-    copy_row(row, "cells", links(row, to));
+    copy_row(row, output_, "cells", links(row, to));
     copy_contents(from, to);
   }
 
@@ -237,7 +198,7 @@ class Merger {
     for (const char* table : {"outputs", "scores"}) {
       Statement rows(*input_, fmt::format("SELECT * FROM {} WHERE cell_id = ?", table));
       rows.bind(from);
-      while (rows.step()) copy_row(rows, table, {{"cell_id", to}});
+      while (rows.step()) copy_row(rows, output_, table, {{"cell_id", to}});
     }
     join_samples(from, to);
   }
@@ -254,7 +215,7 @@ class Merger {
                       " repetition = ? AND batch_index = ?");
       known.bind(to, group, rows.integer(2), rows.integer(3));
       if (known.step()) continue;
-      copy_row(rows, "samples", {{"cell_id", to}, {"group_id", group}});
+      copy_row(rows, output_, "samples", {{"cell_id", to}, {"group_id", group}});
     }
   }
 
@@ -292,7 +253,7 @@ class Merger {
       Statement known(output_,
                       "SELECT score FROM scores WHERE cell_id = ? AND signature = ? AND name = ?");
       if (!known.bind(to, rows.text(1), rows.text(2)).step()) {
-        copy_row(rows, "scores", {{"cell_id", to}});
+        copy_row(rows, output_, "scores", {{"cell_id", to}});
       } else if (known.real(0) != rows.real(rows.index("score"))) {
         conflict("{}: {} is {}, {} elsewhere", cell_text(to), rows.text(2),
                  rows.real(rows.index("score")), known.real(0));
@@ -310,7 +271,7 @@ class Merger {
         if (std::string(table) == "run_cells") {
           ids["cell_id"] = cells_.at(rows.integer(rows.index("cell_id")));
         }
-        copy_row(rows, table, ids);
+        copy_row(rows, output_, table, ids);
       }
     }
     new_runs_.clear();
@@ -328,51 +289,6 @@ class Merger {
                      " WHERE a.run_id = ? AND b.run_id = ?");
     models.bind(latest_.back(), latest_.front());
     while (models.step()) conflict("another model: {}", models.text(1));
-  }
-
-  // Of every point that a latest run lists: the run and ordinal of the best of its cells.
-  std::vector<std::tuple<int64_t, int64_t, bool>> joint_cells() {
-    std::vector<std::tuple<int64_t, int64_t, bool>> points;
-    std::map<std::string, size_t> known;
-    for (const int64_t run : latest_) {
-      Statement rows(output_,
-                     "SELECT r.ordinal, c.status, json_array(c.kind, r.strategy, r.target,"
-                     " r.dataset, r.batch, r.variant) FROM run_cells r JOIN cells c ON"
-                     " c.id = r.cell_id WHERE r.run_id = ? ORDER BY r.ordinal");
-      rows.bind(run);
-      while (rows.step()) {
-        const bool done = rows.text(1) == cell_status::kDone;
-        const auto [at, is_new] = known.emplace(rows.text(2), points.size());
-        if (is_new) {
-          points.emplace_back(run, rows.integer(0), done);
-        } else if (done && !std::get<2>(points[at->second])) {
-          points[at->second] = {run, rows.integer(0), true};
-        }
-      }
-    }
-    return points;
-  }
-
-  void add_point(int64_t run, int64_t ordinal, int64_t source_run, int64_t source_ordinal) {
-    for (const char* table : {"run_cells", "run_scores"}) {
-      Statement rows(output_,
-                     fmt::format("SELECT * FROM {} WHERE run_id = ? AND ordinal = ?", table));
-      rows.bind(source_run, source_ordinal);
-      while (rows.step()) copy_row(rows, table, {{"run_id", run}, {"ordinal", ordinal}});
-    }
-  }
-
-  void add_joint_variants(int64_t run) {
-    std::set<std::string> known;
-    int64_t position = 0;
-    for (const int64_t latest : latest_) {
-      Statement rows(output_, "SELECT * FROM run_variants WHERE run_id = ? ORDER BY position");
-      rows.bind(latest);
-      while (rows.step()) {
-        if (!known.insert(rows.text(rows.index("variant"))).second) continue;
-        copy_row(rows, "run_variants", {{"run_id", run}, {"position", position++}});
-      }
-    }
   }
 
   Database& output_;
@@ -439,7 +355,7 @@ MergeSummary merge_stores(std::span<const std::string> inputs, const std::string
       }
       throw Error({.what = "the same cells differ, nothing was written:" + text});
     }
-    summary = merger.add_joint_run(command);
+    summary = add_joint_run(merged.database(), merger.latest_runs(), command);
     transaction.commit();
   }
   temporary.keep();

@@ -1,58 +1,15 @@
 #include "tests/emulator/runtime_api.h"
 
-#include <chrono>
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <map>
-#include <memory>
-#include <set>
+#include <utility>
 #include <vector>
 
 #include "fmt/format.h"
-#include "tests/emulator/guarded_memory.h"
+#include "tests/emulator/device_state.h"
 
 namespace skipbench::emulator {
-
-class Stream {
- public:
-  explicit Stream(bool lazy) : is_lazy(lazy) {}
-
-  const bool is_lazy;                 // work waits for the host to wait
-  RecordedWork* recording = nullptr;  // null: nothing is being recorded
-  std::deque<std::function<void()>> queued;
-};
-
-class Event {
- public:
-  std::chrono::steady_clock::time_point when;
-  Stream* stream = nullptr;  // that it waits in; null: it has passed, or was never recorded
-  int64_t records = 0;       // the newest counts
-};
-
-namespace {
-
-// What a recent GPU has (CUDA C++ Programming Guide, "Compute Capabilities", 9.0).
-constexpr size_t kSharedBytes = 48 << 10;
-constexpr size_t kSharedBytesOptIn = 227 << 10;
-constexpr size_t kQuarantineBytes = 64 << 20;
-
-struct Device {
-  std::map<const std::byte*, std::unique_ptr<GuardedMemory>> allocations;  // by address
-  std::deque<std::unique_ptr<GuardedMemory>> freed;                        // oldest first
-  size_t freed_bytes = 0;
-  size_t used_bytes = 0;
-  size_t memory_bytes = size_t{16} << 30;
-  std::map<const void*, size_t> shared_bytes_allowed;  // per kernel
-  Stream default_stream{/*lazy=*/false};
-  std::set<Stream*> streams;
-  std::map<const std::byte*, size_t> pinned;  // host memory, by address
-  Counters counters;
-  cudaError_t last_error = cudaSuccess;
-  cudaError_t sticky_error = cudaSuccess;
-  cudaError_t planted_error = cudaSuccess;
-  int64_t launches_until_lost = 0;
-};
 
 // Never destroyed: buffers in static objects may be freed after main.
 Device& device() {
@@ -60,14 +17,14 @@ Device& device() {
   return *the_device;
 }
 
-Stream& stream_of(cudaStream_t stream) {
-  return stream == nullptr ? device().default_stream : *stream;
-}
-
 cudaError_t fail(cudaError_t code) {
   device().last_error = code;
   return code;
 }
+
+namespace {
+
+constexpr size_t kQuarantineBytes = 64 << 20;
 
 void require_device_memory(const void* address, size_t bytes, const char* what) {
   if (bytes == 0) return;
@@ -100,29 +57,6 @@ void check(const GuardedMemory& memory) {
       fmt::format("emulated device: wrote outside of an allocation of {} bytes", memory.bytes()));
 }
 
-// Runs what is queued until `done`. Work that fails takes the rest of its stream with it.
-template <typename Done>
-void run_queued(Stream& stream, Done done) {
-  while (!stream.queued.empty() && !done()) {
-    const std::function<void()> work = std::move(stream.queued.front());
-    stream.queued.pop_front();
-    try {
-      work();
-    } catch (...) {
-      stream.queued.clear();
-      throw;
-    }
-  }
-}
-
-void run_queued(Stream& stream) {
-  run_queued(stream, [] { return false; });
-}
-
-void run_all_queued() {
-  for (Stream* stream : device().streams) run_queued(*stream);
-}
-
 bool is_pinned(const void* address) {
   const auto& pinned = device().pinned;
   const auto* at = static_cast<const std::byte*>(address);
@@ -139,69 +73,6 @@ bool drop_oldest_freed() {
 }
 
 }  // namespace
-
-void enqueue(cudaStream_t stream, std::function<void()> work) {
-  if (in_kernel()) throw EmulatorError("emulated device: host call from a kernel");
-  Stream& target = stream_of(stream);
-  if (target.recording != nullptr) {
-    target.recording->push_back(std::move(work));
-  } else if (target.is_lazy) {
-    target.queued.push_back(std::move(work));
-  } else {
-    work();
-  }
-}
-
-bool is_recording(cudaStream_t stream) { return stream_of(stream).recording != nullptr; }
-
-RecordedWork record(cudaStream_t stream, const std::function<void()>& queue) {
-  RecordedWork work;
-  Stream& target = stream_of(stream);
-  RecordedWork* outer = target.recording;
-  target.recording = &work;
-  try {
-    queue();
-  } catch (...) {
-    target.recording = outer;
-    throw;
-  }
-  target.recording = outer;
-  return work;
-}
-
-cudaError_t launch_kernel(const void* kernel, const cudaLaunchConfig_t& config,
-                          std::function<void()> body) {
-  const dim3 grid = config.gridDim;
-  const dim3 block = config.blockDim;
-  const uint64_t threads = uint64_t{block.x} * block.y * block.z;
-  if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
-      grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
-    return fail(cudaErrorInvalidConfiguration);
-  }
-  size_t allowed = kSharedBytes;
-  const auto found = device().shared_bytes_allowed.find(kernel);
-  if (found != device().shared_bytes_allowed.end()) allowed = std::max(allowed, found->second);
-  if (config.dynamicSmemBytes > allowed) return fail(cudaErrorInvalidValue);
-  Device& on = device();
-  if (on.planted_error != cudaSuccess && on.launches_until_lost-- <= 0) {
-    on.sticky_error = std::exchange(on.planted_error, cudaSuccess);
-  }
-  if (on.sticky_error != cudaSuccess) return fail(on.sticky_error);
-  if (!is_recording(config.stream)) ++on.counters.launches;
-  enqueue(config.stream, [grid, block, bytes = config.dynamicSmemBytes, body = std::move(body)] {
-    ++device().counters.grids;
-    run_grid(grid, block, bytes, body);
-    check_allocations();
-  });
-  return cudaSuccess;
-}
-
-cudaError_t launch_graph(cudaStream_t stream, std::function<void()> work) {
-  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
-  ++device().counters.graph_launches;
-  enqueue(stream, std::move(work));
-  return cudaSuccess;
-}
 
 const Counters& counters() { return device().counters; }
 
@@ -431,69 +302,6 @@ cudaError_t cudaMemsetAsync(void* address, int value, size_t bytes, cudaStream_t
     require_device_memory(address, bytes, "memset");
     std::memset(address, value, bytes);
   });
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = new Stream(/*lazy=*/true);
-  device().streams.insert(*stream);
-  return cudaSuccess;
-}
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return cudaStreamCreate(stream);
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  if (device().sticky_error == cudaSuccess) run_queued(*stream);
-  device().streams.erase(stream);
-  delete stream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
-  if (is_recording(stream)) return fail(cudaErrorStreamCaptureUnsupported);
-  ++device().counters.queue_waits;
-  run_queued(stream_of(stream));
-  return cudaSuccess;
-}
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-
-cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  *event = new Event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  return cudaEventCreate(event);
-}
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
-  event->stream = &stream_of(stream);
-  enqueue(stream, [event, record = ++event->records] {
-    event->when = std::chrono::steady_clock::now();
-    if (record == event->records) event->stream = nullptr;
-  });
-  return cudaSuccess;
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
-  ++device().counters.event_waits;
-  if (event->stream != nullptr) {
-    run_queued(*event->stream, [event] { return event->stream == nullptr; });
-  }
-  return cudaSuccess;
-}
-// Each time that it is asked the device does a little more.
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-  if (event->stream == nullptr) return cudaSuccess;
-  run_queued(*event->stream, [once = false]() mutable { return std::exchange(once, true); });
-  return event->stream == nullptr ? cudaSuccess : cudaErrorNotReady;
-}
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-  if (begin->stream != nullptr || end->stream != nullptr) return fail(cudaErrorNotReady);
-  *milliseconds = std::chrono::duration<float, std::milli>(end->when - begin->when).count();
   return cudaSuccess;
 }
 

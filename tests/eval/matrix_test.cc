@@ -18,16 +18,6 @@
 namespace skipbench {
 namespace {
 
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return "";
-}
-
 std::vector<SweepConfig> variants_of(const SweepFolder& folder, const std::string& more = "",
                                      const std::vector<std::string>& overrides = {}) {
   folder.write_config(folder.config_text() + more);

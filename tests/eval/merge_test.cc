@@ -18,25 +18,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-int64_t count(const std::string& path, const std::string& sql) {
-  Database database(path, OpenMode::kReadOnly);
-  Statement statement(database, sql);
-  statement.step();
-  return statement.integer(0);
-}
-
 void change(const std::string& path, const std::string& sql) {
   Database(path, OpenMode::kReadWrite).execute(sql);
-}
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return "";
 }
 
 class Merge : public testing::Test {
@@ -62,7 +45,7 @@ TEST_F(Merge, ShardsTogetherAreTheSweep) {
     const auto files = run_shards(shards, fmt::format("of{}-", shards));
     int64_t done = 0;
     for (const std::string& file : files) {
-      done += count(file, "SELECT count(*) FROM cells WHERE status = 'done'");
+      done += count_in(file, "SELECT count(*) FROM cells WHERE status = 'done'");
     }
     EXPECT_EQ(done, 15);  // none twice
     const std::string merged = path(fmt::format("all{}.db", shards));
@@ -74,9 +57,9 @@ TEST_F(Merge, ShardsTogetherAreTheSweep) {
     for (const Json& row : folder_.rows(name)) EXPECT_TRUE(row.at("speedup").is_number()) << row;
     for (const char* sql : {"SELECT count(*) FROM outputs", "SELECT count(*) FROM samples",
                             "SELECT count(*) FROM scores", "SELECT count(*) FROM timing_groups"}) {
-      EXPECT_EQ(count(merged, sql), count(path("whole.db"), sql)) << sql;
+      EXPECT_EQ(count_in(merged, sql), count_in(path("whole.db"), sql)) << sql;
     }
-    EXPECT_EQ(count(merged, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    EXPECT_EQ(count_in(merged, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
     // A run finds all of it done.
     std::ostringstream log;
     ASSERT_EQ(folder_.run(name, {}, {.log = &log}), SweepOutcome::kDone);
@@ -99,7 +82,7 @@ TEST_F(Merge, TakesTheFinishedCellAndKeepsNothingTwice) {
   for (const char* table :
        {"outputs", "samples", "scores", "cells", "timing_groups", "calibrations", "runs"}) {
     const std::string sql = fmt::format("SELECT count(*) FROM {}", table);
-    EXPECT_EQ(count(path("all.db"), sql), count(path("plain.db"), sql)) << table;
+    EXPECT_EQ(count_in(path("all.db"), sql), count_in(path("plain.db"), sql)) << table;
   }
   EXPECT_EQ(folder_.rows("all.db"), folder_.rows("plain.db"));
 }

@@ -144,20 +144,13 @@ std::string pruning_config(const SweepFolder& folder) {
   return text;
 }
 
-int64_t count(const SweepFolder& folder, const std::string& sql) {
-  Database database(folder.path("a.db"), OpenMode::kReadOnly);
-  Statement statement(database, sql);
-  statement.step();
-  return statement.integer(0);
-}
-
 TEST(PruningSweep, MeasuresScoresOnceAndPrunesByThem) {
   const SweepFolder folder;
   folder.write_config(pruning_config(folder));
   ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
   // One of each kind: targets, the `prefill: full` variant and timings share them.
-  EXPECT_EQ(count(folder, "SELECT count(*) FROM layer_scores"), 4);
-  EXPECT_EQ(count(folder, "SELECT count(*) FROM calibration_data"), 1);
+  EXPECT_EQ(count_in(folder.path("a.db"), "SELECT count(*) FROM layer_scores"), 4);
+  EXPECT_EQ(count_in(folder.path("a.db"), "SELECT count(*) FROM calibration_data"), 1);
   const Json before = folder.untimed_rows("a.db");
   // The scores again, from the stored data.
   ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);

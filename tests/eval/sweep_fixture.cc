@@ -9,6 +9,7 @@
 
 #include <fstream>
 
+#include "engine/base/error.h"
 #include "engine/base/utf8.h"
 #include "eval/report/render.h"
 
@@ -155,6 +156,23 @@ Json SweepFolder::untimed_rows(const std::string& results) const {
     }
   }
   return all;
+}
+
+int64_t count_in(const std::string& results, const std::string& sql) {
+  Database database(results, OpenMode::kReadOnly);
+  Statement statement(database, sql);
+  statement.step();
+  return statement.integer(0);
+}
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
 }
 
 int run_in_child(const std::function<int()>& work, int64_t kill_after_us, int signal) {

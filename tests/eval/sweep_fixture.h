@@ -42,6 +42,12 @@ class SweepFolder {
   std::filesystem::path folder_;
 };
 
+// The number that `sql` selects in a results file.
+int64_t count_in(const std::string& results, const std::string& sql);
+
+// What the Error says that `action` throws; fails the test if it throws none.
+std::string message_of(const std::function<void()>& action);
+
 // Runs `work` in a child process and returns waitpid's status. `kill_after_us` >= 0: kills the
 // child with `signal` after so long.
 int run_in_child(const std::function<int()>& work, int64_t kill_after_us = -1, int signal = 0);

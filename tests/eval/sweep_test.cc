@@ -18,13 +18,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-int64_t count(const std::string& path, const std::string& sql) {
-  Database database(path, OpenMode::kReadOnly);
-  Statement statement(database, sql);
-  statement.step();
-  return statement.integer(0);
-}
-
 TEST(Sweep, MakesTheTable) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
@@ -64,7 +57,7 @@ TEST(Sweep, FreshStartsOver) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
   ASSERT_EQ(folder.run("a.db", {}, {.fresh = true}), SweepOutcome::kDone);
-  EXPECT_EQ(count(folder.path("a.db"), "SELECT count(*) FROM runs"), 1);
+  EXPECT_EQ(count_in(folder.path("a.db"), "SELECT count(*) FROM runs"), 1);
 }
 
 // The sweep is killed at random moments until it gets through; nothing may be lost, counted twice
@@ -95,7 +88,8 @@ TEST(Sweep, SurvivesKill) {
   for (const char* sql : {"SELECT count(*) FROM outputs", "SELECT count(*) FROM scores",
                           "SELECT count(*) FROM samples", "SELECT count(*) FROM calibrations",
                           "SELECT count(*) FROM cells WHERE status = 'done'"}) {
-    EXPECT_EQ(count(folder.path("killed.db"), sql), count(folder.path("whole.db"), sql)) << sql;
+    EXPECT_EQ(count_in(folder.path("killed.db"), sql), count_in(folder.path("whole.db"), sql))
+        << sql;
   }
 }
 
@@ -121,7 +115,7 @@ TEST(Sweep, AKilledRunGoesOnWithAnotherBatchSize) {
       }
     }
     ASSERT_EQ(folder.run(store, with_batch(second)), SweepOutcome::kDone);
-    EXPECT_EQ(count(folder.path(store), "SELECT count(*) FROM outputs"), 12);
+    EXPECT_EQ(count_in(folder.path(store), "SELECT count(*) FROM outputs"), 12);
     ASSERT_EQ(folder.run("whole.db", with_batch(second), {.fresh = true}), SweepOutcome::kDone);
     EXPECT_EQ(folder.untimed_rows(store), folder.untimed_rows("whole.db"));
   }
@@ -138,12 +132,12 @@ TEST(Sweep, InterruptLeavesAResumableStore) {
         if (--left == 0) raise(signal);
       }};
       ASSERT_EQ(folder.run(results, {}, options), SweepOutcome::kInterrupted);
-      EXPECT_EQ(count(folder.path(results),
-                      "SELECT count(*) FROM runs WHERE state = "
-                      "'interrupted'"),
+      EXPECT_EQ(count_in(folder.path(results),
+                         "SELECT count(*) FROM runs WHERE state = "
+                         "'interrupted'"),
                 1);
       // The batch at hand was finished and kept, and its table can be printed.
-      EXPECT_GE(count(folder.path(results), "SELECT count(*) FROM outputs"), 1);
+      EXPECT_GE(count_in(folder.path(results), "SELECT count(*) FROM outputs"), 1);
       EXPECT_EQ(folder.rows(results).size(), 10u);
       ASSERT_EQ(folder.run(results), SweepOutcome::kDone);
       EXPECT_EQ(folder.untimed_rows(results), folder.untimed_rows("whole.db"));
@@ -155,31 +149,32 @@ TEST(Sweep, ANewTargetMeasuresFullAgain) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", {"targets=[1.5]"}), SweepOutcome::kDone);
   const auto groups = [&] {
-    return count(folder.path("a.db"), "SELECT count(*) FROM timing_groups");
+    return count_in(folder.path("a.db"), "SELECT count(*) FROM timing_groups");
   };
   EXPECT_EQ(groups(), 2);
   ASSERT_EQ(folder.run("a.db", {"targets=[1.5, 3]"}), SweepOutcome::kDone);
   EXPECT_EQ(groups(), 4);
   // Every timed cell has `full` in its own group.
-  EXPECT_EQ(count(folder.path("a.db"),
-                  "SELECT count(*) FROM cells c WHERE c.kind = 'timing' AND NOT EXISTS (SELECT 1 "
-                  "FROM samples s JOIN cells f ON f.id = s.cell_id WHERE s.group_id = c.group_id "
-                  "AND f.resolved ->> '$.strategy' = 'full')"),
-            0);
+  EXPECT_EQ(
+      count_in(folder.path("a.db"),
+               "SELECT count(*) FROM cells c WHERE c.kind = 'timing' AND NOT EXISTS (SELECT 1 "
+               "FROM samples s JOIN cells f ON f.id = s.cell_id WHERE s.group_id = c.group_id "
+               "AND f.resolved ->> '$.strategy' = 'full')"),
+      0);
   for (const Json& row : folder.rows("a.db")) EXPECT_TRUE(row.at("speedup").is_number()) << row;
 }
 
 TEST(Sweep, ANewMetricIsScoredFromStoredTexts) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", {"datasets.de-en.metrics=[bleu]"}), SweepOutcome::kDone);
-  const int64_t outputs = count(folder.path("a.db"), "SELECT count(*) FROM outputs");
+  const int64_t outputs = count_in(folder.path("a.db"), "SELECT count(*) FROM outputs");
   int batches = 0;
   const SweepOptions options{.after_batch = [&] { ++batches; }};
   ASSERT_EQ(
       folder.run("a.db", {"datasets.de-en.metrics=[bleu, {bleu: {tokenize: char}}]"}, options),
       SweepOutcome::kDone);
   EXPECT_EQ(batches, 0);
-  EXPECT_EQ(count(folder.path("a.db"), "SELECT count(*) FROM outputs"), outputs);
+  EXPECT_EQ(count_in(folder.path("a.db"), "SELECT count(*) FROM outputs"), outputs);
   EXPECT_EQ(folder.rows("a.db")[0].at("scores").size(), 2u);
 }
 
@@ -206,7 +201,7 @@ TEST(Sweep, ATableShowsTheScoresThatItsRunAskedFor) {
   // Back again: kept, not computed anew, and in the order asked for.
   folder.run("a.db", with("datasets.de-en.metrics=[{bleu: {tokenize: char}}, bleu]"));
   EXPECT_EQ(signatures(folder.rows("a.db")[0]), (std::vector<std::string>{second[0], first[0]}));
-  EXPECT_EQ(count(folder.path("a.db"), "SELECT count(*) FROM scores"), 2);
+  EXPECT_EQ(count_in(folder.path("a.db"), "SELECT count(*) FROM scores"), 2);
 }
 
 TEST(Sweep, DataSetsWithEqualPromptsKeepTheirOwnScores) {
@@ -225,7 +220,7 @@ TEST(Sweep, DataSetsWithEqualPromptsKeepTheirOwnScores) {
   EXPECT_NE(rows[1].at("scores")[0].at("signature").get<std::string>().find("tok:char"),
             std::string::npos);
   // The outputs are decoded once.
-  EXPECT_EQ(count(folder.path("a.db"), "SELECT count(*) FROM cells"), 1);
+  EXPECT_EQ(count_in(folder.path("a.db"), "SELECT count(*) FROM cells"), 1);
 }
 
 TEST(Sweep, OutOfRangeTargetIsOneInvalidCell) {
@@ -252,8 +247,8 @@ TEST(Sweep, PaddedVocabulary) {
   ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
   for (const Json& row : folder.rows("a.db")) EXPECT_EQ(row.at("status"), "done") << row;
   // The test is about something: such ids were generated.
-  EXPECT_GT(count(folder.path("a.db"),
-                  "SELECT count(*) FROM outputs, json_each(outputs.tokens) WHERE value >= 257"),
+  EXPECT_GT(count_in(folder.path("a.db"),
+                     "SELECT count(*) FROM outputs, json_each(outputs.tokens) WHERE value >= 257"),
             0);
 }
 
