@@ -125,8 +125,8 @@ TEST_P(ProbeFixture, ARowsDriftDoesNotDependOnItsBatch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, ProbeFixture, testing::Values("bloom-7layers", "qwen3"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& instance) {
+                           std::string name = instance.param;
                            std::erase(name, '-');
                            return name;
                          });

@@ -96,8 +96,12 @@ TEST(SelfSpeculativeSweep, SameScoresAsFullAndWhatWasDrafted) {
     const auto drafted = rows[i]["drafted"].get<double>();
     const auto accepted = rows[i]["accepted"].get<double>();
     EXPECT_GE(rows[i]["verify_calls"].get<double>(), 7);  // texts
-    if (drafted > 0) EXPECT_EQ(rows[i]["acceptance"].get<double>(), accepted / drafted);
-    if (rows[i]["target"] == 1.0) EXPECT_EQ(drafted, accepted);
+    if (drafted > 0) {
+      EXPECT_EQ(rows[i]["acceptance"].get<double>(), accepted / drafted);
+    }
+    if (rows[i]["target"] == 1.0) {
+      EXPECT_EQ(drafted, accepted);
+    }
     EXPECT_GT(rows[i]["bound"].get<double>(), 0);
   }
   EXPECT_TRUE(rows[0]["drafted"].is_null());
