@@ -65,7 +65,9 @@ TEST(SelfSpeculative, GivesTheTokensOfFullOnEveryFamily) {
         EXPECT_EQ(got.timings.accepted, accepted);
         EXPECT_EQ(got.timings.decode_tokens, 64 * 22);
         // All layers draft what they check.
-        if (target == 1.0) EXPECT_EQ(accepted, drafted) << name;
+        if (target == 1.0) {
+          EXPECT_EQ(accepted, drafted) << name;
+        }
       }
     }
   }
