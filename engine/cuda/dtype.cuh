@@ -108,4 +108,16 @@ __device__ __forceinline__ void unpack(const uint4& raw, float (&out)[kPer16Byte
   unpack(raw, out, T{});
 }
 
+// Eight floats as 16 bytes of a half type, rounded.
+template <typename T>
+__device__ __forceinline__ uint4 pack(const float (&values)[8]) {
+  uint32_t words[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    words[i] = static_cast<uint32_t>(from_float<T>(values[2 * i]).bits) |
+               static_cast<uint32_t>(from_float<T>(values[2 * i + 1]).bits) << 16;
+  }
+  return {words[0], words[1], words[2], words[3]};
+}
+
 }  // namespace skipbench::cuda

@@ -8,7 +8,17 @@
 #include <cstdint>
 #include <cstring>
 
+#include "engine/cuda/dtype.cuh"
+
 namespace skipbench::cuda::ptx {
+
+// What a lane brings to a product of a warp; two 16-bit elements in each word.
+struct FragmentA {
+  uint32_t word[4];
+};
+struct FragmentB {
+  uint32_t word[2];
+};
 
 #ifdef __CUDACC__
 
@@ -29,6 +39,11 @@ __device__ __forceinline__ uint4 load16(const void* address) {
 
 __device__ __forceinline__ void store16(void* address, const uint4& value) {
   *static_cast<uint4*>(address) = value;
+}
+
+// Asks for the 128 bytes around `address` to be brought into the second-level cache.
+__device__ __forceinline__ void prefetch_line(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
 }
 
 // Starts the copy of 16 bytes from global to shared memory, both aligned to 16. commit() closes a
@@ -60,6 +75,31 @@ __device__ __forceinline__ void let_next_start() {
 // there are.
 __device__ __forceinline__ void keep_order() { asm volatile("" ::: "memory"); }
 
+// d [16, 8] += a [16, 16] * b [16, 8] in f32, by a whole warp (PTX ISA, "Matrix Fragments for
+// mma.m16n8k16"). With g = lane / 4 and t = lane % 4 a lane holds
+//   a: (g, 2t..), (g + 8, 2t..), (g, 2t + 8..), (g + 8, 2t + 8..);  b: (2t.., g), (2t + 8.., g);
+//   d: (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
+template <typename T>
+__device__ __forceinline__ void multiply_16x8x16(const FragmentA& a, const FragmentB& b,
+                                                 float (&d)[4]) {
+  static_assert(kDTypeOf<T> == DType::kF16 || kDTypeOf<T> == DType::kBF16);
+  if constexpr (kDTypeOf<T> == DType::kF16) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "r"(b.word[0]),
+          "r"(b.word[1]));
+  } else {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a.word[0]), "r"(a.word[1]), "r"(a.word[2]), "r"(a.word[3]), "r"(b.word[0]),
+          "r"(b.word[1]));
+  }
+}
+
 // The device's wall clock, one for all multiprocessors.
 __device__ __forceinline__ int64_t clock_ns() {
   int64_t out;
@@ -82,6 +122,8 @@ inline uint4 load_once(const void* address) { return *static_cast<const uint4*>(
 inline uint4 load16(const void* address) { return *static_cast<const uint4*>(address); }
 inline void store16(void* address, const uint4& value) { *static_cast<uint4*>(address) = value; }
 
+inline void prefetch_line(const void*) {}
+
 inline void copy_async16(void* shared, const void* global) {
   *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);
 }
@@ -89,9 +131,27 @@ inline void copy_async_commit() {}
 template <int kGroups>
 void copy_async_wait() {}
 
-inline void wait_for_previous() {}
+inline void wait_for_previous() { emulator::wait_for_previous_grid(); }
 inline void let_next_start() {}
 inline void keep_order() {}
+
+template <typename T>
+void multiply_16x8x16(const FragmentA& a, const FragmentB& b, float (&d)[4],
+                      std::source_location at = std::source_location::current()) {
+  float a_values[8];
+  float b_values[4];
+  for (int i = 0; i < 4; ++i) {
+    const float2 pair = to_float2(T{}, a.word[i]);
+    a_values[2 * i] = pair.x;
+    a_values[2 * i + 1] = pair.y;
+  }
+  for (int i = 0; i < 2; ++i) {
+    const float2 pair = to_float2(T{}, b.word[i]);
+    b_values[2 * i] = pair.x;
+    b_values[2 * i + 1] = pair.y;
+  }
+  emulator::warp_multiply({a_values, b_values, d}, at);
+}
 
 inline int64_t clock_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -24,6 +24,7 @@ struct Thread {
   uint3 index;
   State state = State::kDone;
   bool started = false;
+  bool waited = false;  // for the launch before, which it may overlap
   std::source_location at;  // of the barrier or warp operation waited for
   WarpOp op = WarpOp::kSync;
   unsigned mask = 0;

@@ -73,13 +73,27 @@ class SharedSlot {
 };
 
 // What the lanes of a warp do together.
-enum class WarpOp { kSync, kShuffle, kShuffleUp, kShuffleDown, kShuffleXor, kBallot, kMatch };
+enum class WarpOp { kSync, kShuffle, kShuffleUp, kShuffleDown, kShuffleXor, kBallot, kMatch, kMultiply };
 
 // Waits until every lane of `mask` has called it from the same place with the same mask, then
 // returns the value that this lane gets. `value` is up to 8 bytes.
 uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter, int width,
                         const std::source_location& at);
 void block_barrier(const std::source_location& at);
+
+// What a lane brings to a product d += a * b of the whole warp, mma.m16n8k16: 8, 4 and 4 values,
+// placed as the PTX ISA says. Waits as warp_operation does.
+struct LaneProduct {
+  const float* a;
+  const float* b;
+  float* d;
+};
+void warp_multiply(const LaneProduct& lane, const std::source_location& at);
+
+// A thread of a launch that may overlap the one before it says that it has waited for that one. To
+// end without it is an error: a launch behind might start before the one before has ended.
+void wait_for_previous_grid();
+void check_waited_for_previous();
 
 // True while a thread of a block runs.
 bool in_kernel();

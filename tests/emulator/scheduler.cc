@@ -181,7 +181,7 @@ void run_block() {
   for (int i = 0; i < thread_count; ++i) {
     Thread& thread = threads[i];
     thread.state = State::kReady;
-    thread.started = false;
+    thread.started = thread.waited = false;
     thread.barriers = thread.warp_syncs = 0;
     thread.fiber.restart(&thread_main);
   }
@@ -286,6 +286,15 @@ void block_barrier(const std::source_location& at) {
   publish(token);
   wait_for_turn();
   acquire(token);
+}
+
+void wait_for_previous_grid() { threads[current].waited = true; }
+
+void check_waited_for_previous() {
+  if (threads[current].waited) return;
+  stop_with(fmt::format("{} ends without wait_for_previous, in a launch that may overlap the one "
+                        "before",
+                        thread_name(current)));
 }
 
 bool in_kernel() { return running_grid; }

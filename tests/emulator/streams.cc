@@ -75,6 +75,17 @@ cudaError_t launch_kernel(const void* kernel, const cudaLaunchConfig_t& config,
     on.sticky_error = std::exchange(on.planted_error, cudaSuccess);
   }
   if (on.sticky_error != cudaSuccess) return fail(on.sticky_error);
+  for (unsigned i = 0; i < config.numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config.attrs[i];
+    if (attribute.id != cudaLaunchAttributeProgrammaticStreamSerialization ||
+        attribute.val.programmaticStreamSerializationAllowed == 0) {
+      continue;
+    }
+    body = [kernel_body = std::move(body)] {
+      kernel_body();
+      check_waited_for_previous();
+    };
+  }
   if (!is_recording(config.stream)) ++on.counters.launches;
   enqueue(config.stream, [grid, block, bytes = config.dynamicSmemBytes, body = std::move(body)] {
     ++device().counters.grids;

@@ -34,6 +34,29 @@ int source_lane(const Thread& thread, int lane) {
   return inside ? source : -1;
 }
 
+// The product of a warp, lane after lane; `brought` are the addresses of their LaneProduct.
+void multiply(const uint64_t (&brought)[kWarp]) {
+  const auto lane_at = [&](int g, int t) -> const LaneProduct& {
+    return *reinterpret_cast<const LaneProduct*>(brought[4 * g + t]);
+  };
+  for (int g = 0; g < 8; ++g) {
+    for (int t = 0; t < 4; ++t) {
+      for (int i = 0; i < 4; ++i) {  // element (g + 8 * half, column)
+        const int half = i / 2;
+        const int column = 2 * t + i % 2;
+        float sum = lane_at(g, t).d[i];
+        for (int k = 0; k < 16; ++k) {
+          const int at = k % 8;
+          const LaneProduct& of_a = lane_at(g, at / 2);
+          const LaneProduct& of_b = lane_at(column, at / 2);
+          sum += of_a.a[4 * (k / 8) + 2 * half + at % 2] * of_b.b[2 * (k / 8) + at % 2];
+        }
+        lane_at(g, t).d[i] = sum;
+      }
+    }
+  }
+}
+
 // All lanes of the mask are here: every one gets its value and may go on.
 void complete_warp_op(int warp_begin, unsigned mask) {
   warps[warp_begin / kWarp].waiting &= ~mask;
@@ -44,6 +67,7 @@ void complete_warp_op(int warp_begin, unsigned mask) {
     brought[lane] = threads[warp_begin + lane].value;
     if (brought[lane] != 0) ballot |= 1u << lane;
   }
+  if (threads[current].op == WarpOp::kMultiply) multiply(brought);
   for (int lane = 0; lane < kWarp; ++lane) {
     if ((mask >> lane & 1) == 0) continue;
     Thread& thread = threads[warp_begin + lane];
@@ -56,7 +80,7 @@ void complete_warp_op(int warp_begin, unsigned mask) {
         if ((mask >> other & 1) != 0 && brought[other] == brought[lane]) equal |= 1u << other;
       }
       thread.value = equal;
-    } else if (thread.op != WarpOp::kSync) {
+    } else if (thread.op != WarpOp::kSync && thread.op != WarpOp::kMultiply) {
       const int source = source_lane(thread, lane);
       if (source >= 0 && (mask >> source & 1) == 0) {
         stop_with(fmt::format("{} reads from lane {}, which is not in its mask {:#x}, at {}",
@@ -147,6 +171,10 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter,
   }
   if (token != nullptr) acquire(token);
   return self.value;
+}
+
+void warp_multiply(const LaneProduct& lane, const std::source_location& at) {
+  warp_operation(WarpOp::kMultiply, kAllLanes, reinterpret_cast<uint64_t>(&lane), 0, kWarp, at);
 }
 
 }  // namespace skipbench::emulator
