@@ -2,6 +2,7 @@
 // no thread waits for another.
 #include "engine/cuda/launch.h"
 #include "engine/cuda/operations.h"
+#include "engine/cuda/ptx.cuh"
 
 namespace skipbench::cuda {
 namespace {
@@ -9,6 +10,8 @@ namespace {
 constexpr unsigned kThreads = 128;
 
 __global__ void advance_kernel(AdvanceArgs args) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (row >= args.rows) return;
   const NextToken next = args.next[row];
@@ -35,7 +38,7 @@ __global__ void advance_kernel(AdvanceArgs args) {
 void advance(Context& context, const AdvanceArgs& args) {
   if (args.rows == 0) return;
   const auto blocks = static_cast<unsigned>((args.rows + kThreads - 1) / kThreads);
-  launch(advance_kernel, {.grid = dim3(blocks), .block = dim3(kThreads)}, context.stream, args);
+  launch(advance_kernel, {.grid = dim3(blocks), .block = dim3(kThreads), .overlap_previous = true}, context.stream, args);
 }
 
 }  // namespace skipbench::cuda

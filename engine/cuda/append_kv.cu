@@ -63,6 +63,8 @@ __device__ __forceinline__ void transform(const AppendArgs& args, const float* g
 }
 
 __global__ void append_kv_kernel(AppendArgs args) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   const int dim = args.heads.dim;
   float* cosine = dynamic_shared<float>();  // [pairs], then sine [pairs], then heads [warps, dim]
   float* sine = cosine + args.pairs;
@@ -134,7 +136,8 @@ void append_kv(Context& context, const AppendKvArgs& args) {
   launch(append_kv_kernel,
          {.grid = dim3(static_cast<unsigned>(args.rows.rows), groups),
           .block = dim3(kWarps * kWarpSize),
-          .shared_bytes = shared * sizeof(float)},
+          .shared_bytes = shared * sizeof(float),
+          .overlap_previous = true},
          context.stream, kernel);
 }
 

@@ -89,6 +89,8 @@ DeviceWeights::Copy DeviceWeights::upload(const Weight& weight) {
     CUDA_CHECK(cudaMemsetAsync(data.get(), 0, static_cast<size_t>(weight.rows * pitch), stream_));
     fill_random(weight.fill, (weight.data - weight.fill.begin) / block_bytes(weight.type),
                 copy.matrix, stream_);
+    // Kernels may read weights before the launch ahead of them has ended.
+    CUDA_CHECK(cudaStreamSynchronize(stream_));
     return copy;
   }
   // In pieces, so that the host needs no second copy of a large matrix.

@@ -9,10 +9,12 @@
 namespace skipbench::cuda {
 namespace {
 
-constexpr unsigned kThreads = 128;
+constexpr unsigned kThreads = 512;
 
 template <DType kType>
 __global__ void embed_kernel(DeviceMatrix table, const int32_t* token, Rows out) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   const int64_t row = blockIdx.x;
   std::byte* to = row_of(out, row);
   for (int64_t c = threadIdx.x; c < table.cols; c += blockDim.x) {
@@ -28,7 +30,9 @@ void embed(Context& context, const EmbedArgs& args) {
   assert(table.cols == args.out.cols);
   with_weight_type(table.type, [&](auto type) {
     launch(embed_kernel<type()>,
-           {.grid = dim3(static_cast<unsigned>(args.rows.rows)), .block = dim3(kThreads)},
+           {.grid = dim3(static_cast<unsigned>(args.rows.rows)),
+            .block = dim3(kThreads),
+            .overlap_previous = true},
            context.stream, table, args.rows.token, rows_of(args.out));
   });
 }

@@ -19,6 +19,8 @@ __device__ __forceinline__ void copy_row(std::byte* to, const std::byte* from, i
 }
 
 __global__ void gather_rows_kernel(Rows in, const int32_t* index, Rows out, int64_t cols) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   const int64_t row = blockIdx.x;
   const std::byte* from = row_of(in, index[row]);
   std::byte* to = row_of(out, row);
@@ -36,7 +38,9 @@ void gather_rows(Context& context, const GatherRowsArgs& args) {
   assert(args.in.type == args.out.type && args.in.cols == args.out.cols);
   if (args.out.rows == 0) return;
   launch(gather_rows_kernel,
-         {.grid = dim3(static_cast<unsigned>(args.out.rows)), .block = dim3(kThreads)},
+         {.grid = dim3(static_cast<unsigned>(args.out.rows)),
+          .block = dim3(kThreads),
+          .overlap_previous = true},
          context.stream, rows_of(args.in), args.index, rows_of(args.out), args.out.cols);
 }
 

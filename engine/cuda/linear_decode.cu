@@ -11,20 +11,9 @@
 namespace skipbench::cuda {
 namespace {
 
-constexpr int kMaxParts = 4;
 constexpr int kMaxRows = 8;
 constexpr int kSharedFloats = 8192;  // of input in shared memory: 32 KiB, 7 blocks on an SM
 constexpr int kBlockWarps = 8;
-
-struct DecodeArgs {
-  DeviceMatrix parts[kMaxParts];
-  int num_parts = 0;
-  Norm norm;
-  Rows in;
-  int64_t rows = 0;
-  int k = 0;
-  LinearEnd end;
-};
 
 // Outputs of a warp, and how many 16-byte loads of each are in flight at a time. Eight rows of
 // quantised weights with four outputs would need more than the 128 registers of two blocks per SM.
@@ -53,7 +42,7 @@ struct NormShared {
 };
 
 template <int kRows>
-__device__ __forceinline__ void share_statistics(const DecodeArgs& args, int first_row, int rows,
+__device__ __forceinline__ void share_statistics(const FewRowsArgs& args, int first_row, int rows,
                                                  NormShared<kRows>& shared) {
   float shift[kRows];
   float factor[kRows];
@@ -68,7 +57,7 @@ __device__ __forceinline__ void share_statistics(const DecodeArgs& args, int fir
 
 // Columns [begin, begin + count) of the block's rows as f32, normalised, zeros beyond k.
 template <int kPerLoad, int kRows>
-__device__ __forceinline__ void stage_input(const DecodeArgs& args, int64_t first_row, int rows,
+__device__ __forceinline__ void stage_input(const FewRowsArgs& args, int64_t first_row, int rows,
                                             const NormShared<kRows>& norm, int begin, int count,
                                             int row_floats, float* x) {
   for (int r = 0; r < kRows; ++r) {
@@ -85,30 +74,6 @@ __device__ __forceinline__ void stage_input(const DecodeArgs& args, int64_t firs
       *reinterpret_cast<float4*>(x + r * row_floats + four * 4) = value;
     }
   }
-}
-
-// One row of weights of a warp.
-struct WeightRow {
-  const std::byte* data = nullptr;
-  const uint16_t* scales = nullptr;
-};
-
-// Row `row` of the projection, whose parts stand one after another.
-__device__ __forceinline__ WeightRow weight_row(const DecodeArgs& args, int64_t row) {
-  WeightRow out;
-#pragma unroll
-  for (int p = 0; p < kMaxParts; ++p) {
-    if (p >= args.num_parts) break;
-    const DeviceMatrix& part = args.parts[p];
-    if (row >= 0 && row < part.rows) {
-      out.data = part.data + row * part.pitch_bytes;
-      if (part.scales != nullptr) {
-        out.scales = part.scales + row * (part.cols / kQuantBlock) * scales_per_block(part.type);
-      }
-    }
-    row -= part.rows;
-  }
-  return out;
 }
 
 // sums[r * kOutputs + o] += weights of pieces kPiece .. of one load times their inputs.
@@ -176,7 +141,9 @@ __device__ __forceinline__ void multiply_chunk(const WeightRow (&weights)[kOutpu
 
 template <DType kType, int kRows>
 __global__ void __launch_bounds__(kBlockWarps* kWarpSize, 2)
-    linear_decode_kernel(DecodeArgs args, int chunk) {
+    linear_decode_kernel(FewRowsArgs args, int chunk) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   constexpr int kOutputs = kOutputsOf<kType, kRows>;
   constexpr int kPerLoad = WeightPieces<kType>::kPerLoad;
   constexpr int kGroup = kWarpSize * kPerLoad;
@@ -223,7 +190,7 @@ __global__ void __launch_bounds__(kBlockWarps* kWarpSize, 2)
 }
 
 template <DType kType, int kRows>
-void launch_decode(Context& context, const DecodeArgs& args) {
+void launch_decode(Context& context, const FewRowsArgs& args) {
   constexpr int kOutputs = kOutputsOf<kType, kRows>;
   constexpr int kGroup = kWarpSize * WeightPieces<kType>::kPerLoad;
   const int groups = (args.k + kGroup - 1) / kGroup;
@@ -239,11 +206,12 @@ void launch_decode(Context& context, const DecodeArgs& args) {
   launch(linear_decode_kernel<kType, kRows>,
          {.grid = dim3(blocks, row_tiles),
           .block = dim3(static_cast<unsigned>(block_warps * kWarpSize)),
-          .shared_bytes = static_cast<size_t>(kRows) * static_cast<size_t>(chunk) * sizeof(float)},
+          .shared_bytes = static_cast<size_t>(kRows) * static_cast<size_t>(chunk) * sizeof(float),
+          .overlap_previous = true},
          context.stream, args, chunk);
 }
 
-void launch_for_type(Context& context, const DecodeArgs& args) {
+void launch_for_type(Context& context, const FewRowsArgs& args) {
   with_weight_type(args.parts[0].type, [&](auto type) {
     if (args.rows == 1) return launch_decode<type(), 1>(context, args);
     if (args.rows == 2) return launch_decode<type(), 2>(context, args);
@@ -275,20 +243,9 @@ bool linear_decode_takes(const LinearArgs& args) {
 void linear_decode(Context& context, const LinearArgs& args) {
   const Projection& projection = *args.projection;
   assert(projection.cols() == args.in.cols);
-  DecodeArgs kernel;
-  kernel.norm = device_norm(context, args.norm);
-  kernel.in = rows_of(args.in);
-  kernel.rows = args.in.rows;
-  kernel.k = static_cast<int>(args.in.cols);
-  kernel.end = device_end(context, args);
-  if (same_types(projection)) {
-    for (const Weight& part : projection.parts) {
-      kernel.parts[kernel.num_parts++] = context.weights.matrix(part);
-    }
-    launch_for_type(context, kernel);
-    return;
-  }
+  if (same_types(projection)) return launch_for_type(context, few_rows_args(context, args));
   // Parts of several types: one launch each, on its own columns.
+  FewRowsArgs kernel = few_rows_args_without_parts(context, args);
   const LinearEnd whole = kernel.end;
   int64_t column = 0;
   for (const Weight& part : projection.parts) {

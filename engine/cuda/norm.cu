@@ -11,6 +11,8 @@ struct NormPartials {
 };
 
 __global__ void norm_kernel(Norm norm, Rows in, Rows out, int64_t cols) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   const int64_t row = blockIdx.x;
   float shift[1];
   float factor[1];
@@ -33,7 +35,10 @@ __global__ void norm_kernel(Norm norm, Rows in, Rows out, int64_t cols) {
 void norm(Context& context, const NormArgs& args) {
   if (args.in.rows == 0) return;
   const Norm device = device_norm(context, {args.kind, args.epsilon, args.weights});
-  launch(norm_kernel, {.grid = dim3(static_cast<unsigned>(args.in.rows)), .block = dim3(kThreads)},
+  launch(norm_kernel,
+         {.grid = dim3(static_cast<unsigned>(args.in.rows)),
+          .block = dim3(kThreads),
+          .overlap_previous = true},
          context.stream, device, rows_of(args.in), rows_of(args.out), args.in.cols);
 }
 

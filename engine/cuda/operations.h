@@ -70,8 +70,11 @@ void start_exit_clock(Context& context, const ExitState& state);
 void test_exits(Context& context, const TestExitsArgs& args);
 void copy_rows_if(Context& context, const CopyRowsArgs& args);
 
-// The two ways of linear: own kernels that read each weight once for up to 8 rows, and products
+// The three ways of linear: own kernels that read each weight once, for up to 32 rows on the tensor
+// cores where weights and activations have one half type, and for up to 8 otherwise; and products
 // through gemm.h with quantised weights decoded a panel at a time.
+void linear_tensor(Context& context, const LinearArgs& args);
+bool linear_tensor_takes(const LinearArgs& args);
 void linear_decode(Context& context, const LinearArgs& args);
 void linear_prefill(Context& context, const LinearArgs& args);
 bool linear_decode_takes(const LinearArgs& args);

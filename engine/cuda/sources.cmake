@@ -16,6 +16,7 @@ set(SKIPBENCH_CUDA_COMMON_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/gather_rows.cu
   ${CMAKE_CURRENT_LIST_DIR}/linear_decode.cu
   ${CMAKE_CURRENT_LIST_DIR}/linear_prefill.cu
+  ${CMAKE_CURRENT_LIST_DIR}/linear_tensor.cu
   ${CMAKE_CURRENT_LIST_DIR}/log_prob.cu
   ${CMAKE_CURRENT_LIST_DIR}/next_token.cu
   ${CMAKE_CURRENT_LIST_DIR}/norm.cu

@@ -21,12 +21,12 @@ struct LinearCase {
 
   // `parts` are numbers of rows; with gated epilogue together 2 n.
   LinearCase(Random& random, DType type, std::vector<int64_t> parts, int64_t k, int64_t rows,
-             bool integers, DType activations = DType::kF32) {
+             bool integers, DType activations = DType::kF32, int64_t gap = 3) {
     for (int64_t part : parts) {
       weights.push_back(random_weight(random, type, part, k, integers));
       projection.parts.push_back(weights.back().weight);
     }
-    in = std::make_unique<TestMatrix>(random_matrix(random, activations, rows, k, integers));
+    in = std::make_unique<TestMatrix>(random_matrix(random, activations, rows, k, integers, gap));
     args.projection = &projection;
     args.in = in->matrix();
     n = projection.rows();
@@ -193,6 +193,47 @@ TEST_P(Linear, EveryWeightTypeWithEveryActivationType) {
   }
 }
 
+// Steps of f32 rounding that one rounding of the normalised input to a half type is worth.
+int64_t rounding_steps(DType type) {
+  return int64_t{1} << (type == DType::kF16 ? 24 - 11 : 24 - 8);
+}
+
+// Weights and activations of one half type, for which CUDA has tensor cores: row tiles not full,
+// outputs beyond a tile, columns beyond a step, rows that a device can and cannot read in vectors.
+TEST_P(Linear, HalfWeightsAndActivationsOfOneType) {
+  Random random(11);
+  auto cpu = backend(2);
+  for (DType type : {DType::kF16, DType::kBF16}) {
+    for (int64_t rows : {1, 7, 8, 9, 17, 32}) {
+      for (int64_t k : {1, 40, 83, 1032}) {
+        for (int64_t gap : {3, 8}) {
+          if (k > 1000 && rows > 9) continue;  // long on the emulated device, and no other path
+          LinearCase test(random, type, {31, 1, 13}, k, rows, false, type, gap);
+          test.add_bias(random);
+          test.add_residual(random, type);
+          const auto label = fmt::format("{} rows {} k {} gap {}", dtype_name(type), rows, k, gap);
+          test.expect_right(test.run(*cpu), steps(k), label);
+          test.add_norm(random, k % 2 == 0 ? NormKind::kLayerNorm : NormKind::kRmsNorm);
+          test.expect_right(test.run(*cpu), steps(k) + rounding_steps(type), label + " norm");
+        }
+      }
+      LinearCase gated(random, type, {21, 21}, 72, rows, false, type, 8);
+      gated.add_bias(random);
+      gated.set_epilogue(Epilogue::kGated, Activation::kSilu);
+      gated.expect_right(gated.run(*cpu), steps(72), fmt::format("gated, {} rows", rows));
+    }
+  }
+}
+
+// So many normalised rows that a device keeps them in its main memory.
+TEST_P(Linear, HalfRowsThatExceedTheMemoryOfABlock) {
+  Random random(12);
+  auto cpu = backend(2);
+  LinearCase test(random, DType::kF16, {5}, 2048, 30, false, DType::kF16, 0);
+  test.add_norm(random, NormKind::kLayerNorm);
+  test.expect_right(test.run(*cpu), steps(2048) + rounding_steps(DType::kF16), "30 rows of 2048");
+}
+
 TEST_P(Linear, HalfPrecisionIsRoundedOnceAtTheEnd) {
   Random random(4);
   auto cpu = backend(2);
@@ -252,6 +293,24 @@ TEST_P(Linear, NaNStaysInItsRowAndOutput) {
         EXPECT_EQ(std::isnan(out.get(r, o)), r == 1 || o == 5) << r << ", " << o;
       }
     }
+  }
+}
+
+// On CUDA's tensor cores a row has the same bits alone and in any batch of up to 32.
+TEST_P(Linear, HalfRowsAreTheSameInEveryBatch) {
+  if (GetParam().device == std::string("cpu")) return;  // BitsDependOnTheRowAlone
+  Random random(13);
+  auto device = backend(1);
+  LinearCase test(random, DType::kF16, {45}, 328, 32, false, DType::kF16, 8);
+  test.add_norm(random, NormKind::kLayerNorm);
+  const TestMatrix all = test.run(*device);
+  for (int64_t rows : {1, 5, 8, 16}) {
+    LinearArgs some = test.args;
+    TestMatrix out(DType::kF32, rows, test.n);
+    some.in = test.args.in.slice_rows(11, rows);
+    some.out = out.matrix();
+    device->linear(some);
+    for (int64_t r = 0; r < rows; ++r) EXPECT_EQ(out.row_bytes(r), all.row_bytes(11 + r)) << rows;
   }
 }
 

@@ -63,8 +63,9 @@ void TestMatrix::check_guards(const std::string& label) const {
   }
 }
 
-TestMatrix random_matrix(Random& random, DType type, int64_t rows, int64_t cols, bool integers) {
-  TestMatrix out(type, rows, cols);
+TestMatrix random_matrix(Random& random, DType type, int64_t rows, int64_t cols, bool integers,
+                         int64_t gap) {
+  TestMatrix out(type, rows, cols, gap);
   std::normal_distribution<double> normal;
   std::uniform_int_distribution<int> small(-2, 2);
   for (int64_t r = 0; r < rows; ++r) {

@@ -37,7 +37,8 @@ class TestMatrix {
 };
 
 // Values of N(0, 1) or, with `integers`, of -2 .. 2.
-TestMatrix random_matrix(Random& random, DType type, int64_t rows, int64_t cols, bool integers);
+TestMatrix random_matrix(Random& random, DType type, int64_t rows, int64_t cols, bool integers,
+                         int64_t gap = 3);
 
 // A weight that owns its bytes, which begin at an odd multiple of two: no more alignment than a
 // file promises. Values about N(0, 1), or small integers and halves that f32 adds up exactly.
