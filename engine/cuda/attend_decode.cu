@@ -1,21 +1,28 @@
 // Attention of few rows, split over the positions (flash-decoding): a block takes one chunk of
 // positions of one kv head of one row, for all query heads of the group, so that keys and values
 // are read once. Each block leaves weighted values with their maximum and sum; a second kernel
-// merges the chunks that exist. The grid depends on the cache's capacity alone, not on positions.
+// merges the chunks that exist, unless there is one. The grid depends on the cache's capacity
+// alone, not on positions.
 #include <algorithm>
 #include <cassert>
 #include <cmath>
 
 #include "engine/cuda/attend_args.cuh"
+#include "engine/cuda/attend_lanes.cuh"
 #include "engine/cuda/reduce.cuh"
 
 namespace skipbench::cuda {
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kDims = 8;  // dimensions of a head that a lane holds: heads up to 256
-constexpr int kMaxDim = kDims * kWarpSize;
-constexpr int64_t kMinChunk = 64;
+constexpr int kMostWarps = 8;
+constexpr int64_t kChunkUnit = 64;
+constexpr int64_t kMinChunk = 256;  // a shorter context is not worth a second kernel
+
+// Keys of a lane in flight at a time.
+template <typename T, int kQueries, bool kVectors>
+constexpr int kUnrollOf = !kVectors       ? 1
+                          : kQueries == 1 ? 16 / static_cast<int>(sizeof(T))
+                                          : 2;
 
 // A softmax in progress: `values` are weighted by exp(score - top), whose sum is `sum`.
 // top = -inf: nothing seen yet.
@@ -38,38 +45,6 @@ struct ChunkResults {
   int64_t chunk = 0;  // positions
 };
 
-// Which dimensions a lane holds. Vectors: eight neighbours, so that a key takes dim / 8 lanes and a
-// warp reads several keys at a time. Otherwise every 32nd dimension, one key at a time.
-template <bool kVectors>
-__device__ __forceinline__ int dimension(int lane_in_key, int i) {
-  return kVectors ? lane_in_key * kDims + i : i * kWarpSize + lane_in_key;
-}
-
-template <typename T, bool kVectors>
-__device__ __forceinline__ void load_dims(const T* row, int lane_in_key, int dim,
-                                          float (&out)[kDims]) {
-  if constexpr (kVectors) {
-    if (lane_in_key * kDims < dim) {
-#pragma unroll
-      for (int i = 0; i < kDims; i += kPer16Bytes<T>) {
-        float part[kPer16Bytes<T>];
-        unpack<T>(ptx::load16(row + lane_in_key * kDims + i), part);
-#pragma unroll
-        for (int j = 0; j < kPer16Bytes<T>; ++j) out[i + j] = part[j];
-      }
-    } else {
-#pragma unroll
-      for (int i = 0; i < kDims; ++i) out[i] = 0;
-    }
-  } else {
-#pragma unroll
-    for (int i = 0; i < kDims; ++i) {
-      const int d = dimension<false>(lane_in_key, i);
-      out[i] = d < dim ? to_float(row[d]) : 0.0f;
-    }
-  }
-}
-
 // The queries [first, first + kQueries) of a group over one chunk, by one warp.
 template <int kQueries>
 struct QueryTile {
@@ -78,11 +53,11 @@ struct QueryTile {
   Partial partial[kQueries];
 };
 
-// What a block keeps in shared memory to merge its warps: values [kWarps, kQueries, kMaxDim].
+// What a block keeps in shared memory to merge its warps: values [kMostWarps, kQueries, kMaxDim].
 template <int kQueries>
 struct WarpResults {
-  Partial partial[kWarps][kQueries];
-  float values[kWarps][kQueries][kMaxDim];
+  Partial partial[kMostWarps][kQueries];
+  float values[kMostWarps][kQueries][kMaxDim];
 };
 
 // Merges the lane groups of a warp that worked on different keys; offset: lanes of a key and up.
@@ -107,7 +82,8 @@ __device__ __forceinline__ void merge_keys(QueryTile<kQueries>& tile, int lanes_
   }
 }
 
-// Positions [begin, end) of the chunk, every kWarps * keys_per_warp apart for each lane.
+// Positions [begin, end) of the chunk, every warps * keys_per_warp apart for each lane. The loads
+// of kUnrollOf of them are under way together: a short context is all latency.
 template <typename T, int kQueries, bool kVectors>
 __device__ __forceinline__ void scan_positions(const AttendKernelArgs& args, int64_t row,
                                                int kv_head, int64_t begin, int64_t end,
@@ -124,71 +100,96 @@ __device__ __forceinline__ void scan_positions(const AttendKernelArgs& args, int
   const int lane_in_key = lane_index() % lanes_per_key;
   const int keys_per_warp = kWarpSize / lanes_per_key;
   const int64_t mine = warp_index() * keys_per_warp + lane_index() / lanes_per_key;
+  constexpr int kUnroll = kUnrollOf<T, kQueries, kVectors>;
+  const int64_t step = warps_in_block() * keys_per_warp;
   // All lanes go round equally often, since they shuffle together.
-  for (int64_t first = begin; first < end; first += kWarps * keys_per_warp) {
-    const int64_t p = first + mine;
-    const bool seen = p < end && (present == nullptr || present[p] != 0);
-    float key[kDims] = {};
-    float value[kDims] = {};
-    if (seen) {  // what is absent is not read: it may be NaN
-      load_dims<T, kVectors>(keys + p * dim, lane_in_key, dim, key);
-      load_dims<T, kVectors>(values + p * dim, lane_in_key, dim, value);
+  for (int64_t first = begin; first < end; first += kUnroll * step) {
+    LaneDims<T, kVectors> keys_here[kUnroll];
+    LaneDims<T, kVectors> values_here[kUnroll];
+    bool seen[kUnroll];
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const int64_t p = first + u * step + mine;
+      seen[u] = p < end && (present == nullptr || present[p] != 0);
+      if (!seen[u]) continue;  // what is absent is not read: it may be NaN
+      keys_here[u].load(keys + p * dim, lane_in_key, dim);
+      values_here[u].load(values + p * dim, lane_in_key, dim);
     }
 #pragma unroll
-    for (int q = 0; q < kQueries; ++q) {
-      float score = 0;
+    for (int u = 0; u < kUnroll; ++u) {
+      if (first + u * step >= end) break;
+      float key[kDims];
+      float value[kDims];
+      keys_here[u].get(key);
+      values_here[u].get(value);
+      const auto distance = static_cast<float>(first + u * step + mine - own);
 #pragma unroll
-      for (int i = 0; i < kDims; ++i) score = fmaf(tile.query[q][i], key[i], score);
-      for (int offset = lanes_per_key / 2; offset > 0; offset /= 2) {
-        score += __shfl_xor_sync(kFullWarp, score, offset);
-      }
-      score = score * args.scale + static_cast<float>(p - own) * slope[q];
-      if (!seen) continue;
-      Partial& partial = tile.partial[q];
-      const float top = fmaxf(partial.top, score);
-      const float kept = rescale(partial.top, top);
-      const float weight = ptx::fast_exp(score - top);
-      partial = {top, partial.sum * kept + weight};
+      for (int q = 0; q < kQueries; ++q) {
+        float score = 0;
 #pragma unroll
-      for (int i = 0; i < kDims; ++i) {
-        tile.values[q][i] = fmaf(weight, value[i], tile.values[q][i] * kept);
+        for (int i = 0; i < kDims; ++i) score = fmaf(tile.query[q][i], key[i], score);
+        for (int offset = lanes_per_key / 2; offset > 0; offset /= 2) {
+          score += __shfl_xor_sync(kFullWarp, score, offset);
+        }
+        score = score * args.scale + distance * slope[q];
+        if (!seen[u]) continue;
+        Partial& partial = tile.partial[q];
+        const float top = fmaxf(partial.top, score);
+        const float kept = rescale(partial.top, top);
+        const float weight = ptx::fast_exp(score - top);
+        partial = {top, partial.sum * kept + weight};
+#pragma unroll
+        for (int i = 0; i < kDims; ++i) {
+          tile.values[q][i] = fmaf(weight, value[i], tile.values[q][i] * kept);
+        }
       }
     }
   }
 }
 
-// Merges the warps and writes the chunk's result of each query.
+// Merges the warps and writes the chunk's result of each query; the output itself where there is
+// one chunk.
 template <int kQueries>
 __device__ __forceinline__ void write_chunk(const AttendKernelArgs& args,
                                             const ChunkResults& results, int64_t row,
                                             int first_head, int queries,
                                             const WarpResults<kQueries>& warps) {
   const int dim = args.heads.dim;
+  const int num_warps = warps_in_block();
+  std::byte* out = row_of(args.out, row);
   for (int q = 0; q < queries; ++q) {
     float top = -INFINITY;
-    for (int w = 0; w < kWarps; ++w) top = fmaxf(top, warps.partial[w][q].top);
+    for (int w = 0; w < num_warps; ++w) top = fmaxf(top, warps.partial[w][q].top);
     float sum = 0;
-    float scale[kWarps];
+    float scale[kMostWarps];
 #pragma unroll
-    for (int w = 0; w < kWarps; ++w) {
-      scale[w] = rescale(warps.partial[w][q].top, top);
-      sum += warps.partial[w][q].sum * scale[w];
+    for (int w = 0; w < kMostWarps; ++w) {
+      scale[w] = w < num_warps ? rescale(warps.partial[w][q].top, top) : 0.0f;
+      if (w < num_warps) sum += warps.partial[w][q].sum * scale[w];
     }
-    const int64_t index =
-        (row * args.heads.num_heads + first_head + q) * results.chunks + blockIdx.x;
-    if (threadIdx.x == 0) results.partial[index] = {top, sum};
-    for (int d = static_cast<int>(threadIdx.x); d < dim; d += kWarps * kWarpSize) {
+    const int head = first_head + q;
+    const int64_t index = (row * args.heads.num_heads + head) * results.chunks + blockIdx.x;
+    if (threadIdx.x == 0 && results.chunks > 1) results.partial[index] = {top, sum};
+    for (int d = static_cast<int>(threadIdx.x); d < dim; d += static_cast<int>(blockDim.x)) {
       float value = 0;
 #pragma unroll
-      for (int w = 0; w < kWarps; ++w) value += warps.values[w][q][d] * scale[w];
-      results.values[index * dim + d] = value;
+      for (int w = 0; w < kMostWarps; ++w) {
+        if (w < num_warps) value += warps.values[w][q][d] * scale[w];
+      }
+      if (results.chunks > 1) {
+        results.values[index * dim + d] = value;
+      } else {
+        store_element(args.out.type, out, static_cast<int64_t>(head) * dim + d, value / sum);
+      }
     }
   }
 }
 
 template <typename T, int kQueries, bool kVectors>
-__global__ void __launch_bounds__(kWarps* kWarpSize, 4)
+__global__ void __launch_bounds__(kMostWarps* kWarpSize, 2)
     attend_decode_kernel(AttendKernelArgs args, ChunkResults results, int lanes_per_key) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   const int64_t row = blockIdx.z;
   const int kv_head = static_cast<int>(blockIdx.y);
   const int64_t own = args.position[row];
@@ -211,13 +212,8 @@ __global__ void __launch_bounds__(kWarps* kWarpSize, 4)
     for (int q = 0; q < kQueries; ++q) {
       const int head = kv_head * group + first + min(q, queries - 1);
       slope[q] = args.alibi ? alibi_slope(head, args.heads.num_heads) : 0.0f;
-#pragma unroll
-      for (int i = 0; i < kDims; ++i) {
-        const int d = dimension<kVectors>(lane_in_key, i);
-        if (d < dim) {
-          tile.query[q][i] = load_element(args.qkv.type, qkv, query_column(args.heads, head) + d);
-        }
-      }
+      load_query<kVectors>(args.qkv.type, qkv, query_column(args.heads, head), lane_in_key, dim,
+                           tile.query[q]);
     }
     scan_positions<T, kQueries, kVectors>(args, row, kv_head, begin, end, slope, lanes_per_key,
                                           tile);
@@ -241,6 +237,8 @@ __global__ void __launch_bounds__(kWarps* kWarpSize, 4)
 
 // A warp per (head, row): all chunks that the row sees, in ascending order.
 __global__ void attend_merge_kernel(AttendKernelArgs args, ChunkResults results) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   const int64_t row = blockIdx.y;
   const int head = static_cast<int>(blockIdx.x);
   const int dim = args.heads.dim;
@@ -264,27 +262,37 @@ __global__ void attend_merge_kernel(AttendKernelArgs args, ChunkResults results)
   }
 }
 
-// Positions per chunk: as many chunks as keep the multiprocessors busy, none shorter than 64.
+// Positions per chunk: as many chunks as keep the multiprocessors busy, none shorter than
+// kMinChunk.
 int64_t chunk_positions(const Context& context, int64_t capacity, int64_t blocks_per_chunk) {
   const int64_t wanted =
       std::max<int64_t>(1, 4 * context.multiprocessors / std::max<int64_t>(1, blocks_per_chunk));
   const int64_t positions = (capacity + wanted - 1) / wanted;
-  return std::max(kMinChunk, (positions + kMinChunk - 1) / kMinChunk * kMinChunk);
+  return std::max(kMinChunk, (positions + kChunkUnit - 1) / kChunkUnit * kChunkUnit);
 }
 
 template <typename T, int kQueries>
 void launch_tile(Context& context, const AttendKernelArgs& args, const ChunkResults& results,
-                 const LaunchShape& shape) {
+                 LaunchShape shape) {
   const int dim = args.heads.dim;
   const bool vectors = dim % kDims == 0 && reinterpret_cast<uintptr_t>(args.cache.keys) % 16 == 0 &&
                        reinterpret_cast<uintptr_t>(args.cache.values) % 16 == 0;
+  // As many warps as a chunk gives something to do.
+  const auto set_warps = [&](int64_t keys_of_warp) {
+    const int64_t warps =
+        (std::min(results.chunk, args.cache.capacity) + keys_of_warp - 1) / keys_of_warp;
+    shape.block =
+        dim3(static_cast<unsigned>(std::clamp<int64_t>(warps, 1, kMostWarps) * kWarpSize));
+  };
   if (!vectors) {
+    set_warps(4);
     launch(attend_decode_kernel<T, kQueries, false>, shape, context.stream, args, results,
            kWarpSize);
     return;
   }
   int lanes_per_key = 1;
   while (lanes_per_key * kDims < dim) lanes_per_key *= 2;
+  set_warps(kWarpSize / lanes_per_key * kUnrollOf<T, kQueries, true>);
   launch(attend_decode_kernel<T, kQueries, true>, shape, context.stream, args, results,
          lanes_per_key);
 }
@@ -306,7 +314,7 @@ void attend_decode(Context& context, const AttendArgs& args) {
   ChunkResults results;
   results.chunk = chunk_positions(context, kernel.cache.capacity, kernel.rows * heads.num_kv_heads);
   results.chunks = (kernel.cache.capacity + results.chunk - 1) / results.chunk;
-  const int64_t entries = kernel.rows * heads.num_heads * results.chunks;
+  const int64_t entries = results.chunks == 1 ? 0 : kernel.rows * heads.num_heads * results.chunks;
   const int64_t partial_bytes = entries * static_cast<int64_t>(sizeof(Partial));
   auto* memory = context.scratch<std::byte>(
       Slot::kAttention, partial_bytes + entries * heads.dim * static_cast<int64_t>(sizeof(float)));
@@ -315,7 +323,7 @@ void attend_decode(Context& context, const AttendArgs& args) {
   const LaunchShape shape = {
       .grid = dim3(static_cast<unsigned>(results.chunks), static_cast<unsigned>(heads.num_kv_heads),
                    static_cast<unsigned>(kernel.rows)),
-      .block = dim3(kWarps * kWarpSize)};
+      .overlap_previous = true};
   switch (kernel.cache.type) {
     case DType::kF16:
       launch_decode<F16>(context, kernel, results, shape);
@@ -326,9 +334,11 @@ void attend_decode(Context& context, const AttendArgs& args) {
     default:
       launch_decode<float>(context, kernel, results, shape);
   }
+  if (results.chunks == 1) return;
   launch(attend_merge_kernel,
          {.grid = dim3(static_cast<unsigned>(heads.num_heads), static_cast<unsigned>(kernel.rows)),
-          .block = dim3(kWarpSize)},
+          .block = dim3(kWarpSize),
+          .overlap_previous = true},
          context.stream, kernel, results);
 }
 

@@ -59,9 +59,8 @@ __device__ __forceinline__ int64_t cache_offset(const HeadLayout& heads, const C
 __device__ __forceinline__ float alibi_slope(int head, int num_heads) {
   int power = 1;
   while (2 * power <= num_heads) power *= 2;
-  const double exponent =
-      head < power ? -8.0 * (head + 1) / power : -4.0 * (2 * (head - power) + 1) / power;
-  return static_cast<float>(exp2(exponent));
+  const int eighths = head < power ? 8 * (head + 1) : 4 * (2 * (head - power) + 1);
+  return exp2f(-static_cast<float>(eighths) / static_cast<float>(power));  // the division is exact
 }
 
 }  // namespace skipbench::cuda

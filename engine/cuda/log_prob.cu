@@ -40,9 +40,9 @@ __global__ void log_prob_chunks_kernel(const float* logits, int64_t stride, int6
 
 __global__ void log_prob_merge_kernel(const SoftmaxChunk* chunks, int count, const float* logits,
                                       int64_t stride, const int32_t* target, double* out) {
-  if (threadIdx.x != 0) return;
   const int64_t r = blockIdx.x;
   const SoftmaxChunk row = merge_chunks(chunks + r * count, count);
+  if (threadIdx.x != 0) return;
   const double logit = logits[r * stride + target[r]];
   out[r] = logit - static_cast<double>(row.top) - log(row.sum);
 }

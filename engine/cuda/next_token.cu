@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/cuda/operations.h"
+#include "engine/cuda/ptx.cuh"
 #include "engine/cuda/softmax_chunks.cuh"
 
 namespace skipbench::cuda {
@@ -48,6 +49,8 @@ struct BlockTops {
 
 __global__ void next_token_chunks_kernel(const float* logits, int64_t stride, int64_t cols,
                                          bool with_entropy, SoftmaxChunk* out) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   auto& shared = block_shared<BlockTops>();
   const float* row = logits + static_cast<int64_t>(blockIdx.y) * stride;
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kSoftmaxChunk;
@@ -80,8 +83,10 @@ __global__ void next_token_chunks_kernel(const float* logits, int64_t stride, in
 
 __global__ void next_token_merge_kernel(const SoftmaxChunk* chunks, int count, bool with_entropy,
                                         NextToken* out) {
-  if (threadIdx.x != 0) return;
+  ptx::let_next_start();
+  ptx::wait_for_previous();
   const SoftmaxChunk row = merge_chunks(chunks + static_cast<int64_t>(blockIdx.x) * count, count);
+  if (threadIdx.x != 0) return;
   NextToken next = {row.top_id, row.top, row.second, 0, 0, 0};
   if (row.sum > 0) {
     next.top_probability = static_cast<float>(1.0 / row.sum);
@@ -106,12 +111,14 @@ void next_token(Context& context, const NextTokenArgs& args) {
   const int64_t chunks = softmax_chunks(logits.cols);
   auto* partial = context.scratch<SoftmaxChunk>(Slot::kSoftmax, logits.rows * chunks);
   const auto rows = static_cast<unsigned>(logits.rows);
-  launch(
-      next_token_chunks_kernel,
-      {.grid = dim3(static_cast<unsigned>(chunks), rows), .block = dim3(kSoftmaxWarps * kWarpSize)},
-      context.stream, static_cast<const float*>(logits.data), logits.stride, logits.cols,
-      args.with_entropy, partial);
-  launch(next_token_merge_kernel, {.grid = dim3(rows), .block = dim3(kWarpSize)}, context.stream,
+  launch(next_token_chunks_kernel,
+         {.grid = dim3(static_cast<unsigned>(chunks), rows),
+          .block = dim3(kSoftmaxWarps * kWarpSize),
+          .overlap_previous = true},
+         context.stream, static_cast<const float*>(logits.data), logits.stride, logits.cols,
+         args.with_entropy, partial);
+  launch(next_token_merge_kernel,
+         {.grid = dim3(rows), .block = dim3(kWarpSize), .overlap_previous = true}, context.stream,
          partial, static_cast<int>(chunks), args.with_entropy, args.out);
 }
 
