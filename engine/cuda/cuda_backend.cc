@@ -114,6 +114,7 @@ class CudaBackend final : public Backend {
         context_(allocate_device, stream_.get()) {
     context_.multiprocessors = properties.multiProcessorCount;
     context_.cache_bytes = properties.l2CacheSize;
+    context_.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
   }
   ~CudaBackend() override { cudaStreamSynchronize(stream_.get()); }
 

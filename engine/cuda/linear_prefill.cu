@@ -160,7 +160,7 @@ void linear_prefill(Context& context, const LinearArgs& args) {
 
 void linear(Context& context, const LinearArgs& args) {
   if (args.in.rows == 0) return;
-  if (linear_tensor_takes(args)) return linear_tensor(context, args);
+  if (linear_tensor_takes(context, args)) return linear_tensor(context, args);
   if (linear_decode_takes(args)) return linear_decode(context, args);
   linear_prefill(context, args);
 }

@@ -4,10 +4,11 @@
 // fragments may hold any columns as long as weights and input agree: lane t of a row takes the
 // eight columns 8 t .. 8 t + 7 of every 32, one load for two products.
 //
-// A block takes tiles of 16 or 32 outputs in turns, its warps share k (warp w every n-th step of n
-// warps of 32 columns), and shared memory joins their sums. Loads of the next steps, also across
-// tiles, are under way while products are made; the first of them before the launch ahead has
-// ended. An output's order of additions depends on k alone: a row has the same bits in every batch.
+// A block takes tiles of 16 or 32 outputs in turns, its warps share k (of n warps each takes every
+// n-th step of 32 columns), and shared memory joins their sums. Loads of the next steps, also
+// across tiles, are under way while products are made; the first of them before the launch ahead
+// has ended. An output's order of additions depends on k alone: a row has the same bits in every
+// batch.
 #include <algorithm>
 #include <cassert>
 
@@ -18,7 +19,7 @@ namespace {
 
 constexpr int kMostWarps = 8;
 constexpr int kMaxAhead = 4;
-constexpr int kMaxStagedBytes = 96 << 10;
+constexpr int64_t kMaxStagedBytes = 96 << 10;  // two blocks of them on a multiprocessor of sm_90
 
 // A kernel for kEights times eight rows. Few rows have small tiles, so that three blocks fit on a
 // multiprocessor: two that work, and one of the next launch that has begun to load.
@@ -253,10 +254,44 @@ __global__ void __launch_bounds__(kMostWarps* kWarpSize, kEights == 1 ? 3 : Tile
   }
 }
 
+// Rows too many for shared memory, normalised ahead to the same bits. Rows of `out` begin at
+// multiples of 16 bytes.
+template <typename T>
+__global__ void normalise_kernel(FewRowsArgs args, Rows out) {
+  ptx::let_next_start();
+  ptx::wait_for_previous();
+  const int64_t r = blockIdx.x;
+  const std::byte* row = row_of(args.in, r);
+  const bool aligned = is_aligned(args.in.data, 16) && args.in.stride % kVector == 0;
+  const float2 statistics = warp_statistics<T>(args, row, aligned);
+  for (int c = static_cast<int>(threadIdx.x) * kVector; c < args.k;
+       c += static_cast<int>(blockDim.x) * kVector) {
+    ptx::store16(row_of(out, r) + c * 2,
+                 input_vector<T>(args, row, c, aligned, statistics.x, statistics.y));
+  }
+}
+
 int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 int64_t staged_bytes(const LinearArgs& args) {
   return (args.in.cols + kStep - 1) / kStep * kStep * args.in.rows * 2;
+}
+
+int eights_of(int64_t rows) { return rows <= 8 ? 1 : rows <= 16 ? 2 : 4; }
+
+// Of two tiles' sums of a block's warps.
+int64_t sum_bytes(int eights, int warps) {
+  const int warp_floats = eights == 1   ? Tile<1>::kWarpFloats
+                          : eights == 2 ? Tile<2>::kWarpFloats
+                                        : Tile<4>::kWarpFloats;
+  return int64_t{2} * warps * warp_floats * static_cast<int64_t>(sizeof(float));
+}
+
+// Whether the input fits into the shared memory of a block beside its sums.
+bool can_stage(const Context& context, const LinearArgs& args) {
+  const int64_t left = context.shared_bytes - sum_bytes(eights_of(args.in.rows), kMostWarps) -
+                       static_cast<int64_t>(sizeof(RowStatistics));
+  return staged_bytes(args) <= std::min(kMaxStagedBytes, left);
 }
 
 // Whether lanes can read their part of a row with one load.
@@ -271,9 +306,7 @@ void launch_tensor(Context& context, TensorArgs args, int64_t staged) {
                                                                  : Tile<kEights>::kOutputs;
   args.tiles = static_cast<int>((args.few.end.n + per_tile - 1) / per_tile);
   const auto kernel = linear_tensor_kernel<T, kEights, kStaged>;
-  const auto shared = static_cast<size_t>(2 * args.warps * Tile<kEights>::kWarpFloats *
-                                              static_cast<int64_t>(sizeof(float)) +
-                                          (kStaged ? staged : 0));
+  const auto shared = static_cast<size_t>(sum_bytes(kEights, args.warps) + (kStaged ? staged : 0));
   allow_shared_bytes(kernel, shared);
   const int blocks = std::min(args.tiles, Tile<kEights>::kBlocks * context.multiprocessors);
   launch(kernel,
@@ -286,9 +319,14 @@ void launch_tensor(Context& context, TensorArgs args, int64_t staged) {
 
 template <typename T, bool kStaged>
 void launch_for_rows(Context& context, const TensorArgs& args, int64_t staged) {
-  if (args.few.rows <= 8) return launch_tensor<T, 1, kStaged>(context, args, staged);
-  if (args.few.rows <= 16) return launch_tensor<T, 2, kStaged>(context, args, staged);
-  launch_tensor<T, 4, kStaged>(context, args, staged);
+  switch (eights_of(args.few.rows)) {
+    case 1:
+      return launch_tensor<T, 1, kStaged>(context, args, staged);
+    case 2:
+      return launch_tensor<T, 2, kStaged>(context, args, staged);
+    default:
+      launch_tensor<T, 4, kStaged>(context, args, staged);
+  }
 }
 
 template <typename T>
@@ -299,7 +337,7 @@ void launch_for_type(Context& context, const TensorArgs& args, bool is_staged, i
 
 }  // namespace
 
-bool linear_tensor_takes(const LinearArgs& args) {
+bool linear_tensor_takes(const Context& context, const LinearArgs& args) {
   const DType type = args.in.type;
   if (type != DType::kF16 && type != DType::kBF16) return false;
   const Projection& projection = *args.projection;
@@ -308,7 +346,7 @@ bool linear_tensor_takes(const LinearArgs& args) {
     if (part.type != type) return false;
   }
   if (projection.rows() >= int64_t{1} << 30 || args.in.cols >= int64_t{1} << 30) return false;
-  return staged_bytes(args) <= kMaxStagedBytes || reads_directly(args);
+  return reads_directly(args) || can_stage(context, args);
 }
 
 void linear_tensor(Context& context, const LinearArgs& args) {
@@ -316,13 +354,18 @@ void linear_tensor(Context& context, const LinearArgs& args) {
   const int64_t staged = staged_bytes(args);
   LinearArgs plain = args;
   const bool has_norm = args.norm.weights != nullptr;
-  const bool is_staged = (has_norm || !reads_directly(args)) && staged <= kMaxStagedBytes;
+  const bool is_staged = (has_norm || !reads_directly(args)) && can_stage(context, args);
   if (has_norm && !is_staged) {  // too many rows for shared memory: normalised ahead
     const int64_t stride = (args.in.cols + kVector - 1) / kVector * kVector;
     plain.in.data = context.scratch<std::byte>(Slot::kNormed, args.in.rows * stride * 2);
     plain.in.stride = stride;
     plain.norm = {};
-    norm(context, {args.norm.kind, args.norm.epsilon, args.norm.weights, args.in, plain.in});
+    const FewRowsArgs rows = few_rows_args_without_parts(context, args);
+    launch(args.in.type == DType::kF16 ? normalise_kernel<F16> : normalise_kernel<BF16>,
+           {.grid = dim3(static_cast<unsigned>(args.in.rows)),
+            .block = dim3(kMostWarps * kWarpSize),
+            .overlap_previous = true},
+           context.stream, rows, rows_of(plain.in));
   }
   kernel.few = few_rows_args(context, plain);
   const int steps = (kernel.few.k + kStep - 1) / kStep;

@@ -30,7 +30,8 @@ enum class Slot {
 struct Context {
   cudaStream_t stream = nullptr;
   int multiprocessors = 1;
-  int64_t cache_bytes = 0;  // L2
+  int64_t cache_bytes = 0;          // L2
+  int64_t shared_bytes = 48 << 10;  // of a block, at most
   DeviceWeights weights;
   std::unique_ptr<Gemm> gemm;
 
@@ -74,7 +75,7 @@ void copy_rows_if(Context& context, const CopyRowsArgs& args);
 // cores where weights and activations have one half type, and for up to 8 otherwise; and products
 // through gemm.h with quantised weights decoded a panel at a time.
 void linear_tensor(Context& context, const LinearArgs& args);
-bool linear_tensor_takes(const LinearArgs& args);
+bool linear_tensor_takes(const Context& context, const LinearArgs& args);
 void linear_decode(Context& context, const LinearArgs& args);
 void linear_prefill(Context& context, const LinearArgs& args);
 bool linear_decode_takes(const LinearArgs& args);

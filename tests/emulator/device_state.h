@@ -16,7 +16,7 @@ namespace skipbench::emulator {
 
 // What a recent GPU has (CUDA C++ Programming Guide, "Compute Capabilities", 9.0).
 constexpr size_t kSharedBytes = 48 << 10;
-constexpr size_t kSharedBytesOptIn = 227 << 10;
+constexpr size_t kSharedBytesOptIn = 99 << 10;  // sm_86 and sm_89, the least from sm_80 on
 
 class Stream {
  public:
