@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -70,10 +71,17 @@ class Merger {
       const int64_t id = rows.integer(0);
       Statement known(output_,
                       "SELECT id FROM runs WHERE started = ? AND command = ? AND config = ? AND"
-                      " load_average = ?");
+                      " load_average = ? ORDER BY id");
       known.bind(rows.text(rows.index("started")), rows.text(rows.index("command")),
                  rows.text(rows.index("config")), rows.real(rows.index("load_average")));
-      if (known.step()) {
+      // Runs of one file are never one run, however alike two within a second are.
+      const auto is_taken = [&](int64_t run) {
+        return std::any_of(runs_.begin(), runs_.end(),
+                           [&](const auto& mapping) { return mapping.second == run; });
+      };
+      bool found = false;
+      while (!found && known.step()) found = !is_taken(known.integer(0));
+      if (found) {
         runs_[id] = known.integer(0);
       } else {
         runs_[id] = copy_row(rows, output_, "runs", {{"id", std::nullopt}});
