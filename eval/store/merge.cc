@@ -10,6 +10,7 @@
 #include <set>
 
 #include "eval/store/joint_run.h"
+#include "eval/store/merge_responses.h"
 #include "eval/store/row_copy.h"
 #include "eval/store/store.h"
 
@@ -173,6 +174,8 @@ class Merger {
         compare_outputs(from, to);
         join_scores(from, to);
         join_samples(from, to);
+        const std::string differs = join_responses(*input_, from, output_, to);
+        if (!differs.empty()) conflict("{}: {}", cell_text(to), differs);
       } else if (found || (!have && num_outputs(*input_, from) > num_outputs(output_, to))) {
         replace(rows, from, to);
       }
@@ -194,7 +197,7 @@ class Merger {
 
   // What stands there is not finished: the other file's takes its place.
   void replace(Statement& row, int64_t from, int64_t to) {
-    for (const char* table : {"outputs", "samples", "scores"}) {
+    for (const char* table : {"outputs", "samples", "scores", "response_scores", "layer_drift"}) {
       Statement(output_, fmt::format("DELETE FROM {} WHERE cell_id = ?", table)).bind(to).run();
     }
     Statement(output_, "DELETE FROM cells WHERE id = ?").bind(to).run();
@@ -208,6 +211,7 @@ class Merger {
       rows.bind(from);
       while (rows.step()) copy_row(rows, output_, table, {{"cell_id", to}});
     }
+    join_responses(*input_, from, output_, to);
     join_samples(from, to);
   }
 
