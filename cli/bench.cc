@@ -44,7 +44,16 @@ std::vector<StrategySpec> strategy_grid(const BenchCommand& command, int num_lay
   return grid;
 }
 
+void check_has_tests(const BenchRequest& request) {
+  const bool only_decoding = request.prompt_tokens == std::vector<int>{0};
+  if (request.new_tokens > 0 || !only_decoding) return;
+  throw Error({.what = "nothing to measure",
+               .where = "-p 0 -n 0",
+               .expected = "prompt tokens, new tokens, or both"});
+}
+
 void bench(BenchCommand& command) {
+  check_has_tests(command.request);
   format_bench({}, {}, command.format);  // refuses an unknown format before anything is loaded
   const LoadedModel loaded = load_model(command.engine.model_name(), command.engine.adapter);
   command.request.strategies = strategy_grid(command, loaded.config.num_layers);
@@ -68,8 +77,11 @@ void add_bench(CLI::App& app) {
       "bench", "Throughput of strategies on random tokens, in llama-bench's conventions");
   command->engine.add_to(*sub);
   BenchRequest& request = command->request;
-  sub->add_option("-p,--n-prompt", request.prompt_tokens, "prompt tokens (ppN), and tgN's depth")
-      ->check(whole_number(1, 1 << 20))
+  sub->add_option("-p,--n-prompt", request.prompt_tokens,
+                  "prompt tokens (ppN), and tgN's depth, comma-separated; 0: no ppN, tgN after one "
+                  "token")
+      ->delimiter(',')
+      ->check(whole_number(0, 1 << 20))
       ->capture_default_str();
   sub->add_option("-n,--n-gen", request.new_tokens, "tokens from decoding steps (tgN); 0: none")
       ->check(whole_number(0, 1 << 20))

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -47,7 +48,7 @@ Plot history_plot(const SeriesHistory& history) {
     plot.x_names.push_back(run_name(run));
   }
   plot.panels.push_back({.title = history.series, .series = {levels(history), std::move(runs)}});
-  plot.panel_width = 900;
+  plot.panel_width = std::max(900.0, 10.0 * static_cast<double>(history.series.size()));
   return plot;
 }
 

@@ -1,6 +1,10 @@
 // skipbench logprobs: teacher-forced log-probabilities, the instrument for parity with other
 // engines.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -44,12 +48,40 @@ std::vector<ScoreRequest> read_requests(const std::string& path, const ModelConf
     const std::string where = path + ":" + std::to_string(i + 1);
     requests.push_back(parse_request(lines[i], where));
     check_tokens(requests.back().prompt, config, where + ", prompt");
-    check_tokens(requests.back().continuation, config, where + ", continuation");
-    check_positions(
-        std::ssize(requests.back().prompt) + std::ssize(requests.back().continuation) - 1, config,
-        where);
+    const int64_t length = std::ssize(requests.back().continuation);
+    if (length > 0) check_tokens(requests.back().continuation, config, where + ", continuation");
+    check_positions(std::ssize(requests.back().prompt) + std::max<int64_t>(0, length - 1), config,
+                    where);
   }
   return requests;
+}
+
+// An empty continuation has no token, so nothing is run for it.
+std::vector<ScoreOutput> score(Decoder& decoder, std::span<const ScoreRequest> requests,
+                               const SkipStrategy& strategy) {
+  std::vector<ScoreRequest> with_tokens;
+  for (const ScoreRequest& request : requests) {
+    if (!request.continuation.empty()) with_tokens.push_back(request);
+  }
+  std::vector<ScoreOutput> found;
+  if (!with_tokens.empty()) found = decoder.score(with_tokens, strategy);
+  std::vector<ScoreOutput> outputs(requests.size());
+  size_t next = 0;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (!requests[i].continuation.empty()) outputs[i] = std::move(found[next++]);
+  }
+  return outputs;
+}
+
+// JSON has no NaN and no infinity: they are printed as null, so stderr says it.
+void warn_if_not_finite(const std::vector<double>& log_probs, const std::string& where) {
+  const auto bad = std::find_if_not(log_probs.begin(), log_probs.end(),
+                                    [](double value) { return std::isfinite(value); });
+  if (bad == log_probs.end()) return;
+  std::cerr << fmt::format(
+      "skipbench: warning: {}: the log-probability of token {} of the continuation is {}, printed "
+      "as null; a wider --dtype may help\n",
+      where, bad - log_probs.begin(), *bad);
 }
 
 void logprobs(const LogprobsOptions& options) {
@@ -61,8 +93,10 @@ void logprobs(const LogprobsOptions& options) {
   Decoder decoder(model);
   for (size_t begin = 0; begin < requests.size(); begin += static_cast<size_t>(options.batch)) {
     const size_t count = std::min(static_cast<size_t>(options.batch), requests.size() - begin);
-    for (const ScoreOutput& output :
-         decoder.score(std::span(requests).subspan(begin, count), *strategy)) {
+    const auto outputs = score(decoder, std::span(requests).subspan(begin, count), *strategy);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const ScoreOutput& output = outputs[i];
+      warn_if_not_finite(output.log_probs, fmt::format("{}:{}", options.input, begin + i + 1));
       nlohmann::ordered_json json;
       json["logprobs"] = output.log_probs;
       json["layers_per_token"] = layers_to_json(output.layers_per_token);

@@ -1,10 +1,16 @@
 // skipbench plot: a results file as a drawing.
 #include <CLI/CLI.hpp>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "cli/commands.h"
+#include "engine/base/error.h"
 #include "eval/report/result_plots.h"
+#include "eval/report/similarity_plot.h"
 
 namespace skipbench {
 namespace {
@@ -14,8 +20,33 @@ struct PlotCommand {
   ResultPlotOptions options;
 };
 
+bool is_database(const std::string& path) {
+  constexpr std::string_view kMagic = "SQLite format 3";
+  std::string start(kMagic.size(), '\0');
+  std::ifstream(path, std::ios::binary).read(start.data(), std::ssize(start));
+  return start == kMagic;
+}
+
+// Of a probe's output: what it holds is the drift of layers.
+Plot probe_plot(const PlotCommand& command) {
+  std::ifstream file(command.db, std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const DriftLine line = probe_drift(text, command.db);
+  if (command.options.kind != "similarity") {
+    throw Error({.what = "a probe's output can be drawn in one way alone",
+                 .where = "--kind",
+                 .expected = "similarity",
+                 .got = command.options.kind});
+  }
+  return similarity_plot(std::span(&line, 1));
+}
+
 void draw(const PlotCommand& command) {
   plot_format(command.path);  // a wrong name is found before the file is read
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(command.db, ignored) && !is_database(command.db)) {
+    return draw_plot(probe_plot(command), command.path);
+  }
   ResultStore store(command.db, OpenMode::kReadOnly);
   draw_plot(result_plot(load_result_table(store), command.options), command.path);
 }
@@ -25,12 +56,16 @@ void draw(const PlotCommand& command) {
 void add_plot(CLI::App& app) {
   const auto command = std::make_shared<PlotCommand>();
   CLI::App* sub = app.add_subcommand("plot", "Quality and speed of a results file as SVG or PNG");
-  sub->add_option("db", command->db, "results file that `skipbench run` wrote")->required();
+  sub->add_option("db", command->db,
+                  "results file that `skipbench run` wrote, or for --kind similarity the JSON of "
+                  "`skipbench probe --strategy`")
+      ->required();
   sub->add_option("-o,--output", command->path, "the file to write: NAME.svg or NAME.png")
       ->required();
-  sub->add_option("--kind", command->options.kind,
-                  "pareto: quality against speed; target: achieved against asked-for speedup; "
-                  "batch: speed against batch size")
+  sub->add_option(
+         "--kind", command->options.kind,
+         "pareto: quality against speed; target: achieved against asked-for speedup; "
+         "batch: speed against batch size; similarity: hidden states against full's, by layer")
       ->capture_default_str();
   sub->add_option("--dataset", command->options.dataset, "only this data set");
   sub->add_option("--metric", command->options.score,

@@ -96,8 +96,8 @@ ProbeResult measure(const ProbeOptions& options, Model& model, const ProbeTexts&
   }
   if (options.with_strategy) {
     const auto strategy = strategy_of(options, num_layers, probe, result.scores);
-    result.steps = measure_divergence(model, *strategy, texts.requests, options.texts.batch,
-                                      options.max_steps, on_pass);
+    result.steps = measure_divergence({model, model}, *strategy, texts.requests,
+                                      options.texts.batch, options.max_steps, on_pass);
   }
   return result;
 }

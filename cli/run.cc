@@ -68,7 +68,7 @@ void run(const RunCommand& command) {
   // Checks the format before hours of work.
   render_table(ResultTable(), command.format);
   const Shard shard = parse_shard(command.shard);
-  const std::vector<SweepSetup> variants = prepare_sweeps(command.sweep.load());
+  std::vector<SweepSetup> variants = prepare_sweeps(command.sweep.load());
   if (command.dry_run) return list_all_cells(variants);
   if (InterruptGuard::requested()) throw ExitWith{ExitCode::kInterrupted};
   const SweepOptions options{.fresh = command.fresh,

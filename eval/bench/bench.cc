@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <random>
+#include <utility>
 
 #include "engine/weights/memory_plan.h"
 
@@ -61,17 +62,17 @@ struct RowPair {
   BenchRow prompt;
   BenchRow decode;
 
-  RowPair(const StrategySpec& spec, int batch, const BenchRequest& request) {
-    prompt = {.test = fmt::format("pp{}", request.prompt_tokens),
+  RowPair(const StrategySpec& spec, int batch, int prompt_tokens, int new_tokens) {
+    prompt = {.test = fmt::format("pp{}", prompt_tokens),
               .strategy = spec.name,
               .target = spec.target,
               .batch = batch,
-              .n_prompt = request.prompt_tokens};
+              .n_prompt = prompt_tokens};
     decode = prompt;
-    decode.test = fmt::format("tg{} @ d{}", request.new_tokens, request.prompt_tokens);
+    decode.test = fmt::format("tg{} @ d{}", new_tokens, prompt_tokens);
     decode.n_prompt = 0;
-    decode.n_gen = request.new_tokens;
-    decode.n_depth = request.prompt_tokens;
+    decode.n_gen = new_tokens;
+    decode.n_depth = prompt_tokens;
   }
 
   void add(const GenerateResult& result) {
@@ -83,6 +84,65 @@ struct RowPair {
     for (const GenerateOutput& output : result.outputs) layers.push_back(output.layers_per_token);
     decode.layers = realised_budget(layers);
   }
+};
+
+// One prompt length at one batch size.
+struct Shape {
+  int prompt_tokens = 0;  // 0: decoding alone
+  int batch = 1;
+};
+
+class Bench {
+ public:
+  Bench(Decoder& decoder, const BenchRequest& request,
+        const std::function<void(int done, int all)>& on_sample)
+      : decoder_(decoder),
+        request_(request),
+        on_sample_(on_sample),
+        candidates_(candidates(request, decoder.model().config().num_layers)),
+        rounds_(request.warmup + request.repetitions),
+        all_(static_cast<int>(candidates_.size() * request.batches.size() *
+                              request.prompt_tokens.size()) *
+             rounds_) {}
+
+  void measure(Shape shape) {
+    const int length = std::max(1, shape.prompt_tokens);  // a decoder starts from a token
+    const auto prompts =
+        random_prompts(shape.batch, length, decoder_.model().config().vocab_size, request_.seed);
+    // The prefill makes the first token; new_tokens more come from decoding steps.
+    const GenerateOptions options{.max_new_tokens = request_.new_tokens + 1};
+    std::vector<RowPair> pairs;
+    for (const Candidate& candidate : candidates_) {
+      pairs.emplace_back(candidate.spec, shape.batch, length, request_.new_tokens);
+    }
+    for (int round = 0; round < rounds_; ++round) {
+      for (size_t i = 0; i < candidates_.size(); ++i) {
+        const auto result = decoder_.generate(prompts, *candidates_[i].strategy, options);
+        if (round >= request_.warmup) pairs[i].add(result);
+        if (on_sample_) on_sample_(++done_, all_);
+      }
+    }
+    if (shape.prompt_tokens > 0) keep(pairs, &RowPair::prompt);
+    if (request_.new_tokens > 0) keep(pairs, &RowPair::decode);
+  }
+
+  std::vector<BenchRow> rows() && { return std::move(rows_); }
+
+ private:
+  void keep(std::vector<RowPair>& pairs, BenchRow RowPair::*row) {
+    const double full = median((pairs.front().*row).samples_ts);
+    for (RowPair& pair : pairs) {
+      (pair.*row).speedup = median((pair.*row).samples_ts) / full;
+      rows_.push_back(pair.*row);
+    }
+  }
+
+  Decoder& decoder_;
+  const BenchRequest& request_;
+  const std::function<void(int done, int all)>& on_sample_;
+  std::vector<Candidate> candidates_;
+  int rounds_, all_, done_ = 0;
+  std::vector<BenchRow> rows_;
 };
 
 }  // namespace
@@ -108,39 +168,11 @@ BenchContext bench_context(Model& model) {
 
 std::vector<BenchRow> run_bench(Decoder& decoder, const BenchRequest& request,
                                 const std::function<void(int done, int all)>& on_sample) {
-  const ModelConfig& config = decoder.model().config();
-  const std::vector<Candidate> list = candidates(request, config.num_layers);
-  // The prefill makes the first token; new_tokens more come from decoding steps.
-  const GenerateOptions options{.max_new_tokens = request.new_tokens + 1};
-  const int rounds = request.warmup + request.repetitions;
-  const int all = static_cast<int>(list.size() * request.batches.size()) * rounds;
-  int done = 0;
-  std::vector<BenchRow> rows;
-  for (const int batch : request.batches) {
-    const std::vector<TokenIds> prompts =
-        random_prompts(batch, request.prompt_tokens, config.vocab_size, request.seed);
-    std::vector<RowPair> pairs;
-    for (const Candidate& candidate : list) pairs.emplace_back(candidate.spec, batch, request);
-    for (int round = 0; round < rounds; ++round) {
-      for (size_t i = 0; i < list.size(); ++i) {
-        const GenerateResult result = decoder.generate(prompts, *list[i].strategy, options);
-        if (round >= request.warmup) pairs[i].add(result);
-        if (on_sample) on_sample(++done, all);
-      }
-    }
-    const double full_prompt = median(pairs.front().prompt.samples_ts);
-    for (RowPair& pair : pairs) {
-      pair.prompt.speedup = median(pair.prompt.samples_ts) / full_prompt;
-      rows.push_back(pair.prompt);
-    }
-    if (request.new_tokens == 0) continue;
-    const double full_decode = median(pairs.front().decode.samples_ts);
-    for (RowPair& pair : pairs) {
-      pair.decode.speedup = median(pair.decode.samples_ts) / full_decode;
-      rows.push_back(pair.decode);
-    }
+  Bench bench(decoder, request, on_sample);
+  for (const int prompt_tokens : request.prompt_tokens) {
+    for (const int batch : request.batches) bench.measure({prompt_tokens, batch});
   }
-  return rows;
+  return std::move(bench).rows();
 }
 
 }  // namespace skipbench

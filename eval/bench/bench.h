@@ -15,8 +15,9 @@
 namespace skipbench {
 
 struct BenchRequest {
-  int prompt_tokens = 64;  // of the ppN test, and the depth at which tgN starts; at least 1
-  int new_tokens = 64;     // tokens made by decoding steps, after the prefill's one; 0: no tgN
+  // Of the ppN tests, and the depths at which tgN starts. 0: no ppN, and tgN after one token.
+  std::vector<int> prompt_tokens = {64};
+  int new_tokens = 64;  // tokens made by decoding steps, after the prefill's one; 0: no tgN
   std::vector<int> batches = {1};
   std::vector<StrategySpec> strategies;  // `full` is always measured, as the speedup's base
   int repetitions = 5;

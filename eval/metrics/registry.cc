@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/bleu.h"
 #include "eval/metrics/chrf.h"
+#include "eval/metrics/response_metrics.h"
 #include "eval/metrics/rouge.h"
 #include "eval/metrics/ter.h"
 #include "eval/metrics/text_rates.h"
@@ -29,11 +30,30 @@ std::span<const MetricEntry> metric_table() { return kMetrics; }
 
 std::unique_ptr<Metric> make_metric(std::string_view name, const MetricOptions& options,
                                     const std::string& where) {
+  if (find_response_metric(name) != nullptr) {
+    throw Error({.what = "metric '" + std::string(name) + "' is of a model and not of texts",
+                 .where = where,
+                 .hint = "name it among the `metrics` of a sweep's data set and run the sweep"});
+  }
   std::vector<std::string> known;
   for (const MetricEntry& entry : kMetrics) {
     if (entry.name == name) return entry.make(options, where);
     known.emplace_back(entry.name);
   }
+  throw unknown_name("metric", name, known, where);
+}
+
+std::unique_ptr<Metric> make_sweep_metric(std::string_view name, const MetricOptions& options,
+                                          const std::string& where) {
+  if (const ResponseMetricEntry* entry = find_response_metric(name)) {
+    return make_response_metric(*entry, options, where);
+  }
+  std::vector<std::string> known;
+  for (const MetricEntry& entry : kMetrics) {
+    if (entry.name == name) return entry.make(options, where);
+    known.emplace_back(entry.name);
+  }
+  for (const ResponseMetricEntry& entry : response_metric_table()) known.emplace_back(entry.name);
   throw unknown_name("metric", name, known, where);
 }
 

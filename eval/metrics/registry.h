@@ -19,8 +19,14 @@ struct MetricEntry {
 };
 std::span<const MetricEntry> metric_table();
 
-// Throws Error with the known names, nearest first, for a name that is not in the table.
+// A metric of texts. Throws Error with the known names, nearest first, for a name that is not in
+// the table.
 std::unique_ptr<Metric> make_metric(std::string_view name, const MetricOptions& options,
                                     const std::string& where = "");
+
+// The same, and metrics of responses (eval/metrics/response_metrics.h), whose statistics a sweep
+// measures.
+std::unique_ptr<Metric> make_sweep_metric(std::string_view name, const MetricOptions& options,
+                                          const std::string& where);
 
 }  // namespace skipbench

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
+#include <optional>
 
 #include "engine/batch_pass.h"
 #include "eval/probe/layer_statistics.h"
@@ -40,6 +42,7 @@ class ObservedRun {
     return std::span(logits_).subspan(entry * vocabulary(), vocabulary());
   }
   double layers(size_t entry) const { return layers_[entry]; }
+  size_t num_layers() const { return states_.size(); }
 
  private:
   size_t width() const { return static_cast<size_t>(model_.config().hidden_size); }
@@ -100,81 +103,140 @@ double kl_divergence(std::span<const float> p_logits, std::span<const float> q_l
     const double log_p = p_logits[i] - p_sum;
     kl += std::exp(log_p) * (log_p - (q_logits[i] - q_sum));
   }
-  return std::max(0.0, kl);  // rounding leaves a little below 0
+  return kl < 0 ? 0 : kl;  // rounding leaves a little below 0
 }
 
 ptrdiff_t top(std::span<const float> logits) {
   return std::max_element(logits.begin(), logits.end()) - logits.begin();
 }
 
-// Adds the runs' latest pass to sums.
-void add_pass(StepDivergence& sums, const ObservedRun& full, const ObservedRun& skipping,
-              size_t entries, size_t num_layers) {
-  sums.cosine.resize(num_layers);
-  sums.norm_ratio.resize(num_layers);
+// A batch under both runs, pass by pass.
+class PairedRun {
+ public:
+  PairedRun(DivergenceModels models, const SkipStrategy& strategy,
+            std::span<const ScoreRequest> texts, size_t max_steps)
+      : texts_(texts), full_layers_(make_strategy({.name = "full"}, num_layers_of(models))) {
+    size_t longest_prompt = 0;
+    for (const ScoreRequest& text : texts) {
+      prompts_.push_back(text.prompt);
+      longest_prompt = std::max(longest_prompt, text.prompt.size());
+      steps_ = std::max(steps_, text.continuation.size() - 1);
+    }
+    steps_ = std::min(steps_, max_steps);
+    const auto capacity = static_cast<int64_t>(longest_prompt + steps_);
+    full_.emplace(models.full, *full_layers_, prompts_, capacity);
+    skipping_.emplace(models.skipping, strategy, prompts_, capacity);
+  }
+
+  size_t steps() const { return steps_; }
+  const ObservedRun& full() const { return *full_; }
+  const ObservedRun& skipping() const { return *skipping_; }
+
+  // The texts of the pass, in the order of its entries.
+  std::vector<int32_t> prefill() {
+    full_->prefill();
+    skipping_->prefill();
+    std::vector<int32_t> all(texts_.size());
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
+
+  std::vector<int32_t> step(size_t step) {
+    std::vector<int32_t> sequences, tokens;
+    for (size_t s = 0; s < texts_.size(); ++s) {
+      if (step + 1 >= texts_[s].continuation.size()) continue;
+      sequences.push_back(static_cast<int32_t>(s));
+      tokens.push_back(texts_[s].continuation[step]);
+    }
+    full_->step(static_cast<int>(step), {sequences, tokens, {}});
+    skipping_->step(static_cast<int>(step), {sequences, tokens, {}});
+    return sequences;
+  }
+
+ private:
+  static int num_layers_of(DivergenceModels models) { return models.full.config().num_layers; }
+
+  std::span<const ScoreRequest> texts_;
+  std::unique_ptr<SkipStrategy> full_layers_;
+  std::vector<TokenIds> prompts_;
+  size_t steps_ = 0;
+  std::optional<ObservedRun> full_, skipping_;
+};
+
+// Adds the states of the runs' latest pass to sums over `entries` rows.
+void add_states(const PairedRun& run, size_t entries, std::vector<double>& cosines,
+                std::vector<double>& norm_ratios) {
+  const size_t num_layers = run.full().num_layers();
+  cosines.resize(num_layers);
+  norm_ratios.resize(num_layers);
   for (size_t entry = 0; entry < entries; ++entry) {
     for (size_t layer = 0; layer < num_layers; ++layer) {
-      const auto wanted = full.state(layer, entry);
-      const auto got = skipping.state(layer, entry);
-      sums.cosine[layer] += cosine(got, wanted);
-      sums.norm_ratio[layer] += norm(got) / std::max(norm(wanted), 1e-30);
+      const auto wanted = run.full().state(layer, entry);
+      const auto got = run.skipping().state(layer, entry);
+      cosines[layer] += cosine(got, wanted);
+      norm_ratios[layer] += norm(got) / std::max(norm(wanted), 1e-30);
     }
-    sums.kl += kl_divergence(full.logits(entry), skipping.logits(entry));
-    sums.top1_agreement += top(full.logits(entry)) == top(skipping.logits(entry)) ? 1 : 0;
-    sums.layers += skipping.layers(entry);
+  }
+}
+
+void add_pass(StepDivergence& sums, const PairedRun& run, size_t entries) {
+  add_states(run, entries, sums.cosine, sums.norm_ratio);
+  for (size_t entry = 0; entry < entries; ++entry) {
+    const auto wanted = run.full().logits(entry), got = run.skipping().logits(entry);
+    sums.kl += kl_divergence(wanted, got);
+    sums.top1_agreement += top(wanted) == top(got) ? 1 : 0;
+    sums.layers += run.skipping().layers(entry);
     ++sums.texts;
   }
 }
 
-void add_batch(std::vector<StepDivergence>& sums, Model& model, const SkipStrategy& strategy,
-               std::span<const ScoreRequest> texts, int64_t max_steps,
+void add_batch(std::vector<StepDivergence>& sums, DivergenceModels models,
+               const SkipStrategy& strategy, std::span<const ScoreRequest> texts, int64_t max_steps,
                const std::function<void()>& on_pass) {
-  std::vector<TokenIds> prompts;
-  size_t longest_prompt = 0, steps = 0;
-  for (const ScoreRequest& text : texts) {
-    prompts.push_back(text.prompt);
-    longest_prompt = std::max(longest_prompt, text.prompt.size());
-    steps = std::max(steps, text.continuation.size() - 1);
-  }
-  steps = std::min(steps, static_cast<size_t>(max_steps));
-  const auto num_layers = static_cast<size_t>(model.config().num_layers);
-  const auto everything = make_strategy({.name = "full"}, model.config().num_layers);
-  const auto capacity = static_cast<int64_t>(longest_prompt + steps);
-  ObservedRun full(model, *everything, prompts, capacity);
-  ObservedRun skipping(model, strategy, prompts, capacity);
-  if (sums.size() < steps + 1) sums.resize(steps + 1);
-
-  full.prefill();
-  skipping.prefill();
-  add_pass(sums[0], full, skipping, texts.size(), num_layers);
-  for (size_t step = 0; step < steps; ++step) {
-    std::vector<int32_t> sequences, tokens;
-    for (size_t s = 0; s < texts.size(); ++s) {
-      if (step + 1 >= texts[s].continuation.size()) continue;
-      sequences.push_back(static_cast<int32_t>(s));
-      tokens.push_back(texts[s].continuation[step]);
-    }
-    full.step(static_cast<int>(step), {sequences, tokens, {}});
-    skipping.step(static_cast<int>(step), {sequences, tokens, {}});
-    add_pass(sums[step + 1], full, skipping, sequences.size(), num_layers);
+  PairedRun run(models, strategy, texts, static_cast<size_t>(max_steps));
+  if (sums.size() < run.steps() + 1) sums.resize(run.steps() + 1);
+  add_pass(sums[0], run, run.prefill().size());
+  for (size_t step = 0; step < run.steps(); ++step) {
+    add_pass(sums[step + 1], run, run.step(step).size());
     if (on_pass) on_pass();
+  }
+}
+
+// The pass whose distributions are of token `index` of the texts' continuations.
+void add_responses(std::vector<ResponseScore>& scores, const PairedRun& run,
+                   std::span<const int32_t> of_entries, std::span<const ScoreRequest> texts,
+                   size_t index) {
+  for (size_t entry = 0; entry < of_entries.size(); ++entry) {
+    const auto text = static_cast<size_t>(of_entries[entry]);
+    const auto wanted = run.full().logits(entry), got = run.skipping().logits(entry);
+    const auto token = static_cast<size_t>(texts[text].continuation[index]);
+    ResponseScore& score = scores[text];
+    ++score.tokens;
+    score.nll += log_sum_exp(got) - got[token];
+    score.kl += kl_divergence(wanted, got);
+    score.agreeing += top(wanted) == top(got) ? 1 : 0;
+  }
+}
+
+void check_texts(std::span<const ScoreRequest> texts, const ModelConfig& config) {
+  for (size_t i = 0; i < texts.size(); ++i) {
+    check_tokens(texts[i].prompt, config, fmt::format("text {}, prompt", i));
+    check_tokens(texts[i].continuation, config, fmt::format("text {}, continuation", i));
   }
 }
 
 }  // namespace
 
-std::vector<StepDivergence> measure_divergence(Model& model, const SkipStrategy& strategy,
+std::vector<StepDivergence> measure_divergence(DivergenceModels models,
+                                               const SkipStrategy& strategy,
                                                std::span<const ScoreRequest> texts, int64_t batch,
                                                int64_t max_steps,
                                                const std::function<void()>& on_pass) {
-  for (size_t i = 0; i < texts.size(); ++i) {
-    check_tokens(texts[i].prompt, model.config(), fmt::format("text {}, prompt", i));
-    check_tokens(texts[i].continuation, model.config(), fmt::format("text {}, continuation", i));
-  }
+  check_texts(texts, models.full.config());
   std::vector<StepDivergence> sums;
   const auto size = static_cast<size_t>(batch);
   for (size_t begin = 0; begin < texts.size(); begin += size) {
-    add_batch(sums, model, strategy, texts.subspan(begin, std::min(size, texts.size() - begin)),
+    add_batch(sums, models, strategy, texts.subspan(begin, std::min(size, texts.size() - begin)),
               max_steps, on_pass);
   }
   for (StepDivergence& step : sums) {
@@ -185,6 +247,31 @@ std::vector<StepDivergence> measure_divergence(Model& model, const SkipStrategy&
     for (double* value : {&step.kl, &step.top1_agreement, &step.layers}) *value /= count;
   }
   return sums;
+}
+
+void LayerDrift::add(const LayerDrift& other) {
+  cosine.resize(std::max(cosine.size(), other.cosine.size()));
+  norm_ratio.resize(cosine.size());
+  tokens += other.tokens;
+  for (size_t layer = 0; layer < other.cosine.size(); ++layer) {
+    cosine[layer] += other.cosine[layer];
+    norm_ratio[layer] += other.norm_ratio[layer];
+  }
+}
+
+BatchDivergence measure_batch_divergence(DivergenceModels models, const SkipStrategy& strategy,
+                                         std::span<const ScoreRequest> texts) {
+  check_texts(texts, models.full.config());
+  BatchDivergence found{.texts = std::vector<ResponseScore>(texts.size())};
+  PairedRun run(models, strategy, texts, std::numeric_limits<size_t>::max());
+  add_responses(found.texts, run, run.prefill(), texts, 0);
+  for (size_t step = 0; step < run.steps(); ++step) {
+    const std::vector<int32_t> of_entries = run.step(step);
+    add_responses(found.texts, run, of_entries, texts, step + 1);
+    add_states(run, of_entries.size(), found.drift.cosine, found.drift.norm_ratio);
+    found.drift.tokens += std::ssize(of_entries);
+  }
+  return found;
 }
 
 }  // namespace skipbench

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/decoder.h"
+#include "eval/metrics/response_metrics.h"
 
 namespace skipbench {
 
@@ -22,11 +23,35 @@ struct StepDivergence {
   double top1_agreement = 0;  // share of texts whose most probable token is the same
 };
 
+struct DivergenceModels {
+  Model& full;      // runs all layers
+  Model& skipping;  // the same, or with an adapter
+};
+
 // Teacher-forced: both runs read a text's prompt and then its continuation token by token.
 // `max_steps` decoding steps at most. Throws Error for texts that check_tokens refuses.
-std::vector<StepDivergence> measure_divergence(Model& model, const SkipStrategy& strategy,
+std::vector<StepDivergence> measure_divergence(DivergenceModels models,
+                                               const SkipStrategy& strategy,
                                                std::span<const ScoreRequest> texts, int64_t batch,
                                                int64_t max_steps,
                                                const std::function<void()>& on_pass = {});
+
+// Sums over decoding steps: of `tokens` hidden states each.
+struct LayerDrift {
+  int64_t tokens = 0;
+  std::vector<double> cosine;      // [N], as StepDivergence's
+  std::vector<double> norm_ratio;  // [N]
+
+  void add(const LayerDrift& other);
+};
+
+struct BatchDivergence {
+  std::vector<ResponseScore> texts;  // of each text, its first token (the prefill's) included
+  LayerDrift drift;
+};
+
+// All texts as one batch, over their whole continuations. Errors as measure_divergence's.
+BatchDivergence measure_batch_divergence(DivergenceModels models, const SkipStrategy& strategy,
+                                         std::span<const ScoreRequest> texts);
 
 }  // namespace skipbench

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <functional>
 #include <map>
 #include <memory>
@@ -10,6 +11,8 @@
 
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
+#include "eval/metrics/response_metrics.h"
+#include "eval/store/response_scores.h"
 
 namespace skipbench {
 namespace {
@@ -50,8 +53,12 @@ class Comparer {
     for (const Json& dataset : config.at("datasets")) {
       for (const Json& entry : dataset.at("metrics")) {
         const auto named = entry.begin();  // {"bleu": {"tokenize": "13a"}}
-        const auto metric =
-            make_metric(named.key(), named->get<MetricOptions>(), "stored metric " + named.key());
+        const auto options = named->get<MetricOptions>();
+        const auto metric = make_sweep_metric(named.key(), options, "stored metric " + named.key());
+        name_ = named.key();
+        for (char& c : name_) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+        responses_ = find_response_metric(named.key());
+        prefix_ = response_prefix(options);
         for (const std::string& shown : shown_names(dataset.at("name").get<std::string>())) {
           compare(shown, *metric);
         }
@@ -88,7 +95,7 @@ class Comparer {
     const auto rows = quality_rows(table_, dataset);
     for (const TableRow* row : rows) {
       const TableRow* baseline = baseline_of(*row, rows);
-      if (baseline == nullptr || baseline == row) continue;
+      if (baseline == nullptr || baseline == row || is_own_reference(*baseline)) continue;
       const TableRow* pair[] = {row};
       const auto compared = test(metric, *baseline, pair);
       for (const ComparedScore& score : compared[1]) {
@@ -102,6 +109,14 @@ class Comparer {
       targets.push_back(row->target);
       mark_best(metric, rows, row->target);
     }
+  }
+
+  // Of a distance to `full`, `full` has none by definition: there is nothing to test.
+  bool is_own_reference(const TableRow& row) const {
+    if (responses_ == nullptr || !responses_->against_full) return false;
+    Statement statement(store_.database(),
+                        "SELECT resolved ->> '$.strategy' FROM cells WHERE id = ?");
+    return statement.bind(row.quality_cell).step() && statement.text(0) == "full";
   }
 
   const TableRow* baseline_of(const TableRow& row, const std::vector<const TableRow*>& rows) const {
@@ -167,6 +182,10 @@ class Comparer {
   const SegmentStats& statistics(const Metric& metric, const TableRow& row) {
     const auto found = statistics_.find(row.quality_cell);
     if (found != statistics_.end()) return found->second;
+    if (responses_ != nullptr) {
+      const auto scores = response_scores(store_, row.quality_cell, prefix_);
+      return statistics_.emplace(row.quality_cell, response_statistics(scores)).first->second;
+    }
     std::vector<std::string> texts;
     std::vector<std::vector<std::string>> references;
     for (const OutputRecord& output : store_.outputs(row.quality_cell)) {
@@ -179,12 +198,8 @@ class Comparer {
 
   // The table's signatures begin with the metric's name in capitals.
   std::string signature_of(const Metric& metric, const TableRow& row) {
-    const std::string rest =
-        format_signature(full_signature(metric, statistics(metric, row).n_references));
-    for (const TableScore& score : row.scores) {
-      if (score.signature.ends_with("|" + rest)) return score.signature;
-    }
-    return "";
+    return name_ + "|" +
+           format_signature(full_signature(metric, statistics(metric, row).n_references));
   }
 
   void set(const TableRow& of, const Metric& metric, const std::string& name,
@@ -201,6 +216,10 @@ class Comparer {
   ResultStore& store_;
   ResultTable& table_;
   const ComparisonOptions& options_;
+  // Of the metric at hand.
+  std::string name_;                                // in capitals
+  const ResponseMetricEntry* responses_ = nullptr;  // null: it is of texts
+  std::string prefix_;
   std::map<int64_t, SegmentStats> statistics_;
 };
 

@@ -24,6 +24,23 @@ Json layers_json(const std::string& stored) {
   return layers;
 }
 
+// What metrics of responses measured on the example's reference, one entry per prefix.
+Json responses_json(ResultStore& store, int64_t cell, int64_t index) {
+  Statement rows(store.database(),
+                 "SELECT prefix, tokens, nll, kl, agreeing FROM response_scores"
+                 " WHERE cell_id = ? AND idx = ? ORDER BY prefix");
+  rows.bind(cell, index);
+  Json list = Json::array();
+  while (rows.step()) {
+    list.push_back({{"prefix", rows.text(0)},
+                    {"tokens", rows.integer(1)},
+                    {"nll", rows.real(2)},
+                    {"kl", rows.real(3)},
+                    {"top1", rows.integer(4)}});
+  }
+  return list;
+}
+
 }  // namespace
 
 void export_outputs(ResultStore& store, bool timing,
@@ -56,6 +73,9 @@ void export_outputs(ResultStore& store, bool timing,
     line["layers_per_token"] = layers_json(rows.text(11));
     line["prefill_us"] = rows.real(12);
     line["decode_us"] = rows.real(13);
+    if (Json scores = responses_json(store, rows.integer(0), rows.integer(6)); !scores.empty()) {
+      line["reference_scores"] = std::move(scores);
+    }
     if (rows.text(1) == "timing") {
       line["group"] = rows.integer(14);
       line["repetition"] = rows.integer(15);

@@ -10,6 +10,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/subprocess.h"
+#include "eval/report/plot_ticks.h"
 
 namespace skipbench {
 namespace {
@@ -22,10 +23,9 @@ constexpr std::array kColours = {"#000000", "#0072B2", "#D55E00", "#009E73",
 constexpr std::array kMarkers = {7, 5, 9, 13, 11, 6, 4, 8, 12, 10};
 
 // Pixels at scale 1.
-constexpr double kLeft = 105, kRight = 25, kTop = 40, kAxis = 76, kLegendRow = 24;
+constexpr double kLeft = 105, kRight = 32, kTop = 40, kAxis = 76, kLegendRow = 24;
 constexpr double kLegendLine = 34, kLetter = 9;
 constexpr double kColumnGap = 120, kRowGap = 105;
-constexpr int kPanelsPerRow = 3;
 
 // A gnuplot string in single quotes has one special character, the quote itself.
 std::string quoted(const std::string& text) {
@@ -60,7 +60,7 @@ struct Layout {
 Layout layout_of(const Plot& plot) {
   Layout layout;
   const int panels = static_cast<int>(plot.panels.size());
-  layout.columns = std::min(panels, kPanelsPerRow);
+  layout.columns = std::min(panels, plot.panels_per_row);
   layout.rows = (panels + layout.columns - 1) / layout.columns;
   layout.width =
       kLeft + layout.columns * plot.panel_width + (layout.columns - 1) * kColumnGap + kRight;
@@ -112,7 +112,11 @@ std::string axes(const Plot& plot, const Layout& layout) {
   std::string text =
       "set encoding utf8\nset border 3 linecolor '#404040'\nset tics nomirror out\n"
       "set grid linecolor '#d8d8d8' linewidth 0.5 dashtype solid\n"
-      "set offsets graph 0.06, graph 0.08, graph 0.08, graph 0\nunset key\n";
+      "unset key\n";
+  text += fmt::format("set offsets graph {}, graph 0.08, graph 0\n",
+                      plot.tight_x ? "0, graph 0" : "0.06, graph 0.08");
+  // gnuplot's own format begins with a blank, which moves labels to the right.
+  text += "set format x '%.10g'\n";
   if (smallest_y(plot) >= 0) text += "set yrange [0:*]\n";
   text += fmt::format("set xlabel {}\nset ylabel {}\n", quoted(plot.x_label), quoted(plot.y_label));
   if (plot.powers_of_two_x) text += "set logscale x 2\n";
@@ -144,7 +148,8 @@ std::string data_block(const std::string& name, const PlotSeries& series) {
         label.push_back(c);
       }
     }
-    text += fmt::format("{} {} {}\n", point.x, point.y, label.empty() ? "-" : label);
+    text += fmt::format("{} {} {} {}\n", point.x, point.y, label.empty() ? "-" : label,
+                        point.label_below ? 1 : 0);
   }
   return text + "END\n";
 }
@@ -170,20 +175,24 @@ std::string drawing(const std::string& block, const PlotSeries& series, size_t i
   std::string text =
       fmt::format("${} using 1:2 with {} {} pointtype {} pointsize 1.1 notitle", block,
                   series.line ? "linespoints" : "points", style.line, style.marker);
-  const bool labelled = std::any_of(series.points.begin(), series.points.end(),
-                                    [](const PlotPoint& point) { return !point.label.empty(); });
-  if (labelled) {
+  for (const bool below : {false, true}) {
+    const auto is_here = [&](const PlotPoint& point) {
+      return !point.label.empty() && point.label_below == below;
+    };
+    if (std::none_of(series.points.begin(), series.points.end(), is_here)) continue;
     text += fmt::format(
-        ", ${} using 1:2:3 with labels offset character 0.9,0.7 left font ',9' textcolor '#404040'"
-        " notitle",
-        block);
+        ", ${} using 1:($4=={} ? $2 : NaN):3 with labels offset character {} font ',9' textcolor "
+        "'#404040' notitle",
+        block, below ? 1 : 0, below ? "0.9,-0.7 left" : "0.9,0.7 left");
   }
   return text;
 }
 
 // Guides first: markers stand on top of them.
 std::string panel_text(const Plot& plot, size_t panel_index) {
-  const PlotPanel& panel = plot.panels[panel_index];
+  PlotPanel placed = plot.panels[panel_index];
+  place_labels(placed, plot.panel_width, plot.panel_height);
+  const PlotPanel& panel = placed;
   const auto names = series_names(plot, /*guide=*/false);
   std::string blocks, drawings;
   int count = 0;
@@ -196,7 +205,13 @@ std::string panel_text(const Plot& plot, size_t panel_index) {
       drawings += (drawings.empty() ? "" : ", ") + drawing(block, series, index);
     }
   }
-  return blocks + "set title " + quoted(panel.title) + "\nplot " + drawings + "\n";
+  std::string ticks;
+  if (plot.x_names.empty() && !plot.powers_of_two_x) {
+    const double distance = tick_distance(panel, plot.panel_width);
+    ticks = distance > 0 ? fmt::format("set xtics {}\n", distance) : "set xtics autofreq\n";
+  }
+  if (!panel.y_label.empty()) ticks += "set ylabel " + quoted(panel.y_label) + "\n";
+  return blocks + ticks + "set title " + quoted(panel.title) + "\nplot " + drawings + "\n";
 }
 
 // gnuplot's own legend takes the width of one panel at most; this one takes the page's.

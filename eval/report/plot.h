@@ -11,7 +11,8 @@ namespace skipbench {
 
 struct PlotPoint {
   double x = 0, y = 0;
-  std::string label;  // beside the marker
+  std::string label;         // above right of the marker
+  bool label_below = false;  // below right of it instead
 };
 
 struct PlotSeries {
@@ -24,13 +25,16 @@ struct PlotSeries {
 struct PlotPanel {
   std::string title;
   std::vector<PlotSeries> series;
+  std::string y_label = {};  // empty: the plot's
 };
 
 struct Plot {
   std::string x_label, y_label;
+  bool tight_x = false;              // the x axis ends with the points
   bool powers_of_two_x = false;      // a logarithmic axis with a tick at each power of two
   std::vector<std::string> x_names;  // where not empty: entry i stands below x = i
   std::vector<PlotPanel> panels;
+  int panels_per_row = 3;
   double panel_width = 430, panel_height = 320;  // without axis labels; pixels of an SVG
 };
 

@@ -81,6 +81,7 @@ std::string plot_name(const std::string& kind) {
   if (kind == "pareto") return "Quality against speed";
   if (kind == "target") return "Achieved against asked-for speedup";
   if (kind == "batch") return "Speed against batch size";
+  if (kind == "similarity") return "Hidden states against full's";
   return kind;
 }
 
@@ -89,8 +90,10 @@ std::string figures(const ResultTable& table) {
   for (const std::string& kind : result_plot_kinds()) {
     const Plot plot = possible_plot(table, {.kind = kind});
     for (const Plot& single : single_panels(plot)) {
+      const PlotPanel& panel = single.panels[0];
+      const std::string measure = panel.y_label.empty() ? "" : ", " + panel.y_label;
       const std::string name =
-          escaped_html(fmt::format("{}: {}", plot_name(kind), single.panels[0].title));
+          escaped_html(fmt::format("{}: {}{}", plot_name(kind), panel.title, measure));
       text += fmt::format(
           "<figure><img alt=\"{}\" src=\"data:image/svg+xml;base64,{}\"><figcaption "
           "class=muted>{}</figcaption></figure>\n",

@@ -7,6 +7,7 @@
 
 #include "engine/base/error.h"
 #include "eval/report/layout.h"
+#include "eval/report/similarity_plot.h"
 
 namespace skipbench {
 namespace {
@@ -143,6 +144,20 @@ Plot batch_plot(const ResultTable& table, const ResultPlotOptions& options) {
   return plot;
 }
 
+Plot drift_plot(const ResultTable& table, const ResultPlotOptions& options) {
+  std::vector<DriftLine> lines;
+  std::set<int64_t> cells;
+  for (const std::string& dataset : chosen_datasets(table, options.dataset)) {
+    for (const TableRow& row : table.rows) {
+      // Rows of one cell at several batch sizes have the same drift.
+      if (row.dataset != dataset || row.layer_cosine.empty()) continue;
+      if (!cells.insert(row.quality_cell).second) continue;
+      lines.push_back({dataset, row.strategy, row.target, row.layer_cosine, row.layer_norm_ratio});
+    }
+  }
+  return similarity_plot(lines);
+}
+
 struct Kind {
   std::string name;
   Plot (*make)(const ResultTable& table, const ResultPlotOptions& options);
@@ -153,7 +168,9 @@ const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all = {
       {"pareto", pareto_plot, "cells with a score and a measured speed"},
       {"target", target_plot, "timed cells, `full` among them at the same batch size"},
-      {"batch", batch_plot, "timed cells"}};
+      {"batch", batch_plot, "timed cells"},
+      {"similarity", drift_plot,
+       "cells other than `full` of a data set with one of the metrics perplexity, kl and top1"}};
   return all;
 }
 

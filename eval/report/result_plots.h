@@ -17,7 +17,8 @@ struct ResultPlotOptions {
 
 // Kinds: "pareto" (quality against decode tok/s, a panel per data set and batch size, with the
 // front of what nothing beats in both), "target" (achieved against asked-for speedup), "batch"
-// (decode tok/s against batch size). Cells that are not done are left out. Throws Error for an
+// (decode tok/s against batch size), "similarity" (cosine and ratio of norms of hidden states with
+// the full model's after each layer). Cells that are not done are left out. Throws Error for an
 // unknown kind, data set or score, and where no cell has what the kind needs.
 Plot result_plot(const ResultTable& table, const ResultPlotOptions& options);
 

@@ -10,6 +10,7 @@
 
 #include "engine/base/error.h"
 #include "eval/report/row_statistics.h"
+#include "eval/store/response_scores.h"
 
 namespace skipbench {
 namespace {
@@ -162,6 +163,7 @@ class TableLoader {
     if (cell.status != cell_status::kDone) return row;
     row.layers = layer_statistics(store_.outputs(cell.id));
     add_drafts(row, cell.id);
+    add_drift(row, cell.id);
     // A cell may hold scores of other runs' metrics and of other data sets with the same prompts.
     Statement scores(database_,
                      "SELECT s.name, s.signature, s.score FROM run_scores r JOIN scores s"
@@ -172,6 +174,16 @@ class TableLoader {
       row.scores.push_back({scores.text(0), scores.text(1), scores.real(2), std::nullopt});
     }
     return row;
+  }
+
+  void add_drift(TableRow& row, int64_t cell) {
+    auto drift = layer_drift(store_, cell);
+    if (!drift) return;
+    for (std::vector<double>* sums : {&drift->cosine, &drift->norm_ratio}) {
+      for (double& sum : *sums) sum /= static_cast<double>(drift->tokens);
+    }
+    row.layer_cosine = std::move(drift->cosine);
+    row.layer_norm_ratio = std::move(drift->norm_ratio);
   }
 
   void add_drafts(TableRow& row, int64_t cell) {

@@ -71,6 +71,9 @@ struct TableRow {
   // Of the scored outputs, under a strategy that drafts: a check is a pass of the whole model over
   // a row's draft.
   std::optional<int64_t> drafted, accepted, verify_calls;
+  // Means over decoding steps of the cosine and the ratio of norms of the hidden state after each
+  // layer with the full model's, where metrics of responses were measured.
+  std::vector<double> layer_cosine, layer_norm_ratio;  // [N], or empty
   std::optional<double> output_difference;  // share of prompts, against the first batch size
 };
 

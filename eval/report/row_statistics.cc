@@ -73,6 +73,19 @@ void fold_layers(TableRow& folded, std::span<const TableRow* const> rows) {
   folded.layers = sum;
 }
 
+void fold_drift(TableRow& folded, std::span<const TableRow* const> rows) {
+  for (const auto field : {&TableRow::layer_cosine, &TableRow::layer_norm_ratio}) {
+    std::vector<double>& means = folded.*field;
+    for (size_t layer = 0; layer < means.size(); ++layer) {
+      double sum = 0;
+      for (const TableRow* row : rows) {
+        sum += layer < (row->*field).size() ? (row->*field)[layer] : means[layer];
+      }
+      means[layer] = sum / static_cast<double>(rows.size());
+    }
+  }
+}
+
 TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
   for (const TableRow* row : rows) {
     if (row->status == cell_status::kDone) continue;
@@ -85,6 +98,7 @@ TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
   folded.seeds = std::ssize(rows);
   folded.calibration.reset();
   fold_layers(folded, rows);
+  fold_drift(folded, rows);
   for (const TableRow* row : rows) {
     folded.longest_skipped_run = std::max(folded.longest_skipped_run, row->longest_skipped_run);
   }

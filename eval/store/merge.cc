@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
 
 #include "eval/store/joint_run.h"
+#include "eval/store/merge_responses.h"
 #include "eval/store/row_copy.h"
 #include "eval/store/store.h"
 
@@ -70,10 +72,17 @@ class Merger {
       const int64_t id = rows.integer(0);
       Statement known(output_,
                       "SELECT id FROM runs WHERE started = ? AND command = ? AND config = ? AND"
-                      " load_average = ?");
+                      " load_average = ? ORDER BY id");
       known.bind(rows.text(rows.index("started")), rows.text(rows.index("command")),
                  rows.text(rows.index("config")), rows.real(rows.index("load_average")));
-      if (known.step()) {
+      // Runs of one file are never one run, however alike two within a second are.
+      const auto is_taken = [&](int64_t run) {
+        return std::any_of(runs_.begin(), runs_.end(),
+                           [&](const auto& mapping) { return mapping.second == run; });
+      };
+      bool found = false;
+      while (!found && known.step()) found = !is_taken(known.integer(0));
+      if (found) {
         runs_[id] = known.integer(0);
       } else {
         runs_[id] = copy_row(rows, output_, "runs", {{"id", std::nullopt}});
@@ -165,6 +174,8 @@ class Merger {
         compare_outputs(from, to);
         join_scores(from, to);
         join_samples(from, to);
+        const std::string differs = join_responses(*input_, from, output_, to);
+        if (!differs.empty()) conflict("{}: {}", cell_text(to), differs);
       } else if (found || (!have && num_outputs(*input_, from) > num_outputs(output_, to))) {
         replace(rows, from, to);
       }
@@ -186,7 +197,7 @@ class Merger {
 
   // What stands there is not finished: the other file's takes its place.
   void replace(Statement& row, int64_t from, int64_t to) {
-    for (const char* table : {"outputs", "samples", "scores"}) {
+    for (const char* table : {"outputs", "samples", "scores", "response_scores", "layer_drift"}) {
       Statement(output_, fmt::format("DELETE FROM {} WHERE cell_id = ?", table)).bind(to).run();
     }
     Statement(output_, "DELETE FROM cells WHERE id = ?").bind(to).run();
@@ -200,6 +211,7 @@ class Merger {
       rows.bind(from);
       while (rows.step()) copy_row(rows, output_, table, {{"cell_id", to}});
     }
+    join_responses(*input_, from, output_, to);
     join_samples(from, to);
   }
 

@@ -117,6 +117,20 @@ ALTER TABLE samples ADD COLUMN drafted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE samples ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE samples ADD COLUMN verify_calls INTEGER NOT NULL DEFAULT 0;
 )sql",
+    R"sql(
+-- Sums over the tokens of a reference, teacher-forced. prefix: what was put before the references.
+CREATE TABLE response_scores(
+  cell_id INTEGER NOT NULL REFERENCES cells, prefix TEXT NOT NULL, idx INTEGER NOT NULL,
+  tokens INTEGER NOT NULL, nll REAL NOT NULL, kl REAL NOT NULL, agreeing INTEGER NOT NULL,
+  PRIMARY KEY(cell_id, prefix, idx)) WITHOUT ROWID;
+
+-- Sums over `tokens` decoding steps of the cosine and the ratio of norms of the hidden state after
+-- each layer with that of the full model: {"cosine": [N], "norm_ratio": [N]}.
+CREATE TABLE layer_drift(
+  cell_id INTEGER NOT NULL REFERENCES cells, prefix TEXT NOT NULL,
+  tokens INTEGER NOT NULL, sums TEXT NOT NULL,
+  PRIMARY KEY(cell_id, prefix)) WITHOUT ROWID;
+)sql",
 };
 
 int64_t pragma(Database& database, const std::string& name) {

@@ -38,6 +38,16 @@ DataFiles read_files(const YamlSection& section, bool needs_reference) {
   return files;
 }
 
+std::vector<FilePlace> places_of(const YamlSection& section, const DataFiles& files) {
+  std::vector<FilePlace> places;
+  if (!files.source.empty()) places.push_back({files.source, section.where("source")});
+  if (!files.jsonl.empty()) places.push_back({files.jsonl, section.where("jsonl")});
+  for (const std::string& path : files.references) {
+    places.push_back({path, section.where("reference")});
+  }
+  return places;
+}
+
 std::vector<std::string> default_steps(const std::string& task) {
   if (task == "translation") return {"response", "first_line", "strip"};
   return {"response", "strip"};
@@ -46,7 +56,7 @@ std::vector<std::string> default_steps(const std::string& task) {
 MetricSpec read_metric(const YamlSection::MetricEntry& entry) {
   MetricSpec metric{.name = entry.name, .where = entry.where};
   for (const auto& setting : entry.settings) metric.options[setting.name] = setting.value;
-  make_metric(metric.name, metric.options, metric.where);  // throws for what it cannot use
+  make_sweep_metric(metric.name, metric.options, metric.where);  // throws for what it cannot use
   return metric;
 }
 
@@ -65,6 +75,7 @@ CalibrationSection read_calibration(const YamlSection& dataset, const DataFiles&
                  .where = calibration.where});
   }
   calibration.files = own;
+  calibration.places = places_of(section, own);
   return calibration;
 }
 
@@ -74,6 +85,7 @@ DatasetSection read_dataset(const YamlSection& section) {
   dataset.where = section.where("name");
   dataset.task = section.text("task");
   dataset.files = read_files(section, /*needs_reference=*/true);
+  dataset.places = places_of(section, dataset.files);
   dataset.files.source_field = section.text("source_field");
   dataset.files.reference_fields = section.texts("reference_fields");
   dataset.limit = section.integer("limit");

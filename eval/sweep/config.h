@@ -39,8 +39,15 @@ struct MetricSpec {
   std::string where;
 };
 
+// Where the configuration names a file.
+struct FilePlace {
+  std::string path;
+  std::string where;
+};
+
 struct CalibrationSection {
   std::optional<DataFiles> files;  // none: the same files, after the evaluated lines
+  std::vector<FilePlace> places;
   int64_t limit = 32;
   std::string where;
 };
@@ -50,6 +57,7 @@ struct DatasetSection {
   std::string where;
   std::string task;
   DataFiles files;
+  std::vector<FilePlace> places;
   int64_t limit = 0;  // 0: all
   std::string prompt;
   std::string prompt_where;

@@ -57,7 +57,8 @@ constexpr std::array kKeys = {
               "steps after decoding: response, first_line, strip; default for translation: all "
               "three, else response and strip"},
     ConfigKey{"datasets[].metrics", kMetrics, kRequired, 0, 0, "",
-              "[{bleu: {tokenize: 13a}}, {rouge: {stemmer: true}}]"},
+              "[{bleu: {tokenize: 13a}}, {rouge: {stemmer: true}}, {perplexity: {prefix: ' '}}, "
+              "kl, top1]"},
     ConfigKey{"datasets[].calibration", kSection, "", 0, 0, "",
               "examples for thresholds; default: the lines after `limit`, at most 32"},
     ConfigKey{"datasets[].calibration.source", kPath, "", 0, 0, "", "text file of its own"},

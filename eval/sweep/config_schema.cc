@@ -4,6 +4,7 @@
 #include <string>
 
 #include "eval/metrics/registry.h"
+#include "eval/metrics/response_metrics.h"
 #include "eval/sweep/config_keys.h"
 
 namespace skipbench {
@@ -49,6 +50,10 @@ Json settings_schema() {
 Json metrics_schema() {
   Json names = Json::array(), properties = Json::object();
   for (const MetricEntry& metric : metric_table()) {
+    names.push_back(metric.name);
+    properties[metric.name] = settings_schema();
+  }
+  for (const ResponseMetricEntry& metric : response_metric_table()) {
     names.push_back(metric.name);
     properties[metric.name] = settings_schema();
   }

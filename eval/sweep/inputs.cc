@@ -10,6 +10,7 @@
 #include "engine/base/error.h"
 #include "engine/tokenizer/chat_template.h"
 #include "engine/weights/sha256.h"
+#include "eval/metrics/response_metrics.h"
 
 namespace skipbench {
 namespace {
@@ -64,6 +65,24 @@ class PromptEncoder {
     return tokens;
   }
 
+  // What a metric takes for the model's response: `text` after `prefix`, no special tokens.
+  TokenIds response(const std::string& prefix, const std::string& text, const TokenIds& prompt,
+                    size_t line) const {
+    if (text.empty()) return {};
+    const TextSegment segment{.text = prefix + text};
+    TokenIds tokens = tokenizer_.encode(std::span(&segment, 1), /*add_special=*/false);
+    const int64_t positions = std::ssize(prompt) + std::ssize(tokens);
+    if (model_.max_positions > 0 && positions > model_.max_positions) {
+      throw Error({.what = "prompt and reference do not fit into the model's context",
+                   .where = fmt::format("{}: example {} of dataset '{}'", dataset_.where, line + 1,
+                                        dataset_.name),
+                   .expected = fmt::format("at most {} positions", model_.max_positions),
+                   .got = fmt::format("{} + {} tokens", prompt.size(), tokens.size()),
+                   .hint = "leave the example out, or the metrics perplexity, kl and top1"});
+    }
+    return tokens;
+  }
+
  private:
   std::optional<std::string_view> system_message() const {
     if (dataset_.system.empty()) return std::nullopt;
@@ -78,6 +97,22 @@ class PromptEncoder {
   std::optional<ChatTemplate> chat_;
 };
 
+// Errors about a file also name the place in the configuration that asked for it.
+std::vector<Example> examples_of(const DataFiles& files, const std::vector<FilePlace>& places,
+                                 const std::string& otherwise) {
+  try {
+    return load_examples(files);
+  } catch (const Error& error) {
+    ErrorParts parts = error.parts();
+    std::string place = otherwise;
+    for (const FilePlace& one : places) {
+      if (parts.where.starts_with(one.path)) place = one.where;
+    }
+    parts.where = parts.where.empty() ? place : place + ": " + parts.where;
+    throw Error(std::move(parts));
+  }
+}
+
 // How many of the file's examples are evaluated.
 size_t evaluated_count(const DatasetSection& dataset, size_t available) {
   if (dataset.limit == 0) return available;
@@ -91,7 +126,27 @@ size_t evaluated_count(const DatasetSection& dataset, size_t available) {
                .hint = "lower `limit`, or 0 for all"});
 }
 
+void check_some_token(const std::vector<TokenIds>& responses, const DatasetSection& dataset) {
+  const bool all_empty = std::all_of(responses.begin(), responses.end(),
+                                     [](const TokenIds& tokens) { return tokens.empty(); });
+  if (!all_empty) return;
+  throw Error({.what = "all first references are empty: perplexity, kl and top1 have no token",
+               .where = fmt::format("{}: dataset '{}'", dataset.where, dataset.name)});
+}
+
 }  // namespace
+
+std::vector<std::string> response_prefixes(const DatasetSection& dataset) {
+  std::vector<std::string> prefixes;
+  for (const MetricSpec& spec : dataset.metrics) {
+    if (find_response_metric(spec.name) == nullptr) continue;
+    const std::string prefix = response_prefix(spec.options);
+    if (std::find(prefixes.begin(), prefixes.end(), prefix) == prefixes.end()) {
+      prefixes.push_back(prefix);
+    }
+  }
+  return prefixes;
+}
 
 std::string hash_prompts(std::span<const TokenIds> prompts) {
   Sha256 hash;
@@ -101,7 +156,7 @@ std::string hash_prompts(std::span<const TokenIds> prompts) {
 
 SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenizer,
                         const std::string& model_path, const ModelConfig& model, int new_tokens) {
-  std::vector<Example> examples = load_examples(dataset.files);
+  std::vector<Example> examples = examples_of(dataset.files, dataset.places, dataset.where);
   const size_t evaluated = evaluated_count(dataset, examples.size());
   const PromptEncoder encode(dataset, tokenizer, model_path, model, new_tokens);
   SweepInputs inputs;
@@ -115,10 +170,19 @@ SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenize
     seen.insert(inputs.prompts.back());
   }
   inputs.hash = hash.hex_digest();
+  for (const std::string& prefix : response_prefixes(dataset)) {
+    auto& responses = inputs.responses[prefix];
+    for (size_t i = 0; i < evaluated; ++i) {
+      responses.push_back(
+          encode.response(prefix, examples[i].references.at(0), inputs.prompts[i], i));
+    }
+    check_some_token(responses, dataset);
+  }
 
   std::vector<Example> rest;
   if (dataset.calibration.files) {
-    rest = load_examples(*dataset.calibration.files);
+    rest = examples_of(*dataset.calibration.files, dataset.calibration.places,
+                       dataset.calibration.where);
   } else {
     rest.assign(examples.begin() + static_cast<int64_t>(evaluated), examples.end());
   }

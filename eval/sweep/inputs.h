@@ -1,6 +1,7 @@
 // What a sweep decodes: a dataset's prompts as token ids, its references, its calibration prompts.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@ struct SweepInputs {
   std::vector<TokenIds> prompts;                     // evaluated
   std::vector<std::vector<std::string>> references;  // of each prompt
   std::vector<TokenIds> calibration_prompts;         // none of them evaluated
+  // Where metrics of responses ask for them, by their prefix: each prompt's first reference.
+  std::map<std::string, std::vector<TokenIds>> responses;
   // SHA-256 of token ids and references: whatever changes a prompt (data, template, tokenizer)
   // changes it.
   std::string hash;
@@ -22,9 +25,12 @@ struct SweepInputs {
 
 // `model_path`: where the chat template "model" comes from. Throws Error for data that is missing
 // or does not fit together, a template that names an unknown field, an empty prompt, and prompts
-// that leave no room for new tokens.
+// that leave no room for new tokens or, where a metric reads it, for the reference.
 SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenizer,
                         const std::string& model_path, const ModelConfig& model, int new_tokens);
+
+// Prefixes of the data set's metrics of responses, each once.
+std::vector<std::string> response_prefixes(const DatasetSection& dataset);
 
 // SHA-256 over the first `count` prompts.
 std::string hash_prompts(std::span<const TokenIds> prompts);

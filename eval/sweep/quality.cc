@@ -7,6 +7,8 @@
 #include "datasets/postprocess.h"
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
+#include "eval/metrics/response_metrics.h"
+#include "eval/store/response_scores.h"
 #include "eval/sweep/interrupt.h"
 #include "eval/sweep/session.h"
 
@@ -25,10 +27,11 @@ struct MetricAndSignature {
 };
 
 MetricAndSignature metric_for(const MetricSpec& spec, const SweepInputs& inputs) {
-  MetricAndSignature made{make_metric(spec.name, spec.options, spec.where), ""};
-  size_t references = inputs.references.front().size();
+  MetricAndSignature made{make_sweep_metric(spec.name, spec.options, spec.where), ""};
+  const bool of_responses = find_response_metric(spec.name) != nullptr;  // the first reference
+  size_t references = of_responses ? 1 : inputs.references.front().size();
   for (const auto& list : inputs.references) {
-    if (list.size() != references) references = 0;  // they differ
+    if (!of_responses && list.size() != references) references = 0;  // they differ
   }
   std::string name = spec.name;
   for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
@@ -45,7 +48,14 @@ std::vector<ScoreRecord> score_outputs(const SweepSession& session, RunnableCell
   std::vector<ScoreRecord> records;
   for (const MetricSpec& spec : session.dataset(*cell.cell).metrics) {
     const MetricAndSignature made = metric_for(spec, inputs);
-    for (const Score& score : corpus_scores(*made.metric, hypotheses, inputs.references)) {
+    std::vector<Score> scores;
+    if (find_response_metric(spec.name) != nullptr) {
+      const auto responses = response_scores(session.store, cell.id, response_prefix(spec.options));
+      scores = made.metric->scores(response_statistics(responses).sum());
+    } else {
+      scores = corpus_scores(*made.metric, hypotheses, inputs.references);
+    }
+    for (const Score& score : scores) {
       records.push_back({made.signature, score.name, score.score, score.precision, score.recall});
     }
   }
@@ -111,6 +121,7 @@ void run_quality_cell(const SweepSession& session, RunnableCell cell,
     session.progress.set_share(static_cast<double>(begin + count) / static_cast<double>(total));
     session.finish_batch();
   }
+  measure_response_scores(session, cell, strategy);
   const auto outputs = session.store.outputs(cell.id);
   session.store.finish_quality(cell.id, session.run, score_outputs(session, cell, outputs));
 }
@@ -127,14 +138,20 @@ std::vector<std::string> asked_signatures(const DatasetSection& dataset,
   return signatures;
 }
 
-void score_stored_outputs(const SweepSession& session, RunnableCell cell) {
+bool lacks_scores(const SweepSession& session, RunnableCell cell) {
   const SweepInputs& inputs = session.inputs(*cell.cell);
-  for (const MetricSpec& spec : session.dataset(*cell.cell).metrics) {
-    if (session.store.has_score(cell.id, metric_for(spec, inputs).signature)) continue;
-    const auto outputs = session.store.outputs(cell.id);
-    session.store.finish_quality(cell.id, session.run, score_outputs(session, cell, outputs));
-    return;
+  const auto& metrics = session.dataset(*cell.cell).metrics;
+  return std::any_of(metrics.begin(), metrics.end(), [&](const MetricSpec& spec) {
+    return !session.store.has_score(cell.id, metric_for(spec, inputs).signature);
+  });
+}
+
+void score_stored_outputs(const SweepSession& session, RunnableCell cell) {
+  if (lacks_response_scores(session, cell)) {
+    measure_response_scores(session, cell, *strategy_of(session, cell));
   }
+  const auto outputs = session.store.outputs(cell.id);
+  session.store.finish_quality(cell.id, session.run, score_outputs(session, cell, outputs));
 }
 
 }  // namespace skipbench

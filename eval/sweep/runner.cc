@@ -23,7 +23,9 @@ double estimated_work(const SweepSetup& setup, const Cell& cell) {
   const double sharing = std::sqrt(static_cast<double>(std::min<int64_t>(cell.key.batch, 16)));
   if (cell.key.kind == "quality") {
     const auto prompts = static_cast<double>(setup.inputs[cell.dataset].prompts.size());
-    const double calibration = cell.calibrated ? 4 : 1;
+    double calibration = cell.calibrated ? 4 : 1;
+    // A reference, read by two runs.
+    calibration += static_cast<double>(2 * setup.inputs[cell.dataset].responses.size());
     return calibration * prompts * config.max_new_tokens / 2 * (budget + 3) / sharing;
   }
   const double rounds = config.timing.repetitions + config.timing.warmup;
@@ -41,16 +43,22 @@ class Runner {
 
   bool some_failed() const { return some_failed_; }
 
+  bool has_work() const {
+    for (size_t i = 0; i < cells().size(); ++i) {
+      if (is_runnable(i) && (!is_done(i) || wants_scores(i))) return true;
+    }
+    return false;
+  }
+
   void run_all_quality() {
     for (size_t i = 0; i < cells().size(); ++i) {
       const Cell& cell = cells()[i];
       if (cell.key.kind != "quality" || !is_runnable(i)) continue;
-      if (is_done(i)) {
-        score_stored_outputs(session_, runnable(i));
-        continue;
-      }
-      session_.progress.begin(cell_name(cell.key), estimated_work(session_.setup, cell));
+      if (is_done(i) && !wants_scores(i)) continue;
+      session_.progress.begin(cell_name(cell.key),
+                              is_done(i) ? 0 : estimated_work(session_.setup, cell));
       guarded(i, [&] {
+        if (is_done(i)) return score_stored_outputs(session_, runnable(i));
         const auto strategy = strategy_of(session_, runnable(i));
         run_quality_cell(session_, runnable(i), *strategy);
       });
@@ -74,6 +82,9 @@ class Runner {
     return ours_[i] && cells()[i].status == cell_status::kPending;
   }
   bool is_done(size_t i) const { return stored_[i].status == cell_status::kDone; }
+  bool wants_scores(size_t i) const {
+    return cells()[i].key.kind == "quality" && lacks_scores(session_, runnable(i));
+  }
   RunnableCell runnable(size_t i) const { return {&cells()[i], stored_[i].id}; }
 
   // Cells without a result, and `full` with them: a speedup compares within one group.
@@ -208,7 +219,7 @@ class NullBuffer : public std::streambuf {
 
 }  // namespace
 
-SweepOutcome run_sweep(std::span<const SweepSetup> variants, const SweepOptions& options) {
+SweepOutcome run_sweep(std::span<SweepSetup> variants, const SweepOptions& options) {
   NullBuffer null_buffer;
   std::ostream null_log(&null_buffer);
   std::ostream& log = options.log != nullptr ? *options.log : null_log;
@@ -237,14 +248,19 @@ SweepOutcome run_sweep(std::span<const SweepSetup> variants, const SweepOptions&
   Progress progress(log, options.log_is_terminal, load.work);
   bool some_failed = load.runnable == 0;  // there was nothing that could have been done
   try {
+    LatestModel latest;
     for (size_t v = 0; v < variants.size(); ++v) {
-      const SweepSetup& setup = variants[v];
-      Decoders decoders(setup);
-      SweepSession session{setup, decoders, store, progress, run, options.after_batch};
-      Runner runner(session, stored_cells(store, setup), ours[v]);
-      runner.run_all_quality();
-      runner.run_all_timing();
-      some_failed = some_failed || runner.some_failed();
+      {
+        Decoders decoders(variants[v]);
+        SweepSession session{variants[v], decoders, store, progress, run, options.after_batch};
+        Runner runner(session, stored_cells(store, variants[v]), ours[v]);
+        if (!runner.has_work()) continue;
+        variants[v].ensure_models(latest);
+        runner.run_all_quality();
+        runner.run_all_timing();
+        some_failed = some_failed || runner.some_failed();
+      }
+      if (variants.size() > 1) variants[v].release_models();
     }
   } catch (const Interrupted&) {
     store.end_run(run, "interrupted");
@@ -258,7 +274,7 @@ SweepOutcome run_sweep(std::span<const SweepSetup> variants, const SweepOptions&
   return some_failed ? SweepOutcome::kSomeFailed : SweepOutcome::kDone;
 }
 
-SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options) {
+SweepOutcome run_sweep(SweepSetup setup, const SweepOptions& options) {
   return run_sweep(std::span(&setup, 1), options);
 }
 

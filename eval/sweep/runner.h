@@ -22,9 +22,10 @@ struct SweepOptions {
   std::function<void()> after_batch;  // test hook
 };
 
-// `variants`: the points of a matrix, one run together. Throws Error for wrong input and StoreError
+// `variants`: the points of a matrix, one run together; of several only the point at work has its
+// models in memory. Throws Error for wrong input and StoreError
 // when the results file cannot be used; a cell that fails is recorded and the sweep goes on.
-SweepOutcome run_sweep(std::span<const SweepSetup> variants, const SweepOptions& options);
-SweepOutcome run_sweep(const SweepSetup& setup, const SweepOptions& options);
+SweepOutcome run_sweep(std::span<SweepSetup> variants, const SweepOptions& options);
+SweepOutcome run_sweep(SweepSetup setup, const SweepOptions& options);
 
 }  // namespace skipbench

@@ -76,8 +76,17 @@ GenerateOptions natural_length(const SweepSession& session, const DatasetSection
 // Signatures of the data set's metrics, each once, in the configuration's order.
 std::vector<std::string> asked_signatures(const DatasetSection& dataset, const SweepInputs& inputs);
 
-// Scores that the configuration asks for and the store lacks, from stored texts.
+// Whether the configuration asks for scores of a finished cell that the store lacks.
+bool lacks_scores(const SweepSession& session, RunnableCell cell);
+
+// Those scores, from stored texts; metrics of responses run the model.
 void score_stored_outputs(const SweepSession& session, RunnableCell cell);
+
+// Whether any score of a metric of responses is missing; and what is missing, measured batch by
+// batch.
+bool lacks_response_scores(const SweepSession& session, RunnableCell cell);
+void measure_response_scores(const SweepSession& session, RunnableCell cell,
+                             const SkipStrategy& strategy);
 
 // The strategy of a cell, its threshold calibrated, and noted in the store, where it has one.
 std::unique_ptr<SkipStrategy> strategy_of(const SweepSession& session, RunnableCell cell);

@@ -45,16 +45,24 @@ void load_adapted(SweepSetup& setup) {
   }
 }
 
-SweepSetup prepare(SweepConfig config, std::map<std::string, LoadedModel>& models) {
+void load_models(SweepSetup& setup, LatestModel& latest) {
+  const ModelSection& section = setup.config.model;
+  const std::string name = model_name(setup.config);
+  if (latest.name != name) {
+    latest = {};  // the last one goes before the next one comes
+    latest.loaded = asked_for_by(section.where, [&] { return load_model(name); });
+    latest.name = name;
+  }
+  setup.loaded = latest.loaded;
+  load_adapted(setup);
+  setup.has_models = true;
+}
+
+SweepSetup prepare(SweepConfig config, LatestModel& latest) {
   SweepSetup setup;
   setup.config = std::move(config);
   const SweepConfig& sweep = setup.config;
-  const std::string model = model_name(sweep);
-  if (!models.contains(model)) {
-    models[model] = asked_for_by(sweep.model.where, [&] { return load_model(model); });
-  }
-  setup.loaded = models.at(model);
-  load_adapted(setup);
+  load_models(setup, latest);
   const bool own_tokenizer = sweep.model.tokenizer.empty();
   setup.tokenizer = asked_for_by(
       own_tokenizer ? sweep.model.where : sweep.model.tokenizer_where,
@@ -77,15 +85,39 @@ SweepSetup prepare(SweepConfig config, std::map<std::string, LoadedModel>& model
 
 }  // namespace
 
+void SweepSetup::release_models() {
+  adapted.clear();
+  LoadedModel empty;
+  empty.config = loaded.config;
+  loaded = std::move(empty);
+  has_models = false;
+}
+
+void SweepSetup::ensure_models(LatestModel& latest) {
+  if (has_models) return;
+  const CellContext before = context;
+  load_models(*this, latest);
+  if (model_hash(loaded) == before.model_hash && context.adapted_hashes == before.adapted_hashes) {
+    return;
+  }
+  throw Error({.what = "the model or an adapter has changed since the sweep began",
+               .where = config.model.where + ": " + config.model.path,
+               .hint = "run the sweep again"});
+}
+
 SweepSetup prepare_sweep(SweepConfig config) {
-  std::map<std::string, LoadedModel> models;
-  return prepare(std::move(config), models);
+  LatestModel latest;
+  return prepare(std::move(config), latest);
 }
 
 std::vector<SweepSetup> prepare_sweeps(std::vector<SweepConfig> variants) {
-  std::map<std::string, LoadedModel> models;
+  LatestModel latest;
   std::vector<SweepSetup> setups;
-  for (SweepConfig& config : variants) setups.push_back(prepare(std::move(config), models));
+  const bool several = variants.size() > 1;
+  for (SweepConfig& config : variants) {
+    setups.push_back(prepare(std::move(config), latest));
+    if (several) setups.back().release_models();
+  }
   return setups;
 }
 

@@ -46,9 +46,9 @@ TEST(EmulatedDeviceLost, EndsTheSweepAfterTheStoreIsClosed) {
                                               "timing.repetitions=0", "results=" + results};
   EXPECT_THROW(
       {
-        const SweepSetup setup = folder.setup(overrides);
+        SweepSetup setup = folder.setup(overrides);
         emulator::lose_device_after(300, cudaErrorIllegalAddress);
-        run_sweep(setup, {});
+        run_sweep(std::move(setup), {});
       },
       DeviceLost);
   EXPECT_NE(cudaPeekAtLastError(), cudaSuccess);

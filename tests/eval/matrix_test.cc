@@ -158,7 +158,7 @@ TEST(Matrix, RunsAsOneSweep) {
   with_matrix.push_back("matrix.seeds=[0, 5]");
   with_matrix.push_back("results=" + folder.path("m.db"));
   ASSERT_EQ(folder.run("m.db", only), SweepOutcome::kDone);
-  const auto variants = prepare_sweeps(load_sweep_variants(folder.path("sweep.yaml"), with_matrix));
+  auto variants = prepare_sweeps(load_sweep_variants(folder.path("sweep.yaml"), with_matrix));
   std::ostringstream log;
   ASSERT_EQ(run_sweep(variants, {.log = &log}), SweepOutcome::kDone);
   // Of eight cells (full and random, quality and timing, two seeds) seed 5 of `random` is new.
@@ -176,6 +176,37 @@ TEST(Matrix, RunsAsOneSweep) {
   const std::string text = render_table(table, "md");
   EXPECT_NE(text.find("## de-en, seed=5"), std::string::npos) << text;
   EXPECT_NE(text.find("seed=5: model "), std::string::npos) << text;
+}
+
+// Models of several points are in memory one at a time, but for the one that points share.
+TEST(Matrix, FreesAModelBeforeTheNextIsLoaded) {
+  const SweepFolder folder;
+  const std::string model = folder.path("model.json");
+  const auto path = [&](int seed) { return fmt::format("\"synthetic:{}:{}\"", model, seed); };
+  auto variants = prepare_sweeps(load_sweep_variants(
+      folder.path("sweep.yaml"),
+      std::vector<std::string>{"strategies=[full, unified]", "targets=[3]", "timing.repetitions=0",
+                               fmt::format("matrix.models=[{}, {}]", path(1), path(2)),
+                               "matrix.dtypes=[f32, bf16]", "results=" + folder.path("m.db")}));
+  ASSERT_EQ(variants.size(), 4u);
+  const auto is_loaded = [](const SweepSetup& setup) {
+    return !setup.loaded.storage.empty() || !setup.loaded.weights.layers.empty();
+  };
+  EXPECT_TRUE(std::ranges::none_of(variants, is_loaded));
+  EXPECT_EQ(variants[3].loaded.config.num_layers, 6);
+  std::set<size_t> seen;
+  const auto watch = [&] {
+    EXPECT_EQ(std::ranges::count_if(variants, is_loaded), 1);
+    seen.insert(std::ranges::find_if(variants, is_loaded) - variants.begin());
+  };
+  ASSERT_EQ(run_sweep(variants, {.after_batch = watch}), SweepOutcome::kDone);
+  EXPECT_EQ(seen.size(), 4u);
+  EXPECT_TRUE(std::ranges::none_of(variants, is_loaded));
+  // Nothing to do: nothing is loaded. Other contents under the same name are refused.
+  ASSERT_EQ(run_sweep(variants, {}), SweepOutcome::kDone);
+  folder.resize_vocabulary(300);
+  EXPECT_NE(message_of([&] { run_sweep(variants, {.fresh = true}); }).find("has changed since"),
+            std::string::npos);
 }
 
 TEST(Table4, IsThePapersGrid) {
@@ -208,7 +239,7 @@ TEST(Table4, IsThePapersGrid) {
     overrides.push_back(fmt::format("datasets.{}.limit=64", direction));
   }
   const std::string path = std::string(SKIPBENCH_SOURCE_DIR) + "/configs/table4.yaml";
-  const auto setups = prepare_sweeps(load_sweep_variants(path, overrides));
+  auto setups = prepare_sweeps(load_sweep_variants(path, overrides));
   ASSERT_EQ(setups.size(), 1u);
   // Per direction: full, and three strategies at four targets; each of quality and three timings.
   EXPECT_EQ(setups[0].cells.size(), 4u * (1 + 3 * 4) * 4);

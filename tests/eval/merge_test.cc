@@ -39,6 +39,22 @@ class Merge : public testing::Test {
   SweepFolder folder_;
 };
 
+// A killed run and the one that follows it may have begun in the same second.
+TEST_F(Merge, RunsOfOneFileStayApart) {
+  for (const int part : {1, 2}) {
+    const std::string name = fmt::format("{}.db", part);
+    const std::vector<std::string> untimed = {"timing.repetitions=0"};
+    for (int again = 0; again < 3; ++again) {
+      ASSERT_EQ(folder_.run(name, untimed, {.shard = {part, 2}}), SweepOutcome::kDone);
+    }
+    change(path(name), "UPDATE runs SET started = '2026-11-24T13:20:00Z', load_average = 1");
+  }
+  const std::vector<std::string> files = {path("1.db"), path("2.db")};
+  EXPECT_EQ(merge_stores(files, path("all.db"), "").done, 5);
+  const std::vector<std::string> copies = {path("all.db"), path("2.db"), path("1.db")};
+  EXPECT_EQ(merge_stores(copies, path("again.db"), "").done, 5);
+}
+
 TEST_F(Merge, ShardsTogetherAreTheSweep) {
   ASSERT_EQ(folder_.run("whole.db"), SweepOutcome::kDone);
   for (const int shards : {2, 4}) {

@@ -8,7 +8,9 @@
 #include <sstream>
 
 #include "engine/base/error.h"
+#include "eval/report/plot_ticks.h"
 #include "eval/report/result_plots.h"
+#include "eval/report/similarity_plot.h"
 
 namespace skipbench {
 namespace {
@@ -24,6 +26,8 @@ TableRow row(const std::string& strategy, double target, int64_t batch, double s
   made.scores = {{"BLEU", "BLEU|x", score}, {"chrF2", "chrF2|x", 2 * score}};
   made.decode_per_second = speed;
   made.speedup = speed / 100;
+  made.layer_cosine = {1, 0.9, 0.7};
+  made.layer_norm_ratio = {1, 1.2, 0.5};
   return made;
 }
 
@@ -102,6 +106,7 @@ TEST(Plot, NamesStayText) {
   for (const std::string& name : names) {
     table.rows.push_back(row(name, 2, 1, 3, 4, names[2]));
     table.rows.back().scores[0].name = names[0];
+    table.rows.back().quality_cell = std::ssize(table.rows);
   }
   for (const std::string& kind : result_plot_kinds()) {
     const std::string svg = drawn_plot(result_plot(table, {.kind = kind}), "svg");
@@ -140,6 +145,82 @@ TEST(Plot, OddPoints) {
   EXPECT_NE(drawn_plot(plot, "svg").find("</svg>"), std::string::npos);
   plot.panels[0].series[0].points.clear();
   EXPECT_THROW(drawn_plot(plot, "svg"), Error);
+}
+
+PlotPanel panel_of(std::vector<double> xs) {
+  PlotPanel panel{.title = "p", .series = {{.name = "a"}}};
+  for (const double x : xs) panel.series[0].points.push_back({x, 1, ""});
+  return panel;
+}
+
+TEST(Plot, TickLabelsStayApart) {
+  // The quickstart at batch 1: ticks at each 1000 had labels that ran into each other.
+  EXPECT_EQ(tick_distance(panel_of({1844, 10052}), 430), 2000);
+  EXPECT_EQ(tick_distance(panel_of({1844, 10052}), 290), 5000);
+  EXPECT_EQ(tick_distance(panel_of({1, 5}), 430), 1);
+  EXPECT_EQ(tick_distance(panel_of({7, 7}), 430), 0);
+  EXPECT_EQ(tick_distance(panel_of({NAN, 3, INFINITY}), 430), 0);
+  for (const double high : {1.0, 3.7, 99.0, 12345.0, 987654.0}) {
+    for (const double low : {0.0, 0.3, 0.99}) {
+      for (const double width : {290.0, 430.0}) {
+        const double distance = tick_distance(panel_of({low * high, high}), width);
+        // Labels of six characters at most have 56 pixels each, and three ticks are left.
+        const double ticks = 1.3 * (1 - low) * high / distance;
+        EXPECT_LE(ticks, width / 30) << low << ' ' << high << ' ' << width;
+        EXPECT_GE(ticks, 1) << low << ' ' << high << ' ' << width;
+      }
+    }
+  }
+}
+
+// Two points on one spot and one apart: the second's label goes below.
+TEST(Plot, LabelsOfNeighboursGoToOtherSides) {
+  PlotPanel panel = panel_of({0, 100, 101, 300});
+  for (PlotPoint& point : panel.series[0].points) point.label = "2x";
+  panel.series[0].points[0].y = 40;
+  place_labels(panel, 430, 320);
+  std::vector<bool> below;
+  for (const PlotPoint& point : panel.series[0].points) below.push_back(point.label_below);
+  EXPECT_EQ(below, (std::vector<bool>{false, false, true, false}));
+  Plot plot{.panels = {panel}};
+  EXPECT_NE(gnuplot_script(plot, "svg").find("0.9,-0.7 left"), std::string::npos);
+}
+
+TEST(Plot, SimilarityHasAPanelPerTargetAndMeasure) {
+  ResultTable table = two_strategies();
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    table.rows[i].quality_cell = static_cast<int64_t>(i % 4);  // both batch sizes
+  }
+  const Plot plot = result_plot(table, {.kind = "similarity"});
+  ASSERT_EQ(plot.panels.size(), 4u);
+  EXPECT_EQ(plot.panels_per_row, 2);
+  EXPECT_EQ(plot.panels[0].title, "de-en, target 2x");
+  EXPECT_EQ(plot.panels[0].series.size(), 3u);  // full, unified, early_exit
+  EXPECT_EQ(plot.panels[1].series.size(), 2u);
+  EXPECT_EQ(plot.panels[2].y_label, "norm / norm of full");
+  EXPECT_EQ(series_of(plot.panels[2], "unified").points.at(2).y, 0.5);
+  EXPECT_EQ(series_of(plot.panels[0], "unified").points.size(), 3u);
+  table.rows.resize(1);  // full alone
+  EXPECT_THROW(result_plot(table, {.kind = "similarity"}), Error);
+}
+
+TEST(Plot, DriftOfAProbe) {
+  const std::string probe = R"({"strategy": {"name": "unified", "target": 2.0}, "steps": [
+      {"texts": 9, "cosine": [0, 0], "norm_ratio": [0, 0]},
+      {"texts": 3, "cosine": [1, 0.5], "norm_ratio": [2, 1]},
+      {"texts": 1, "cosine": [0, 0.1], "norm_ratio": [1, 5]}]})";
+  const DriftLine line = probe_drift(probe, "probe.json");
+  EXPECT_EQ(line.target, 2);
+  EXPECT_NEAR(line.cosine.at(0), 0.75, 1e-12);
+  EXPECT_NEAR(line.cosine.at(1), 0.4, 1e-12);
+  EXPECT_NEAR(line.norm_ratio.at(1), 2, 1e-12);
+  const Plot plot = similarity_plot(std::span(&line, 1));
+  ASSERT_EQ(plot.panels.size(), 2u);
+  EXPECT_TRUE(plot.panels[0].series.back().guide);
+  for (const char* wrong : {"", "[]", "{}", R"({"strategy": 3})", R"({"strategy": {"name": "a",
+       "target": 2}, "steps": []})"}) {
+    EXPECT_THROW(probe_drift(wrong, "probe.json"), Error) << wrong;
+  }
 }
 
 TEST(Plot, SaysWhatToInstall) {

@@ -39,6 +39,11 @@ class ProbeFixture : public testing::TestWithParam<const char*> {
         model_((fixtures_folder() / fixture_["model"].get<std::string>()).string(),
                {.threads = 2}) {}
 
+  DivergenceModels itself() {
+    Model& model = model_.decoder().model();
+    return {model, model};
+  }
+
   Json fixture_;
   std::vector<ScoreRequest> requests_;
   LoadedDecoder model_;
@@ -72,7 +77,7 @@ TEST_P(ProbeFixture, DivergenceIsTheReferences) {
   for (const Json& one : fixture_["divergence"]) {
     const auto strategy = make_strategy(spec_of(one), model_.num_layers());
     for (const int64_t batch : {1, 4}) {
-      const auto steps = measure_divergence(model_.decoder().model(), *strategy, requests_, batch,
+      const auto steps = measure_divergence(itself(), *strategy, requests_, batch,
                                             one["max_steps"].get<int64_t>());
       ASSERT_EQ(steps.size(), one["steps"].size());
       for (size_t i = 0; i < steps.size(); ++i) {
@@ -93,8 +98,7 @@ TEST_P(ProbeFixture, DivergenceIsTheReferences) {
 
 TEST_P(ProbeFixture, TheFullModelDoesNotDriftFromItself) {
   const auto full = make_strategy({.name = "full"}, model_.num_layers());
-  for (const StepDivergence& step :
-       measure_divergence(model_.decoder().model(), *full, requests_, 3, 64)) {
+  for (const StepDivergence& step : measure_divergence(itself(), *full, requests_, 3, 64)) {
     EXPECT_EQ(step.kl, 0);
     EXPECT_EQ(step.top1_agreement, 1);
     for (const double cosine : step.cosine) EXPECT_NEAR(cosine, 1, 1e-12);
@@ -108,10 +112,10 @@ TEST_P(ProbeFixture, ARowsDriftDoesNotDependOnItsBatch) {
       .name = "early_exit", .target = 2, .params = {{"threshold", {"0.3", "test"}}}};
   const auto strategy = make_strategy(spec, model_.num_layers());
   Model& model = model_.decoder().model();
-  const auto together = measure_divergence(model, *strategy, requests_, 100, 64);
+  const auto together = measure_divergence({model, model}, *strategy, requests_, 100, 64);
   std::vector<double> kl(together.size()), first_cosine(together.size());
   for (const ScoreRequest& request : requests_) {
-    const auto alone = measure_divergence(model, *strategy, std::span(&request, 1), 1, 64);
+    const auto alone = measure_divergence({model, model}, *strategy, std::span(&request, 1), 1, 64);
     for (size_t i = 0; i < alone.size(); ++i) {
       kl[i] += alone[i].kl;
       first_cosine[i] += alone[i].cosine.back();

@@ -78,7 +78,7 @@ TEST(SyntheticTest, LargeMatrixHasTheStatedDistributionOnEveryThread) {
 
 TEST(SyntheticTest, RefusesWhatDoesNotFit) {
   const TempFolder folder;
-  TinyShape s{.layers = 60000,
+  TinyShape s{.layers = 256,
               .hidden = 1 << 16,
               .heads = 256,
               .kv_heads = 256,

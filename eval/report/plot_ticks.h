@@ -1,0 +1,19 @@
+// Where a plot's numbers stand: ticks and points with labels that do not touch.
+#pragma once
+
+#include <string>
+
+#include "eval/report/plot.h"
+
+namespace skipbench {
+
+// The distance of ticks on the x axis of a panel of `width` pixels: 1, 2 or 5 times a power of ten,
+// the least at which the labels of neighbours stay apart. 0 where the panel has no finite point or
+// all of them share one x.
+double tick_distance(const PlotPanel& panel, double width);
+
+// Sends the label of a point to the other side, below right, where it would lie on the label of
+// another point of the panel, of `width` x `height` pixels.
+void place_labels(PlotPanel& panel, double width, double height);
+
+}  // namespace skipbench

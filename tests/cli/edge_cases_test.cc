@@ -1,0 +1,180 @@
+// Commands at the edges of their input: no token, no number, no prompt, lists, more layers than the
+// engine has; a history with a planted change; a probe's output as a plot.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <set>
+
+#include "tests/cli/run_skipbench.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+fs::path fresh_folder() {
+  const fs::path folder =
+      fs::temp_directory_path() /
+      ("skipbench_edge_" +
+       std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  return folder;
+}
+
+TEST(Logprobs, AnEmptyContinuationHasNone) {
+  const std::string some = R"({"prompt": [1, 2], "continuation": [3, 4]})";
+  const std::string none = R"({"prompt": [5], "continuation": []})";
+  const auto lines_of = [](const std::string& input, const std::string& batch) {
+    const ProcessResult result = skipbench_with_input(
+        input, {"logprobs", "--model", fixture("qwen3"), "--input", "-", "--batch", batch});
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return json_lines(result.output);
+  };
+  const Json alone = lines_of(some + "\n", "1").at(0);
+  for (const std::string batch : {"1", "2", "8"}) {
+    const auto lines = lines_of(none + "\n" + none + "\n" + some + "\n" + none + "\n", batch);
+    ASSERT_EQ(lines.size(), 4u);
+    for (const size_t i : {0, 1, 3}) {
+      EXPECT_EQ(lines[i], (Json{{"logprobs", Json::array()}, {"layers_per_token", Json::array()}}));
+    }
+    EXPECT_EQ(lines[2], alone);
+  }
+}
+
+TEST(Logprobs, WarnsOfWhatIsNoNumber) {
+  const fs::path folder = fresh_folder();
+  fs::copy(fixture("bloom-7layers"), folder / "model", fs::copy_options::recursive);
+  for (const auto& entry : fs::directory_iterator(folder / "model")) {
+    if (entry.path().extension() != ".safetensors") continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-64, std::ios::end);
+    file << std::string(64, '\xff');  // NaN in every type
+  }
+  const ProcessResult result =
+      skipbench_with_input("{\"prompt\": [1], \"continuation\": [2]}\n",
+                           {"logprobs", "--model", (folder / "model").string(), "--input", "-"});
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_NE(result.errors.find("warning: -:1: the log-probability of token 0"), std::string::npos)
+      << result.errors;
+  EXPECT_TRUE(json_lines(result.output).at(0)["logprobs"][0].is_null());
+  fs::remove_all(folder);
+}
+
+TEST(Bench, PromptsOfSeveralLengthsAndOfNone) {
+  const auto tests_of = [](const std::string& prompts, const std::string& generated) {
+    const ProcessResult result = run_skipbench(
+        {"bench", "--model", fixture("bloom-7layers"), "-p", prompts, "-n", generated, "-b", "1,2",
+         "--strategy", "unified", "--target", "2", "-r", "1", "--warmup", "0", "-o", "json"});
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    std::multiset<std::string> tests;
+    for (const Json& row : Json::parse(result.output)) {
+      EXPECT_GT(row["avg_ts"].get<double>(), 0);
+      tests.insert(fmt::format("{} {} {} b{}", row["n_prompt"].get<int>(), row["n_gen"].get<int>(),
+                               row["n_depth"].get<int>(), row["batch"].get<int>()));
+    }
+    return tests;
+  };
+  // Each for `full` and `unified`.
+  using Tests = std::multiset<std::string>;
+  EXPECT_EQ(tests_of("3,5", "2"),
+            (Tests{"3 0 0 b1", "3 0 0 b1", "3 0 0 b2", "3 0 0 b2", "0 2 3 b1", "0 2 3 b1",
+                   "0 2 3 b2", "0 2 3 b2", "5 0 0 b1", "5 0 0 b1", "5 0 0 b2", "5 0 0 b2",
+                   "0 2 5 b1", "0 2 5 b1", "0 2 5 b2", "0 2 5 b2"}));
+  EXPECT_EQ(tests_of("0", "2"), (Tests{"0 2 1 b1", "0 2 1 b1", "0 2 1 b2", "0 2 1 b2"}));
+  EXPECT_EQ(tests_of("4", "0"), (Tests{"4 0 0 b1", "4 0 0 b1", "4 0 0 b2", "4 0 0 b2"}));
+  const ProcessResult nothing =
+      run_skipbench({"bench", "--model", fixture("bloom-7layers"), "-p", "0", "-n", "0"});
+  EXPECT_EQ(nothing.exit_code, 2);
+  EXPECT_NE(nothing.errors.find("nothing to measure"), std::string::npos) << nothing.errors;
+}
+
+TEST(Inspect, RefusesMoreLayersThanAnyCommandRuns) {
+  const fs::path folder = fresh_folder();
+  Json model = Json::parse(std::ifstream(fixture("bloom-7layers") + "/config.json"));
+  model["hidden_size"] = 8;
+  model["n_head"] = 2;
+  model["num_attention_heads"] = 2;
+  for (const int layers : {256, 257}) {
+    model["n_layer"] = layers;
+    model["num_hidden_layers"] = layers;
+    std::ofstream(folder / "deep.json") << model;
+    const std::string name = "synthetic:" + (folder / "deep.json").string();
+    const std::vector<std::vector<std::string>> commands = {
+        {"inspect", name},
+        {"generate", "--model", name, "--ids", "--input", "-", "--max-new-tokens", "1"}};
+    for (const auto& command : commands) {
+      const ProcessResult result = skipbench_with_input("[1]\n", command);
+      EXPECT_EQ(result.exit_code, layers == 256 ? 0 : 2) << layers << command[0] << result.errors;
+      if (layers == 256) continue;
+      EXPECT_NE(result.errors.find("deep.json"), std::string::npos) << result.errors;
+      EXPECT_NE(result.errors.find("1 to 256"), std::string::npos) << result.errors;
+    }
+  }
+  fs::remove_all(folder);
+}
+
+// Runs of fourteen commits, from the tenth on 7 % slower, in the form that `bench -o json` prints.
+TEST(History, FindsAPlantedChange) {
+  const fs::path folder = fresh_folder();
+  const ProcessResult bench = run_skipbench({"bench", "--model", fixture("bloom-7layers"), "-p",
+                                             "2", "-n", "2", "-r", "1", "-o", "json"});
+  ASSERT_EQ(bench.exit_code, 0) << bench.errors;
+  Json run = Json::parse(bench.output).at(1);
+  std::mt19937 random(4);
+  std::normal_distribution<> noise(0, 0.015);
+  std::ofstream history(folder / "runs.jsonl");
+  for (int commit = 0; commit < 14; ++commit) {
+    for (int repeat = 0; repeat < 3; ++repeat) {
+      const double speed = (commit < 9 ? 1000 : 930) * (1 + noise(random));
+      run["build_commit"] = fmt::format("{:02d}{:038d}", commit, 7);
+      run["build_dirty"] = "";
+      run["avg_ts"] = speed;
+      run["samples_ts"] = {speed};
+      run["samples_ns"] = {2e9 / speed};
+      history << run.dump() << "\n";
+    }
+  }
+  history.close();
+  const ProcessResult result = run_skipbench(
+      {"history", (folder / "runs.jsonl").string(), "-o", (folder / "plot.svg").string()});
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_NE(result.output.find("slower at 0900000000 (run 28; before it 0800000000)"),
+            std::string::npos)
+      << result.output;
+  EXPECT_EQ(result.output.find("faster"), std::string::npos) << result.output;
+  std::ifstream plot(folder / "plot.svg");
+  const std::string svg((std::istreambuf_iterator<char>(plot)), {});
+  EXPECT_NE(svg.find("median between changes"), std::string::npos);
+  EXPECT_NE(svg.find("0900000000"), std::string::npos);
+  fs::remove_all(folder);
+}
+
+TEST(Plot, OfAProbe) {
+  const fs::path folder = fresh_folder();
+  std::ofstream(folder / "ids.jsonl") << "{\"prompt\": [1, 2], \"continuation\": [3, 4, 5]}\n";
+  const ProcessResult probe =
+      run_skipbench({"probe", "--model", fixture("bloom-7layers"), "--input",
+                     (folder / "ids.jsonl").string(), "--strategy", "unified", "--target", "2"});
+  ASSERT_EQ(probe.exit_code, 0) << probe.errors;
+  const std::string json = (folder / "probe.json").string(), svg = (folder / "p.svg").string();
+  std::ofstream(json) << probe.output;
+  const ProcessResult drawn = run_skipbench({"plot", json, "--kind", "similarity", "-o", svg});
+  ASSERT_EQ(drawn.exit_code, 0) << drawn.errors;
+  EXPECT_GT(fs::file_size(svg), 2000u);
+  EXPECT_EQ(run_skipbench({"plot", json, "-o", svg}).exit_code, 2);  // no Pareto front in it
+  std::ofstream(json) << "{}";
+  const ProcessResult other = run_skipbench({"plot", json, "--kind", "similarity", "-o", svg});
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_NE(other.errors.find("holds no drift of layers"), std::string::npos) << other.errors;
+  fs::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace skipbench

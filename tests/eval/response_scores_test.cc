@@ -1,0 +1,282 @@
+// Metrics of responses: perplexity, KL to `full` and agreement with it, against fixtures in double
+// precision and the decoder's own log-probabilities; in sweeps that are killed, extended and
+// joined.
+#include "eval/store/response_scores.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <optional>
+
+#include "engine/base/error.h"
+#include "eval/metrics/registry.h"
+#include "eval/report/comparison.h"
+#include "eval/report/export.h"
+#include "eval/report/result_plots.h"
+#include "eval/store/merge.h"
+#include "tests/eval/sweep_fixture.h"
+#include "tests/model/fixtures.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+const std::string kMetrics =
+    "datasets.de-en.metrics=[{bleu: {tokenize: 13a}}, {perplexity: {prefix: ' '}}, {kl: {prefix: "
+    "' '}}, {top1: {prefix: ' '}}]";
+
+const std::vector<std::string> kUntimed = {kMetrics, "timing.repetitions=0"};
+
+TEST(ResponseMetrics, AreMeansOverTokens) {
+  const std::vector<ResponseScore> responses = {{.tokens = 3, .nll = 6, .kl = 0.5, .agreeing = 2},
+                                                {},  // an empty reference
+                                                {.tokens = 1, .nll = 2, .kl = 1.5, .agreeing = 1}};
+  const SegmentStats stats = response_statistics(responses);
+  const auto score = [&](const std::string& name) {
+    return make_sweep_metric(name, {}, "")->scores(stats.sum()).at(0);
+  };
+  EXPECT_NEAR(score("perplexity").score, std::exp(2.0), 1e-12);
+  EXPECT_EQ(score("kl").score, 0.5);
+  EXPECT_EQ(score("top1").score, 75);
+  EXPECT_TRUE(make_sweep_metric("top1", {}, "")->higher_is_better());
+  EXPECT_FALSE(make_sweep_metric("kl", {}, "")->higher_is_better());
+  const auto metric = make_sweep_metric("kl", {{"prefix", " a|b:"}}, "");
+  EXPECT_NE(format_signature(metric->settings()).find("prefix:%20a%7cb%3a|"), std::string::npos);
+  EXPECT_THROW(make_sweep_metric("perplexity", {{"prefixes", "x"}}, ""), Error);
+  EXPECT_NE(message_of([] { make_metric("perplexity", {}, "--metric"); }).find("sweep"),
+            std::string::npos);
+  EXPECT_NE(message_of([] { make_sweep_metric("perplexit", {}, ""); }).find("perplexity"),
+            std::string::npos);
+}
+
+// The same fixtures as the drift per step, summed over steps instead.
+TEST(ResponseMetrics, SumsAreTheReferences) {
+  int compared = 0;
+  for (const char* name : {"bloom-7layers", "qwen3"}) {
+    std::ifstream file(fixtures_folder() / "probe" / (std::string(name) + ".json"));
+    const Json fixture = Json::parse(file);
+    LoadedDecoder loaded((fixtures_folder() / fixture["model"].get<std::string>()).string(),
+                         {.threads = 2});
+    Model& model = loaded.decoder().model();
+    const std::vector<ScoreRequest> requests = requests_of(fixture);
+    size_t longest = 0;
+    for (const ScoreRequest& request : requests) {
+      longest = std::max(longest, request.continuation.size());
+    }
+    for (const Json& one : fixture["divergence"]) {
+      const auto strategy = make_strategy(spec_of(one), loaded.num_layers());
+      const BatchDivergence found = measure_batch_divergence({model, model}, *strategy, requests);
+      const auto log_probs = loaded.decoder().score(requests, *strategy);
+      for (size_t i = 0; i < requests.size(); ++i) {
+        double nll = 0;
+        for (const double value : log_probs[i].log_probs) nll -= value;
+        EXPECT_EQ(found.texts[i].tokens, std::ssize(requests[i].continuation));
+        EXPECT_NEAR(found.texts[i].nll, nll, 1e-4 * std::max(1.0, nll));
+      }
+      if (one["steps"].size() != longest) continue;  // the fixture stops earlier
+      ++compared;
+      double kl = 0, agreeing = 0, want_kl = 0, want_agreeing = 0;
+      std::vector<double> want_cosine(static_cast<size_t>(loaded.num_layers()));
+      for (size_t step = 0; step < one["steps"].size(); ++step) {
+        const Json& want = one["steps"][step];
+        const auto texts = want["texts"].get<double>();
+        want_kl += texts * want["kl"].get<double>();
+        want_agreeing += texts * want["top1_agreement"].get<double>();
+        for (size_t l = 0; step > 0 && l < want_cosine.size(); ++l) {
+          want_cosine[l] += texts * want["cosine"][l].get<double>();
+        }
+      }
+      int64_t tokens = 0;
+      for (const ResponseScore& text : found.texts) {
+        kl += text.kl;
+        agreeing += static_cast<double>(text.agreeing);
+        tokens += text.tokens;
+      }
+      EXPECT_NEAR(kl, want_kl, 1e-3 * static_cast<double>(tokens));
+      EXPECT_NEAR(agreeing, want_agreeing, 1e-6);
+      EXPECT_EQ(found.drift.tokens, tokens - std::ssize(requests));
+      for (size_t l = 0; l < want_cosine.size(); ++l) {
+        EXPECT_NEAR(found.drift.cosine[l], want_cosine[l],
+                    1e-4 * static_cast<double>(found.drift.tokens));
+      }
+    }
+  }
+  EXPECT_GT(compared, 0);
+}
+
+class ResponseSweep : public testing::Test {
+ protected:
+  ResultTable table(const std::string& name) {
+    ResultStore store(folder_.path(name), OpenMode::kReadOnly);
+    return load_result_table(store);
+  }
+
+  static double value(const TableRow& row, const std::string& name) {
+    for (const TableScore& score : row.scores) {
+      if (score.name == name) return score.value;
+    }
+    throw std::runtime_error("no score " + name);
+  }
+
+  SweepFolder folder_;
+};
+
+TEST_F(ResponseSweep, ScoresStandInTheTable) {
+  ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
+  const ResultTable made = table("a.db");
+  const SweepSetup setup = folder_.setup(kUntimed);
+  const SweepInputs& inputs = setup.inputs[0];
+  Model model(setup.loaded, *setup.backend);
+  Decoder decoder(model);
+  std::vector<ScoreRequest> requests;
+  for (size_t i = 0; i < inputs.prompts.size(); ++i) {
+    requests.push_back({inputs.prompts[i], inputs.responses.at(" ")[i]});
+  }
+  const TextSegment first{.text = " " + inputs.references[0][0]};
+  EXPECT_EQ(requests[0].continuation, setup.tokenizer->encode(std::span(&first, 1), false));
+  for (const TableRow& row : made.rows) {
+    if (row.strategy == "early_exit") continue;  // its threshold is in the store
+    const auto strategy = make_strategy({row.strategy, row.target}, 6);
+    double nll = 0, tokens = 0;
+    for (const ScoreOutput& output : decoder.score(requests, *strategy)) {
+      for (const double log_prob : output.log_probs) nll -= log_prob;
+      tokens += static_cast<double>(output.log_probs.size());
+    }
+    EXPECT_NEAR(value(row, "perplexity"), std::exp(nll / tokens), 1e-3 * std::exp(nll / tokens));
+    EXPECT_EQ(row.layer_cosine.size(), 6u);
+    if (row.strategy == "full") {
+      EXPECT_EQ(value(row, "KL"), 0);
+      EXPECT_EQ(value(row, "top-1"), 100);
+    } else {
+      EXPECT_GT(value(row, "KL"), 0);
+      EXPECT_LT(row.layer_cosine.back(), 1);
+    }
+  }
+  const Plot plot = result_plot(made, {.kind = "similarity"});
+  ASSERT_EQ(plot.panels.size(), 4u);  // cosine and norms at two targets
+  EXPECT_EQ(plot.panels[0].series.at(0).name, "full");
+  EXPECT_EQ(plot.panels[0].series.size(), 3u);
+  EXPECT_EQ(plot.panels[3].y_label, "norm / norm of full");
+}
+
+// A kill between two batches, and another batch size: the sums are the same.
+TEST_F(ResponseSweep, GoesOnWhereItEnded) {
+  ASSERT_EQ(folder_.run("whole.db", kUntimed), SweepOutcome::kDone);
+  const Json whole = folder_.untimed_rows("whole.db");
+  // Metrics of responses come after the texts of a cell: 3 + 3 batches for each of five.
+  for (const int killed_after : {2, 4, 5, 10}) {
+    const std::string name = fmt::format("killed{}.db", killed_after);
+    const int status = run_in_child([&] {
+      int batches = 0;
+      folder_.run(name, kUntimed, {.after_batch = [&] {
+                    if (++batches == killed_after) _exit(7);
+                  }});
+      return 0;
+    });
+    ASSERT_EQ(WEXITSTATUS(status), 7);
+    ASSERT_EQ(folder_.run(name, kUntimed), SweepOutcome::kDone);
+    EXPECT_EQ(folder_.untimed_rows(name), whole) << killed_after;
+  }
+}
+
+TEST_F(ResponseSweep, AddedLaterNothingIsDecodedAgain) {
+  ASSERT_EQ(folder_.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
+  Database(folder_.path("a.db"), OpenMode::kReadWrite)
+      .execute("UPDATE outputs SET text = 'kept' WHERE idx = 0");
+  ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
+  EXPECT_GT(count_in(folder_.path("a.db"), "SELECT count(*) FROM outputs WHERE text = 'kept'"), 0);
+  ASSERT_EQ(folder_.run("b.db", kUntimed), SweepOutcome::kDone);
+  const ResultTable added = table("a.db"), fresh = table("b.db");
+  ASSERT_EQ(added.rows.size(), fresh.rows.size());
+  for (size_t i = 0; i < added.rows.size(); ++i) {
+    for (const char* name : {"perplexity", "KL", "top-1"}) {
+      EXPECT_EQ(value(added.rows[i], name), value(fresh.rows[i], name)) << i << name;
+    }
+    EXPECT_EQ(added.rows[i].layer_cosine, fresh.rows[i].layer_cosine);
+  }
+}
+
+TEST_F(ResponseSweep, PairedTestsWhereTheyMakeSense) {
+  ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
+  ResultStore store(folder_.path("a.db"), OpenMode::kReadOnly);
+  const auto p_of = [&](const std::string& baseline, const std::string& name) {
+    ResultTable compared = load_result_table(store);
+    compare_strategies(store, compared, {.baseline = baseline});
+    for (const TableRow& row : compared.rows) {
+      if (row.strategy != "early_exit" || row.target != 3) continue;
+      for (const TableScore& score : row.scores) {
+        if (score.name == name) return score.p_value;
+      }
+    }
+    return std::optional<double>(-1);
+  };
+  EXPECT_TRUE(p_of("full", "perplexity"));
+  EXPECT_FALSE(p_of("full", "KL"));  // full's distance to itself is no measurement
+  EXPECT_FALSE(p_of("full", "top-1"));
+  for (const char* name : {"perplexity", "KL", "top-1"}) {
+    const auto p = p_of("unified", name);
+    ASSERT_TRUE(p) << name;
+    EXPECT_GT(*p, 0) << name;
+    EXPECT_LE(*p, 1) << name;
+  }
+}
+
+TEST_F(ResponseSweep, ExportRecomputesTheScores) {
+  ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
+  ResultStore store(folder_.path("a.db"), OpenMode::kReadOnly);
+  std::map<std::pair<std::string, double>, std::array<double, 4>> sums;
+  export_outputs(store, /*timing=*/true, [&](const std::string& text) {
+    const Json line = Json::parse(text);
+    EXPECT_EQ(line.contains("reference_scores"), line.at("kind") == "quality") << text;
+    if (!line.contains("reference_scores")) return;
+    const Json& scores = line.at("reference_scores").at(0);
+    EXPECT_EQ(scores.at("prefix"), " ");
+    auto& sum = sums[{line.at("strategy"), line.at("target")}];
+    int at = 0;
+    for (const char* key : {"tokens", "nll", "kl", "top1"})
+      sum[at++] += scores.at(key).get<double>();
+  });
+  for (const TableRow& row : load_result_table(store).rows) {
+    const auto& sum = sums.at({row.strategy, row.target});
+    EXPECT_NEAR(value(row, "perplexity"), std::exp(sum[1] / sum[0]), 1e-9);
+    EXPECT_NEAR(value(row, "KL"), sum[2] / sum[0], 1e-12);
+    EXPECT_NEAR(value(row, "top-1"), 100 * sum[3] / sum[0], 1e-12);
+  }
+}
+
+TEST_F(ResponseSweep, ShardsAreJoined) {
+  ASSERT_EQ(folder_.run("whole.db", kUntimed), SweepOutcome::kDone);
+  ASSERT_EQ(folder_.run("1.db", kUntimed, {.shard = {1, 2}}), SweepOutcome::kDone);
+  ASSERT_EQ(folder_.run("2.db", kUntimed, {.shard = {2, 2}}), SweepOutcome::kDone);
+  const std::vector<std::string> parts = {folder_.path("1.db"), folder_.path("2.db")};
+  merge_stores(parts, folder_.path("all.db"), "merge");
+  EXPECT_EQ(folder_.untimed_rows("all.db"), folder_.untimed_rows("whole.db"));
+  EXPECT_EQ(table("all.db").rows.back().layer_norm_ratio,
+            table("whole.db").rows.back().layer_norm_ratio);
+  const std::vector<std::string> same = {folder_.path("all.db"), folder_.path("whole.db")};
+  Database(same[1], OpenMode::kReadWrite)
+      .execute("UPDATE response_scores SET kl = kl + 1 WHERE idx = 2");
+  EXPECT_NE(
+      message_of([&] { merge_stores(same, folder_.path("x.db"), ""); }).find("response 2: kl"),
+      std::string::npos);
+}
+
+TEST_F(ResponseSweep, ReferencesThatCannotBeRead) {
+  folder_.write("test.en", std::string(300, 'y') + "\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\n");
+  const auto message = [&] { return message_of([&] { folder_.setup(kUntimed); }); };
+  EXPECT_NE(message().find("reference do not fit into the model's context"), std::string::npos);
+  EXPECT_NE(message().find("example 1"), std::string::npos);
+  folder_.write("test.en", "\n\n\n\n\n\n\n\n\n\n\n\n");
+  EXPECT_NE(message().find("all first references are empty"), std::string::npos) << message();
+  folder_.write("test.en", "\n\na\n\n\n\n\n\n\n\n\n\n");  // one token in all
+  ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
+  EXPECT_EQ(count_in(folder_.path("a.db"), "SELECT sum(tokens) FROM response_scores"), 5 * 2);
+}
+
+}  // namespace
+}  // namespace skipbench
