@@ -261,6 +261,22 @@ void add_rows_operations(int64_t rows) {
     bench->run(state, 2.0 * static_cast<double>(bytes_of(type, rows * hidden)), 0,
                [&](int64_t) { bench->backend().gather_rows(args); });
   });
+  add("cosine" + suffix, [=](benchmark::State& state) {
+    const int64_t hidden = bench->shape().hidden;
+    const DType type = bench->backend().activation_type();
+    const CosineArgs args{.a = bench->matrix(type, rows, hidden),
+                          .b = bench->matrix(type, rows, hidden),
+                          .out = static_cast<double*>(bench->matrix(DType::kF32, rows, 2).data)};
+    bench->run(state, 2.0 * static_cast<double>(bytes_of(type, rows * hidden)), 0,
+               [&](int64_t) { bench->backend().cosine(args); });
+  });
+  add("scale" + suffix, [=](benchmark::State& state) {
+    const int64_t hidden = bench->shape().hidden;
+    const DType type = bench->backend().activation_type();
+    const ScaleArgs args{.rows = bench->matrix(type, rows, hidden), .factor = 1.0f};
+    bench->run(state, 2.0 * static_cast<double>(bytes_of(type, rows * hidden)), 0,
+               [&](int64_t) { bench->backend().scale(args); });
+  });
 }
 
 void add_token_operations(int64_t rows) {

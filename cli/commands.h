@@ -29,6 +29,7 @@ void add_logprobs(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_probe(CLI::App& app);
+void add_search(CLI::App& app);
 void add_score(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_bench(CLI::App& app);

@@ -33,6 +33,7 @@ void add_commands(CLI::App& app) {
   add_tokenize(app);
   add_plan(app);
   add_probe(app);
+  add_search(app);
   add_strategies(app);
   add_score(app);
   add_inspect(app);

@@ -33,13 +33,24 @@ Json layers_json(const LayerSet& set) {
 }
 
 Json rule_json(const SkipStrategy& strategy, const SkipRule& rule) {
-  constexpr const char* kSignals[] = {"softmax_difference", "top_probability", "entropy"};
+  constexpr const char* kSignals[] = {"softmax_difference", "top_probability", "entropy", "cosine"};
+  constexpr const char* kRowsDone[] = {"auto", "wait", "compact"};
   Json json;
-  json["action"] = "stop";
   json["signal"] = kSignals[static_cast<int>(rule.signal)];
+  json["threshold"] = rule.threshold_lambda;
+  json["batch"] = kRowsDone[static_cast<int>(rule.rows_done)];
+  if (rule.action == RuleAction::kSkipMlps) {
+    json["action"] = "skip";
+    json["place"] = "mlp";
+    json["first_layers"] = rule.min_layer;
+    json["last_layers"] = rule.last_layers;
+    json["warmup_steps"] = rule.warmup_steps;
+    json["kv"] = "always written";
+    return json;
+  }
+  json["action"] = "stop";
   json["min_layer"] = rule.min_layer;
   json["exit_interval"] = rule.interval;
-  json["threshold"] = rule.threshold_lambda;
   if (rule.decay_tau > 0) {
     json["decay_tau"] = rule.decay_tau;
     json["decay_length"] = rule.decay_length;
@@ -72,6 +83,15 @@ void plan(const PlanOptions& options) {
       longest = std::max(longest, set.longest_skipped_run());
     }
     json["longest_skipped_run"] = longest;
+  }
+  if (const auto scales = strategy->skip_scales(); !scales.empty()) {
+    // Of a skipped sublayer's input.
+    Json attention = Json::array(), mlp = Json::array();
+    for (size_t i = 0; i < scales.size(); i += 2) {
+      attention.push_back(scales[i]);
+      mlp.push_back(scales[i + 1]);
+    }
+    json["skip_scales"] = {{"attention", attention}, {"mlp", mlp}};
   }
   if (const Speculation* speculation = strategy->speculation()) {
     json["speculation"] = {{"draft", set_json(speculation->draft)},

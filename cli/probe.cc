@@ -16,6 +16,7 @@
 #include "eval/probe/divergence.h"
 #include "eval/probe/layer_statistics.h"
 #include "eval/sweep/interrupt.h"
+#include "strategies/adaskip.h"
 
 namespace skipbench {
 namespace {
@@ -46,7 +47,8 @@ bool wants(const ProbeOptions& options, const std::string& score) {
 
 void check_scores(const ProbeOptions& options) {
   for (const std::string& score : options.scores) {
-    const auto& known = layer_score_names();
+    std::vector<std::string> known = layer_score_names();
+    known.emplace_back("sublayers");
     if (std::find(known.begin(), known.end(), score) == known.end()) {
       throw unknown_name("score", score, known, "--scores");
     }
@@ -72,6 +74,13 @@ std::unique_ptr<SkipStrategy> strategy_of(const ProbeOptions& options, int num_l
     }
     spec.params["order"] = {order, "probe"};
   }
+  if (missing && missing->name == "scores") {
+    AdaSkipScores own;
+    probe.measure_sublayers(own.layers);
+    scores.attention = own.layers.attention;
+    scores.mlp = own.layers.mlp;
+    spec.params["scores"] = {adaskip_scores_json(own), "probe"};
+  }
   return make_strategy(spec, num_layers);
 }
 
@@ -87,6 +96,7 @@ ProbeResult measure(const ProbeOptions& options, Model& model, const ProbeTexts&
   if (wants(options, "block_influence") || wants(options, "angular")) {
     probe.measure_states(result.scores);
   }
+  if (wants(options, "sublayers")) probe.measure_sublayers(result.scores);
   if (wants(options, "perplexity")) probe.measure_perplexity(result.scores);
   if (wants(options, "greedy")) {
     const int most = std::max(0, num_layers - options.protect_first - options.protect_last);
@@ -150,6 +160,14 @@ void print_csv(const ProbeOptions& options, const ProbeResult& result) {
   for (size_t l = 0; l < scores.perplexity.size(); ++l) {
     line("perplexity", "", number(l), "1", scores.perplexity[l]);
   }
+  const auto sublayer_lines = [&](const char* name, const SublayerScores& sublayers) {
+    for (size_t l = 0; l < sublayers.similarity.size(); ++l) {
+      line(fmt::format("{}_similarity", name), "", number(l), "", sublayers.similarity[l]);
+      line(fmt::format("{}_norm_ratio", name), "", number(l), "", sublayers.norm_ratio[l]);
+    }
+  };
+  sublayer_lines("attention", scores.attention);
+  sublayer_lines("mlp", scores.mlp);
   for (size_t i = 0; i < scores.greedy.size(); ++i) {
     line("greedy", number(i), number(scores.greedy[i]), "", 0);
   }
@@ -193,8 +211,9 @@ void add_probe(CLI::App& app) {
       "probe", "Scores of layers, and how far a skipping run drifts from the full one");
   options->texts.add_to(*sub);
   options->strategy.add_to(*sub);
-  sub->add_option("--scores", options->scores,
-                  "block_influence, angular, perplexity, greedy; with commas between them")
+  sub->add_option(
+         "--scores", options->scores,
+         "block_influence, angular, perplexity, greedy, sublayers; with commas between them")
       ->delimiter(',')
       ->capture_default_str();
   sub->add_option("--greedy-layers", options->greedy_layers,

@@ -189,8 +189,22 @@ struct TestExitsArgs {
 struct CopyRowsArgs {
   Matrix in;
   Matrix out;
-  const int32_t* flag = nullptr;  // [rows], device
+  const int32_t* flag = nullptr;  // [rows], device; null: all rows
   int32_t value = 1;
+};
+
+// Cosine of each row of `a` with the same row of `b`, both [rows, cols] of one type, summed in f64
+// and clipped to [-1, 1]; 0 where one of them is all zero.
+struct CosineArgs {
+  Matrix a;
+  Matrix b;
+  double* out = nullptr;  // [rows], device
+};
+
+// Every element of `rows` times `factor`, in place, rounded to the matrix's type.
+struct ScaleArgs {
+  Matrix rows;
+  float factor = 1;
 };
 
 // What a step that feeds itself says about a row.
@@ -284,6 +298,8 @@ class Backend {
   virtual void gather_rows(const GatherRowsArgs& args) = 0;
   virtual void next_token(const NextTokenArgs& args) = 0;
   virtual void log_prob(const LogProbArgs& args) = 0;
+  virtual void cosine(const CosineArgs& args) = 0;
+  virtual void scale(const ScaleArgs& args) = 0;
   virtual void advance(const AdvanceArgs& args) = 0;
   virtual void begin_exits(const BeginExitsArgs& args) = 0;
   virtual void start_exit_clock(const ExitState& state) = 0;  // a test begins

@@ -9,6 +9,12 @@
 namespace skipbench {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+double microseconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
+}
+
 double confidence(const SkipRule& rule, const NextToken& next, int vocab_size) {
   return exit_confidence(rule.signal, next.top_probability, next.second_probability, next.entropy,
                          std::log(std::max(2, vocab_size)));
@@ -33,9 +39,21 @@ BatchPass::BatchPass(Model& model, const SkipStrategy& strategy, std::span<const
       num_layers_(model.config().num_layers),
       cache_(model.cache(cache_shape(strategy, num_layers_, std::ssize(prompts), capacity))) {}
 
+// Of two neighbours that are both skipped the scales are multiplied first.
 void BatchPass::run_layer(int layer, const LayerSet& set, Model::RowRange rows) {
+  const std::span<const float> scales = strategy_.skip_scales();
+  const auto scale_of = [&](int sublayer, bool runs) {
+    return scales.empty() || runs ? 1.0f : scales[static_cast<size_t>(2 * layer + sublayer)];
+  };
+  float scale = scale_of(0, set.attention(layer));
   if (set.attention(layer)) model_.run_attention(layer, *cache_, rows);
-  if (set.mlp(layer)) model_.run_mlp(layer, rows);
+  if (set.mlp(layer)) {
+    if (scale != 1.0f) model_.scale_rows(scale, rows);
+    model_.run_mlp(layer, rows);
+    return;
+  }
+  scale *= scale_of(1, set.mlp(layer));
+  if (scale != 1.0f) model_.scale_rows(scale, rows);
 }
 
 std::span<const BatchPass::Row> BatchPass::prefill(std::span<const int32_t> targets) {
@@ -76,7 +94,11 @@ std::span<const BatchPass::Row> BatchPass::step(int step, const StepInput& input
   model_.begin_pass(input.tokens, input.sequences, positions_);
 
   if (const SkipRule* rule = strategy_.rule()) {
-    step_with_rule(*rule, step, input);
+    if (rule->action == RuleAction::kSkipMlps) {
+      step_skipping_mlps(*rule, step, input);
+    } else {
+      step_with_rule(*rule, step, input);
+    }
     return rows_;
   }
   const LayerSet set = strategy_.step_layers(num_layers_, step);
@@ -90,35 +112,97 @@ std::span<const BatchPass::Row> BatchPass::step(int step, const StepInput& input
   return rows_;
 }
 
+// Runs what `run` queues for rows [0, needed), with the others of the pass as the rule says: away
+// from it, or along with their hidden states kept.
+template <typename Run>
+void BatchPass::run_beside_done_rows(const SkipRule& rule, int64_t needed, const Run& run) {
+  const int64_t done = std::ssize(order_) - needed;
+  if (rule.rows_done != RowsDone::kWait || done == 0) {
+    run(Model::RowRange{0, needed});
+    return;
+  }
+  model_.keep_states({needed, done});
+  run(Model::RowRange{0, needed + done});
+  model_.bring_back_states({needed, done});
+}
+
 // Rows that have exited stand behind the running ones, so that every layer works on two contiguous
 // ranges: it runs on the first and, under kProject, only fills the cache for the second.
 void BatchPass::step_with_rule(const SkipRule& rule, int step, const StepInput& input) {
   const LayerSet set = strategy_.step_layers(num_layers_, step);
   const int64_t count = std::ssize(input.sequences);
+  const bool by_state = rule.signal == ExitSignal::kCosine;
   int64_t running = count;
   for (int layer = 0; layer < num_layers_; ++layer) {
+    const bool is_tested = running > 0 && rule.tests_after(layer, num_layers_);
+    const bool go_along = running > 0 && rule.rows_done == RowsDone::kWait && set.attention(layer);
+    if (is_tested && by_state) model_.keep_states({0, running});
     if (running > 0) {
-      run_layer(layer, set, {0, running});
+      run_beside_done_rows(rule, running,
+                           [&](Model::RowRange rows) { run_layer(layer, set, rows); });
       const double ran = (set.attention(layer) ? 0.5 : 0.0) + (set.mlp(layer) ? 0.5 : 0.0);
       for (int64_t i = 0; i < running; ++i) rows_[order_[i]].layers += ran;
     }
-    if (running < count && strategy_.kv_policy() == KvPolicy::kProject) {
+    if (running < count && strategy_.kv_policy() == KvPolicy::kProject && !go_along) {
       model_.project_kv(layer, *cache_, {running, count - running});
     }
-    if (running > 0 && rule.tests_after(layer, num_layers_)) {
-      const auto begin = std::chrono::steady_clock::now();
-      running = move_exits_behind(running, rule, step, input);
-      exit_test_us_ +=
-          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
-              .count();
+    if (is_tested) {
+      const auto begin = Clock::now();
+      running = by_state ? move_settled_behind(running, rule.threshold(step))
+                         : move_exits_behind(running, rule, step, input);
+      exit_test_us_ += microseconds_since(begin);
     }
     if (observer_) observer_(layer, order_);
   }
-  if (running == 0) return;
-  row_list_.resize(static_cast<size_t>(running));
+  // Where no test has asked the head, all rows ask it now: an exit has left their states as they
+  // were.
+  const int64_t asking = by_state ? count : running;
+  if (asking == 0) return;
+  row_list_.resize(static_cast<size_t>(asking));
   std::iota(row_list_.begin(), row_list_.end(), 0);
-  record(std::span(order_).first(static_cast<size_t>(running)), model_.logits(row_list_),
+  record(std::span(order_).first(static_cast<size_t>(asking)), model_.logits(row_list_),
          input.targets);
+}
+
+// Rows that skip MLPs stand behind those that do not, until the layers in which they may are over.
+void BatchPass::step_skipping_mlps(const SkipRule& rule, int step, const StepInput& input) {
+  const LayerSet set = strategy_.step_layers(num_layers_, step);
+  const int64_t count = std::ssize(input.sequences);
+  const double threshold = rule.threshold(step);
+  int64_t whole = count;  // rows that skip nothing
+  for (int layer = 0; layer < num_layers_; ++layer) {
+    const bool may_skip = layer >= rule.min_layer && layer < num_layers_ - rule.last_layers;
+    const int64_t needed = set.mlp(layer) ? (may_skip ? whole : count) : 0;
+    const bool is_tested = needed > 0 && threshold < 1.0 && rule.tests_after(layer, num_layers_);
+    if (set.attention(layer)) model_.run_attention(layer, *cache_, {0, count});
+    if (is_tested) model_.keep_states({0, needed});
+    if (needed > 0) {
+      run_beside_done_rows(rule, needed,
+                           [&](Model::RowRange rows) { model_.run_mlp(layer, rows); });
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      rows_[order_[i]].layers += (set.attention(layer) ? 0.5 : 0.0) + (i < needed ? 0.5 : 0.0);
+    }
+    if (is_tested) {
+      const auto begin = Clock::now();
+      whole = move_settled_behind(needed, threshold);
+      exit_test_us_ += microseconds_since(begin);
+    }
+    if (observer_) observer_(layer, order_);
+  }
+  row_list_.resize(static_cast<size_t>(count));
+  std::iota(row_list_.begin(), row_list_.end(), 0);
+  record(order_, model_.logits(row_list_), input.targets);
+}
+
+// Of the first `running` rows those whose state is nearly what keep_states kept go behind the
+// others; returns how many are left.
+int64_t BatchPass::move_settled_behind(int64_t running, double threshold) {
+  model_.cosines_with_kept({0, running}, cosines_);
+  exit_tests_ += running;
+  leaves_.clear();
+  for (const double cosine : cosines_) leaves_.push_back(cosine > threshold);
+  return move_leaving_behind();
 }
 
 // Runs the exit test on the running rows, records what exits, and returns how many run on.
@@ -133,20 +217,29 @@ int64_t BatchPass::move_exits_behind(int64_t running, const SkipRule& rule, int 
   exit_tests_ += running;
 
   const double threshold = rule.threshold(step);
-  const auto exits = [&](int64_t row) {
-    return confidence(rule, rows_[order_[row]].next, model_.config().vocab_size) > threshold;
-  };
+  leaves_.clear();
+  for (const int32_t entry : tested) {
+    leaves_.push_back(confidence(rule, rows_[entry].next, model_.config().vocab_size) > threshold);
+  }
+  if (std::find(leaves_.begin(), leaves_.end(), true) == leaves_.end()) return running;
+  record_log_probs(tested, logits, input.targets);
+  return move_leaving_behind();
+}
+
+// Of the first rows, as many as leaves_ has entries: those with true go behind the others, which
+// are counted. All keep their order otherwise.
+int64_t BatchPass::move_leaving_behind() {
+  const int64_t first_rows = std::ssize(leaves_);
   pass_index_.clear();
-  for (int64_t row = 0; row < running; ++row) {
-    if (!exits(row)) pass_index_.push_back(static_cast<int32_t>(row));
+  for (int64_t row = 0; row < first_rows; ++row) {
+    if (!leaves_[row]) pass_index_.push_back(static_cast<int32_t>(row));
   }
   const int64_t staying = std::ssize(pass_index_);
-  if (staying == running) return running;
-  record_log_probs(tested, logits, input.targets);
-  for (int64_t row = 0; row < running; ++row) {
-    if (exits(row)) pass_index_.push_back(static_cast<int32_t>(row));
+  if (staying == first_rows) return staying;
+  for (int64_t row = 0; row < first_rows; ++row) {
+    if (leaves_[row]) pass_index_.push_back(static_cast<int32_t>(row));
   }
-  for (int64_t row = running; row < std::ssize(order_); ++row) {
+  for (int64_t row = first_rows; row < std::ssize(order_); ++row) {
     pass_index_.push_back(static_cast<int32_t>(row));
   }
   model_.permute_rows(pass_index_);

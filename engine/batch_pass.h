@@ -58,6 +58,11 @@ class BatchPass {
  private:
   void run_layer(int layer, const LayerSet& set, Model::RowRange rows);
   void step_with_rule(const SkipRule& rule, int step, const StepInput& input);
+  void step_skipping_mlps(const SkipRule& rule, int step, const StepInput& input);
+  template <typename Run>
+  void run_beside_done_rows(const SkipRule& rule, int64_t needed, const Run& run);
+  int64_t move_settled_behind(int64_t running, double threshold);
+  int64_t move_leaving_behind();
   int64_t move_exits_behind(int64_t running, const SkipRule& rule, int step,
                             const StepInput& input);
   // `entries` name, per row of logits, the entry of rows_ and of targets that it belongs to.
@@ -83,6 +88,8 @@ class BatchPass {
   std::vector<int32_t> row_targets_;
   std::vector<NextToken> next_tokens_;
   std::vector<double> log_probs_;
+  std::vector<double> cosines_;
+  std::vector<bool> leaves_;
   std::function<void(int layer, std::span<const int32_t> entries)> observer_;
   double exit_test_us_ = 0;
   int64_t exit_tests_ = 0;

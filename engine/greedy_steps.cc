@@ -36,6 +36,13 @@ void GreedySteps::start_clock() {
 }
 
 bool GreedySteps::takes(const SkipStrategy& strategy, int num_layers) {
+  if (!strategy.skip_scales().empty()) return false;
+  if (const SkipRule* rule = strategy.rule();
+      rule != nullptr &&
+      (rule->action != RuleAction::kStop || rule->signal == ExitSignal::kCosine ||
+       rule->rows_done == RowsDone::kCompact)) {
+    return false;
+  }
   return strategy.rule() == nullptr ||
          (strategy.kv_policy() == KvPolicy::kProject &&
           strategy.step_layers(num_layers, 0) == LayerSet::all(num_layers) &&

@@ -29,8 +29,10 @@ class GreedySteps {
     int step = 0;  // decoding step, of an exit rule's thresholds
   };
 
-  // Whether the device can decide this strategy's exits: rows that have exited leave the key and
-  // value of their hidden state in the layers above (KvPolicy::kProject), and every layer runs.
+  // Whether the device can run this strategy's steps by itself: skipped sublayers pass their input
+  // on unscaled, and where there is a rule it stops rows by what the head says, they leave the key
+  // and value of their hidden state in the layers above (KvPolicy::kProject) and go along
+  // (RowsDone::kWait), and every layer runs.
   static bool takes(const SkipStrategy& strategy, int num_layers);
 
   // Whether later steps are recorded and replayed.

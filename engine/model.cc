@@ -278,6 +278,36 @@ void Model::permute_rows(std::span<const int32_t> order) {
   hidden_ = out;
 }
 
+void Model::scale_rows(float factor, RowRange rows) {
+  backend_.scale({.rows = hidden_.slice_rows(rows.begin, rows.count), .factor = factor});
+}
+
+Matrix Model::kept_states(RowRange rows) {
+  const Matrix all = matrix(kept_states_buffer_, hidden_.type, hidden_.rows, hidden_.cols);
+  return all.slice_rows(rows.begin, rows.count);
+}
+
+void Model::keep_states(RowRange rows) {
+  backend_.copy_rows_if({.in = hidden_.slice_rows(rows.begin, rows.count),
+                         .out = kept_states(rows),
+                         .flag = nullptr});
+}
+
+void Model::bring_back_states(RowRange rows) {
+  backend_.copy_rows_if({.in = kept_states(rows),
+                         .out = hidden_.slice_rows(rows.begin, rows.count),
+                         .flag = nullptr});
+}
+
+void Model::cosines_with_kept(RowRange rows, std::vector<double>& out) {
+  out.resize(static_cast<size_t>(rows.count));
+  const size_t bytes = out.size() * sizeof(double);
+  auto* device = static_cast<double*>(grow(cosine_buffer_, bytes));
+  backend_.cosine(
+      {.a = kept_states(rows), .b = hidden_.slice_rows(rows.begin, rows.count), .out = device});
+  backend_.download(out.data(), device, bytes);
+}
+
 void Model::keep_rows(const int32_t* flag) {
   const Matrix kept = matrix(kept_buffer_, hidden_.type, hidden_.rows, hidden_.cols);
   backend_.copy_rows_if({.in = hidden_, .out = kept, .flag = flag, .value = 1});

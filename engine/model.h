@@ -91,6 +91,15 @@ class Model {
   // Writes key and value of the rows' hidden states without running the layer (KvPolicy::kProject).
   void project_kv(int layer, const KvCache& cache, RowRange rows);
 
+  // The rows' hidden states times `factor` (SkipStrategy::skip_scales).
+  void scale_rows(float factor, RowRange rows);
+
+  // Keeps the rows' hidden states; brings them back; compares them with what stands there now:
+  // out[i] is the cosine of row rows.begin + i. Between them the pass keeps its order of rows.
+  void keep_states(RowRange rows);
+  void bring_back_states(RowRange rows);
+  void cosines_with_kept(RowRange rows, std::vector<double>& out);
+
   // Keeps the hidden states of rows with flag[row] == 1, and brings back those of rows with 0.
   // `flag`: [rows], device.
   void keep_rows(const int32_t* flag);
@@ -139,6 +148,7 @@ class Model {
   void upload_rows();
   void embed_rows();
   Matrix head(const Matrix& hidden);
+  Matrix kept_states(RowRange rows);
   const int32_t* upload_index(std::span<const int32_t> index);
   void norm_rows(const NormWeights& weights, const Matrix& in, const Matrix& out);
   SublayerInput sublayer_input(const NormWeights& weights, RowRange rows);
@@ -163,7 +173,7 @@ class Model {
 
   GrowingBuffer row_buffer_, hidden_buffer_, permuted_buffer_, kept_buffer_, normed_buffer_,
       qkv_buffer_, attended_buffer_, inner_buffer_, index_buffer_, selected_buffer_, logits_buffer_,
-      next_token_buffer_, target_buffer_, log_prob_buffer_;
+      next_token_buffer_, target_buffer_, log_prob_buffer_, kept_states_buffer_, cosine_buffer_;
 };
 
 }  // namespace skipbench

@@ -1,5 +1,6 @@
-// Brings a dynamic strategy to its budget: the threshold at which, on teacher-forced text, the mean
-// number of layers per decoding step is K (design: "Budget").
+// Brings a strategy to its budget: a dynamic one's threshold, at which the mean number of layers
+// per decoding step of its own texts is K (design: "Budget"), and what others leave to
+// measurements.
 #pragma once
 
 #include <functional>
@@ -18,20 +19,37 @@ struct Calibration {
   double budget = 0;           // K
   double realised_budget = 0;  // mean layers per decoding step at `threshold`
   bool on_target = false;      // within 1 % of K
-  int passes = 0;              // over the data, teacher-forced
+  int passes = 0;              // over the data
 };
 
-// Bisection on the threshold; where 1 % cannot be reached, the threshold nearest to K. `data`:
-// calibration prompts with the tokens that `full` makes of them. Throws Error when data has no
-// decoding step. `on_pass` is called after each pass (progress bars, ^C through an exception).
+// What dynamic strategies are calibrated on: texts that they make themselves, as in the measurement
+// that follows. Teacher-forced on other texts a threshold can be far off: early exits change what
+// comes next.
+struct CalibrationPrompts {
+  std::span<const TokenIds> prompts;
+  int64_t batch_size = 1;
+  GenerateOptions options;         // where texts end
+  std::function<void()> on_batch;  // after each batch (^C through an exception)
+};
+
+// Bisection on the threshold, and thresholds around the border where it ends at a jump; where 1 %
+// cannot be reached, the threshold nearest to K. Throws Error
+// when data has no decoding step.
 Calibration calibrate_threshold(Decoder& decoder, const StrategySpec& spec,
-                                std::span<const ScoreRequest> data, int64_t batch_size,
-                                const std::function<void()>& on_pass = {});
+                                const CalibrationPrompts& data);
 
 // The same for a strategy whose sets do not depend on the input and whose mean grows with the whole
 // number `parameter`, here of skip_decode its expected_length: found by bisection over [lowest,
-// highest] on the lengths of `data` alone, without a pass of the model.
+// highest] on the lengths of `data`, prompts with the tokens that `full` makes of them, without a
+// pass of the model.
 Calibration calibrate_length(const StrategySpec& spec, const std::string& parameter, int num_layers,
                              std::span<const ScoreRequest> data, int lowest, int highest);
+
+// The similarities and norm ratios that adaskip needs, measured on `data` (prompts with the tokens
+// that `full` makes of them), and the share of its steps that come late: `realised_budget` is the
+// mean that the strategy then has on its lengths. `on_pass` is called after each batch.
+Calibration calibrate_adaskip(Model& model, const StrategySpec& spec,
+                              std::span<const ScoreRequest> data, int64_t batch_size,
+                              const std::function<void()>& on_pass = {});
 
 }  // namespace skipbench

@@ -88,8 +88,24 @@ double CostModel::static_seconds(const SkipStrategy& strategy, int steps) const 
   return sum / std::max(1, steps);
 }
 
+double CostModel::seconds_without_mlps(std::span<const LayersPerToken> layers, KvPolicy kv) const {
+  double mlps = 0, missing = 0, tokens = 0;
+  for (const LayerSeconds& layer : layers_) mlps += layer.mlp;
+  for (const LayersPerToken& output : layers) {
+    for (size_t t = 1; t < output.size(); ++t) {
+      missing += 2 * (static_cast<double>(layers_.size()) - output[t]);
+      ++tokens;
+    }
+  }
+  const double all = step_seconds(LayerSet::all(static_cast<int>(layers_.size())), kv);
+  if (tokens == 0) return all;
+  return all - missing / tokens * mlps / static_cast<double>(layers_.size());
+}
+
 double CostModel::dynamic_seconds(std::span<const LayersPerToken> layers,
-                                  double exit_tests_per_token, KvPolicy kv) const {
+                                  double exit_tests_per_token, const SkipRule& rule,
+                                  KvPolicy kv) const {
+  if (rule.action == RuleAction::kSkipMlps) return seconds_without_mlps(layers, kv);
   const int num_layers = static_cast<int>(layers_.size());
   // seconds_of[n]: the first n layers, and what the policy leaves to the others.
   std::vector<double> seconds_of(num_layers + 1);
@@ -108,6 +124,7 @@ double CostModel::dynamic_seconds(std::span<const LayersPerToken> layers,
     }
   }
   if (tokens == 0) return step_seconds(LayerSet::all(num_layers), kv);
+  if (rule.signal == ExitSignal::kCosine) return sum / tokens + head_seconds_;
   return sum / tokens + head_seconds_ * (exit_tests_per_token + full_depth / tokens);
 }
 

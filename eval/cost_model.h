@@ -36,17 +36,20 @@ class CostModel {
   // Mean over the `steps` first steps of an input-independent strategy.
   double static_seconds(const SkipStrategy& strategy, int steps) const;
 
-  // Mean over decoding steps that were run: `layers` as counted (each a prefix of the layers), and
-  // the mean number of exit tests per token. A test evaluates the head; a token that exits needs no
-  // other evaluation. Rows of a batch that exit at different layers share less than is counted
-  // here, so this stays a lower bound.
+  // Mean over decoding steps that were run under `rule`: `layers` as counted, and the mean number
+  // of exit tests per token. Under kStop the layers of a token are the first ones; a test evaluates
+  // the head, and a token that exits needs no other evaluation, but kCosine compares states alone.
+  // Under kSkipMlps a token lacks MLPs, of the mean cost. Rows of a batch that differ share less
+  // than is counted here, so this stays a lower bound.
   double dynamic_seconds(std::span<const LayersPerToken> layers, double exit_tests_per_token,
-                         KvPolicy kv) const;
+                         const SkipRule& rule, KvPolicy kv) const;
 
  private:
   struct LayerSeconds {
     double attention = 0, mlp = 0, key_value_projection = 0;
   };
+
+  double seconds_without_mlps(std::span<const LayersPerToken> layers, KvPolicy kv) const;
 
   std::vector<LayerSeconds> layers_;
   double embed_seconds_ = 0;

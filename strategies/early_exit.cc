@@ -4,27 +4,12 @@
 // code propagates the state of the first possible exit, the paper's (the state at the exit) is
 // followed.
 #include <algorithm>
-#include <cmath>
 
 #include "engine/base/error.h"
 #include "strategies/params.h"
 #include "strategies/strategy.h"
 
 namespace skipbench {
-
-double SkipRule::threshold(int step) const {
-  if (decay_tau == 0.0 || decay_length == 0) return threshold_lambda;
-  const double decayed =
-      0.9 * threshold_lambda + 0.1 * threshold_lambda * std::exp(-decay_tau * step / decay_length);
-  return std::clamp(decayed, 0.0, 1.0);
-}
-
-bool SkipRule::tests_after(int layer, int num_layers) const {
-  const int layers_run = layer + 1;
-  const bool can_exit = threshold_lambda < 1.0 || decay_tau > 0.0;  // confidence never exceeds 1
-  return can_exit && layers_run >= min_layer && (layers_run - min_layer) % interval == 0 &&
-         layers_run < num_layers;
-}
 
 namespace {
 
@@ -43,9 +28,11 @@ class EarlyExit final : public SkipStrategy {
 std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
   const int budget = layer_budget(num_layers, spec.target, spec.where);
   SkipRule rule;
-  rule.signal = static_cast<ExitSignal>(
-      param_choice(spec, "signal", {"softmax_difference", "top_probability", "entropy"}, 0));
-  rule.min_layer = param_integer(spec, "min_layer", 1, 1, num_layers);
+  rule.signal = static_cast<ExitSignal>(param_choice(
+      spec, "signal", {"softmax_difference", "top_probability", "entropy", "cosine"}, 0));
+  // What stands before the first layer is an embedding, no state to compare with.
+  const int first = rule.signal == ExitSignal::kCosine ? std::min(2, num_layers) : 1;
+  rule.min_layer = param_integer(spec, "min_layer", first, first, num_layers);
   rule.interval = param_integer(spec, "exit_interval", 1, 1, num_layers);
   rule.threshold_lambda = param_number(spec, "threshold", 1.0, 0.0, 1.0);
   rule.decay_tau = param_number(spec, "decay_tau", 0.0, 0.0, 1e6);
@@ -63,6 +50,14 @@ std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
                  .expected = "decay_length = the number of new tokens, at least 1"});
   }
   const size_t kv = param_choice(spec, "kv", {"project", "absent"}, 0);
+  rule.rows_done =
+      static_cast<RowsDone>(param_choice(spec, "batch", {"auto", "wait", "compact"}, 0));
+  if (rule.rows_done == RowsDone::kWait && kv == 1) {
+    throw Error({.what = "rows that go along leave keys and values in the layers above their exit",
+                 .where = spec.params.at("batch").where,
+                 .expected = "`batch: compact` with `kv: absent`, or `kv: project`",
+                 .got = "batch wait, kv absent"});
+  }
   return std::make_unique<EarlyExit>(rule, kv == 0 ? KvPolicy::kProject : KvPolicy::kAbsent);
 }
 
@@ -76,16 +71,22 @@ StrategyInfo describe_early_exit() {
       .kv_policy = "project (from the state at the exit), or absent",
       .is_dynamic = true,
       .needs_training = true,
-      .params = {{"signal", "softmax_difference", "softmax_difference, top_probability, entropy",
-                  "confidence: p1 - p2, p1, or 1 - entropy / log V"},
+      .params = {{"signal", "softmax_difference",
+                  "softmax_difference, top_probability, entropy, cosine",
+                  "confidence: p1 - p2, p1, 1 - entropy / log V, or the cosine of the states "
+                  "before and after the layer, which needs no head"},
                  {"threshold", "calibrated", "[0, 1]", "a row exits when confidence exceeds it"},
-                 {"min_layer", "1", "[1, N]", "layers that always run"},
+                 {"min_layer", "1, cosine: 2", "[its default, N]", "layers that always run"},
                  {"exit_interval", "1", "[1, N]", "layers between two exit tests"},
                  {"decay_tau", "0", "[0, 1e6]",
                   "position decay of the threshold: 0.9 L + 0.1 L exp(-tau step / "
                   "decay_length); 0: constant"},
                  {"decay_length", "0", "whole number", "T of the decay: new tokens per text"},
-                 {"kv", "project", "project, absent", "what the layers above the exit keep"}},
+                 {"kv", "project", "project, absent", "what the layers above the exit keep"},
+                 {"batch", "auto", "auto, wait, compact",
+                  "rows that have exited go along frozen until the batch's last row exits, or "
+                  "leave the batch of the layers above; auto: wait where the device decides, "
+                  "compact where the host does"}},
       .make = make};
 }
 

@@ -3,9 +3,11 @@
 
 namespace skipbench {
 
-enum class ExitSignal { kSoftmaxDifference, kTopProbability, kEntropy };
+// kCosine is that of two hidden states and asks nothing of the softmax.
+enum class ExitSignal { kSoftmaxDifference, kTopProbability, kEntropy, kCosine };
 
-// How sure a row is, of the softmax's best two probabilities and its entropy in nats.
+// How sure a row is, of the softmax's best two probabilities and its entropy in nats. 0 for
+// kCosine.
 constexpr double exit_confidence(ExitSignal signal, float top, float second, float entropy,
                                  double log_vocabulary) {
   switch (signal) {
@@ -15,6 +17,8 @@ constexpr double exit_confidence(ExitSignal signal, float top, float second, flo
       return static_cast<double>(top);
     case ExitSignal::kEntropy:
       return 1.0 - static_cast<double>(entropy) / log_vocabulary;
+    case ExitSignal::kCosine:
+      break;
   }
   return 0.0;
 }

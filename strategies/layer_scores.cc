@@ -59,6 +59,8 @@ class ScoreReader {
       if (name == "greedy") {
         for (const double layer : numbers(value, name)) scores.greedy.push_back(as_layer(layer));
       }
+      if (name == "attention") scores.attention = sublayers(value, name);
+      if (name == "mlp") scores.mlp = sublayers(value, name);
     }
     return scores;
   }
@@ -79,6 +81,15 @@ class ScoreReader {
       values.push_back(value.get<double>());
     }
     return values;
+  }
+
+  SublayerScores sublayers(const Json& value, const std::string& name) const {
+    if (!value.is_object() || !value.contains("similarity") || !value.contains("norm_ratio")) {
+      throw refuse("`scores." + name + "` is not what `skipbench probe` prints",
+                   R"({"similarity": [N numbers], "norm_ratio": [N numbers]})");
+    }
+    return {numbers(value["similarity"], name + ".similarity"),
+            numbers(value["norm_ratio"], name + ".norm_ratio")};
   }
 
   int as_layer(double value) const {
@@ -149,6 +160,12 @@ std::string layer_scores_json(const LayerScores& scores) {
   if (!scores.angular.empty()) json["angular"] = scores.angular;
   if (!scores.perplexity.empty()) json["perplexity"] = scores.perplexity;
   if (!scores.greedy.empty()) json["greedy"] = scores.greedy;
+  const auto add_sublayers = [&](const char* name, const SublayerScores& sublayers) {
+    if (sublayers.similarity.empty()) return;
+    json[name] = {{"similarity", sublayers.similarity}, {"norm_ratio", sublayers.norm_ratio}};
+  };
+  add_sublayers("attention", scores.attention);
+  add_sublayers("mlp", scores.mlp);
   return json.dump();
 }
 

@@ -14,6 +14,13 @@ enum class LayerScore { kBlockInfluence, kAngular, kPerplexity, kGreedy };
 // "block_influence", "angular", "perplexity", "greedy", in the enumeration's order.
 const std::vector<std::string>& layer_score_names();
 
+// Of every attention or every MLP, [N] each: the hidden state after the sublayer beside the one
+// before it, mean over tokens of a prefill (He et al. 2025, "AdaSkip", arXiv 2501.02336).
+struct SublayerScores {
+  std::vector<double> similarity;  // cosine
+  std::vector<double> norm_ratio;  // norm after / norm before
+};
+
 // What was measured; what was not is empty.
 struct LayerScores {
   // [N]: 1 - mean over tokens of the cosine of a layer's input and output (Men et al. 2024,
@@ -29,6 +36,7 @@ struct LayerScores {
   // Layers in the order of removal, each the one without which the model that is left has the least
   // perplexity (Song et al. 2024, "SLEB", arXiv 2402.09025, algorithm 1).
   std::vector<int> greedy;
+  SublayerScores attention, mlp;
 };
 
 // What a pruning asks of the scores: `count` layers, none of the first `first` and last `last`.

@@ -17,6 +17,8 @@ StrategyInfo describe_early_exit();
 StrategyInfo describe_fixed_exit();
 StrategyInfo describe_skip_decode();
 StrategyInfo describe_static_pruning();
+StrategyInfo describe_adaskip();
+StrategyInfo describe_ffn_skip();
 StrategyInfo describe_random();
 StrategyInfo describe_self_speculative();
 StrategyInfo describe_layers();
@@ -25,9 +27,12 @@ namespace {
 
 std::vector<StrategyInfo>& registry() {
   static std::vector<StrategyInfo> table = {
-      describe_full(),       describe_unified(),          describe_early_exit(),
-      describe_fixed_exit(), describe_skip_decode(),      describe_static_pruning(),
-      describe_random(),     describe_self_speculative(), describe_layers(),
+      describe_full(),        describe_unified(),
+      describe_early_exit(),  describe_fixed_exit(),
+      describe_skip_decode(), describe_static_pruning(),
+      describe_adaskip(),     describe_ffn_skip(),
+      describe_random(),      describe_self_speculative(),
+      describe_layers(),
   };
   return table;
 }

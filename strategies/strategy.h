@@ -20,11 +20,26 @@ namespace skipbench {
 //   kProject: key and value of the hidden state that was passed through (CALM, arXiv 2207.07061).
 enum class KvPolicy { kAbsent, kProject };
 
-// A dynamic strategy's rule as data, so that a device can run it. After layer `l` (0-based) with
-// l + 1 >= min_layer, (l + 1 - min_layer) % interval == 0 and l < N - 1, the row's confidence is
-// the signal of the softmax of head(final_norm(hidden)); the row stops when confidence >
-// threshold(step). For kEntropy the confidence is 1 - entropy / log(vocabulary).
+// What a dynamic rule does with a row that passes its test.
+enum class RuleAction { kStop, kSkipMlps };
+
+// What rows do that are done with a layer which others of their batch still need.
+//   kWait:    they go along, and their hidden states stay as they are.
+//   kCompact: they leave, so that the layer runs on the others alone.
+//   kAuto:    kWait where the device decides by itself, kCompact where the host does.
+// A row's tokens are those that it has alone under each of them.
+enum class RowsDone { kAuto, kWait, kCompact };
+
+// A dynamic strategy's rule as data, so that a device can run it.
+//   kStop: after layer `l` (0-based) with l + 1 >= min_layer, (l + 1 - min_layer) % interval == 0
+//     and l < N - 1, the row's confidence is the signal of the softmax of head(final_norm(hidden)),
+//     for kEntropy 1 - entropy / log(vocabulary), for kCosine the cosine of the layer's input and
+//     output; the row stops when confidence > threshold(step).
+//   kSkipMlps: in layers [min_layer, N - last_layers) the confidence is the cosine of the hidden
+//     state before and after the MLP; once it is > threshold(step), the row skips the MLPs of the
+//     later of these layers. Attention always runs. Nothing is skipped before warmup_steps.
 struct SkipRule {
+  RuleAction action = RuleAction::kStop;
   ExitSignal signal = ExitSignal::kSoftmaxDifference;
   int min_layer = 1;
   int interval = 1;
@@ -33,9 +48,12 @@ struct SkipRule {
   // clip(0.9 lambda + 0.1 lambda exp(-decay_tau * step / decay_length), 0, 1); 0: constant.
   double decay_tau = 0.0;
   int decay_length = 0;  // T = max_new_tokens
+  int last_layers = 0;   // kSkipMlps
+  int warmup_steps = 0;  // kSkipMlps
+  RowsDone rows_done = RowsDone::kAuto;
 
   double threshold(int step) const;
-  bool tests_after(int layer, int num_layers) const;  // is the exit test run after this layer?
+  bool tests_after(int layer, int num_layers) const;  // is the test run after this layer?
 };
 
 // Draft and check, as data: the layers of `draft` make tokens and the whole model checks them. The
@@ -66,6 +84,9 @@ class SkipStrategy {
   // Whether a later step may run a layer that an earlier step skipped, so that the cache needs to
   // know which entries are present.
   virtual bool sets_can_grow() const { return rule() != nullptr; }
+  // [2N], attention and MLP of each layer in turn: a skipped sublayer's output is its input times
+  // this. Empty: 1, the input passes through. The same for every step.
+  virtual std::span<const float> skip_scales() const { return {}; }
   // Null unless tokens are drafted with few layers; prompt and steps then run all layers.
   virtual const Speculation* speculation() const { return nullptr; }
 };

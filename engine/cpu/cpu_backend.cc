@@ -80,6 +80,8 @@ class CpuBackend final : public Backend {
   void gather_rows(const GatherRowsArgs& args) override { cpu::gather_rows(context_, args); }
   void next_token(const NextTokenArgs& args) override { cpu::next_token(context_, args); }
   void log_prob(const LogProbArgs& args) override { cpu::log_prob(context_, args); }
+  void cosine(const CosineArgs& args) override { cpu::cosine(context_, args); }
+  void scale(const ScaleArgs& args) override { cpu::scale(context_, args); }
   void advance(const AdvanceArgs& args) override { cpu::advance(context_, args); }
   void begin_exits(const BeginExitsArgs& args) override { cpu::begin_exits(context_, args); }
   void start_exit_clock(const ExitState& state) override { cpu::start_exit_clock(context_, state); }

@@ -56,7 +56,7 @@ void copy_rows_if(Context&, const CopyRowsArgs& args) {
   assert(args.in.type == args.out.type && args.in.cols == args.out.cols);
   const int64_t element = block_bytes(args.in.type);
   for (int64_t r = 0; r < args.in.rows; ++r) {
-    if (args.flag[r] != args.value) continue;
+    if (args.flag != nullptr && args.flag[r] != args.value) continue;
     std::memcpy(static_cast<std::byte*>(args.out.data) + r * args.out.stride * element,
                 static_cast<const std::byte*>(args.in.data) + r * args.in.stride * element,
                 static_cast<size_t>(args.in.cols * element));

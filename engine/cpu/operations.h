@@ -44,6 +44,8 @@ void attend(Context& context, const AttendArgs& args);
 void gather_rows(Context& context, const GatherRowsArgs& args);
 void next_token(Context& context, const NextTokenArgs& args);
 void log_prob(Context& context, const LogProbArgs& args);
+void cosine(Context& context, const CosineArgs& args);
+void scale(Context& context, const ScaleArgs& args);
 void advance(Context& context, const AdvanceArgs& args);
 void begin_exits(Context& context, const BeginExitsArgs& args);
 void start_exit_clock(Context& context, const ExitState& state);

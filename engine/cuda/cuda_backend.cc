@@ -181,6 +181,8 @@ class CudaBackend final : public Backend {
   void gather_rows(const GatherRowsArgs& args) override { cuda::gather_rows(context_, args); }
   void next_token(const NextTokenArgs& args) override { cuda::next_token(context_, args); }
   void log_prob(const LogProbArgs& args) override { cuda::log_prob(context_, args); }
+  void cosine(const CosineArgs& args) override { cuda::cosine(context_, args); }
+  void scale(const ScaleArgs& args) override { cuda::scale(context_, args); }
   void advance(const AdvanceArgs& args) override { cuda::advance(context_, args); }
   void begin_exits(const BeginExitsArgs& args) override { cuda::begin_exits(context_, args); }
   void start_exit_clock(const ExitState& state) override {

@@ -9,6 +9,7 @@ set(SKIPBENCH_CUDA_COMMON_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/attend_prefill.cu
   ${CMAKE_CURRENT_LIST_DIR}/check.cc
   ${CMAKE_CURRENT_LIST_DIR}/context.cc
+  ${CMAKE_CURRENT_LIST_DIR}/cosine.cu
   ${CMAKE_CURRENT_LIST_DIR}/cuda_backend.cc
   ${CMAKE_CURRENT_LIST_DIR}/device_weights.cc
   ${CMAKE_CURRENT_LIST_DIR}/embed.cu
@@ -21,7 +22,8 @@ set(SKIPBENCH_CUDA_COMMON_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/next_token.cu
   ${CMAKE_CURRENT_LIST_DIR}/norm.cu
   ${CMAKE_CURRENT_LIST_DIR}/peaks.cu
-  ${CMAKE_CURRENT_LIST_DIR}/random_fill.cu)
+  ${CMAKE_CURRENT_LIST_DIR}/random_fill.cu
+  ${CMAKE_CURRENT_LIST_DIR}/scale.cu)
 
 # What the emulated device has its own of: products by cuBLASLt, CUDA graphs.
 set(SKIPBENCH_CUDA_DEVICE_SOURCES

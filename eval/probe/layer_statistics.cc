@@ -143,6 +143,51 @@ void LayerProbe::measure_states(LayerScores& scores) {
   }
 }
 
+void LayerProbe::measure_sublayers(LayerScores& scores) {
+  const auto layers = static_cast<size_t>(num_layers_);
+  const auto width = static_cast<size_t>(model_.config().hidden_size);
+  const auto norm_of = [](std::span<const float> row) {
+    double sum = 0;
+    for (const float x : row) sum += static_cast<double>(x) * x;
+    return std::sqrt(sum);
+  };
+  for (SublayerScores* kind : {&scores.attention, &scores.mlp}) {
+    kind->similarity.assign(layers, 0.0);
+    kind->norm_ratio.assign(layers, 0.0);
+  }
+  double num_tokens = 0;
+  for (size_t begin = 0; begin < texts_.size(); begin += batch_) {
+    begin_pass(batch_texts(begin));
+    const auto cache = make_cache(batch_texts(begin), LayerSet::all(num_layers_));
+    const Model::RowRange rows{0, std::ssize(tokens_)};
+    std::vector<float> before, after;
+    model_.read_hidden(rows, before);
+    const auto add = [&](SublayerScores& sums, size_t layer) {
+      model_.read_hidden(rows, after);
+      for (size_t row = 0; row < tokens_.size(); ++row) {
+        const auto in = row_of(before, row, width);
+        const auto out = row_of(after, row, width);
+        sums.similarity[layer] += cosine(in, out);
+        const double norm = norm_of(in);
+        sums.norm_ratio[layer] += norm > 0 ? norm_of(out) / norm : 1.0;
+      }
+      std::swap(before, after);
+    };
+    for (size_t layer = 0; layer < layers; ++layer) {
+      model_.run_attention(static_cast<int>(layer), *cache, rows);
+      add(scores.attention, layer);
+      model_.run_mlp(static_cast<int>(layer), rows);
+      add(scores.mlp, layer);
+    }
+    num_tokens += static_cast<double>(tokens_.size());
+    if (on_pass_) on_pass_();
+  }
+  for (SublayerScores* kind : {&scores.attention, &scores.mlp}) {
+    for (double& sum : kind->similarity) sum /= num_tokens;
+    for (double& sum : kind->norm_ratio) sum /= num_tokens;
+  }
+}
+
 double LayerProbe::perplexity(const LayerSet& layers) {
   double loss = 0, count = 0;
   std::vector<double> log_probs;

@@ -23,6 +23,8 @@ class LayerProbe {
 
   // block_influence (mean over all tokens) and angular (last tokens) from one reading.
   void measure_states(LayerScores& scores);
+  // attention and mlp from one reading: means over all tokens.
+  void measure_sublayers(LayerScores& scores);
   // perplexity: N readings.
   void measure_perplexity(LayerScores& scores);
   // Lengthens scores.greedy to `pruning.count` layers, as many readings per layer as can go.

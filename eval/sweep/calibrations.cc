@@ -1,5 +1,6 @@
-// What strategies leave to a calibration, found on `full`'s own tokens and kept in the store:
-// thresholds, and the order in which layers are removed.
+// What strategies leave to a calibration, found on the calibration split and kept in the store:
+// thresholds on the strategy's own tokens; on `full`'s the order in which layers are removed, the
+// scores of sublayers and expected lengths.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,6 +11,7 @@
 #include "eval/probe/layer_statistics.h"
 #include "eval/sweep/interrupt.h"
 #include "eval/sweep/session.h"
+#include "strategies/adaskip.h"
 
 namespace skipbench {
 namespace {
@@ -75,15 +77,34 @@ Calibration find_removals(const SweepSession& session, const Cell& cell) {
           .on_target = true};
 }
 
+// Of the cell's own model on `full`'s tokens: they are few passes, so each cell makes its own.
+Calibration find_sublayer_scores(const SweepSession& session, const Cell& cell) {
+  const auto data = calibration_data(session, cell);
+  return calibrate_adaskip(session.decoder(cell).model(), cell.spec, data,
+                           session.config().largest_batch(), [&] { session.finish_batch(); });
+}
+
+Calibration find_threshold(const SweepSession& session, const Cell& cell) {
+  return calibrate_threshold(session.decoder(cell), cell.spec,
+                             {.prompts = session.inputs(cell).calibration_prompts,
+                              .batch_size = session.config().largest_batch(),
+                              .options = natural_length(session, session.dataset(cell)),
+                              .on_batch = [&] { session.finish_batch(); }});
+}
+
 Calibration find_value(const SweepSession& session, const Cell& cell) {
+  if (cell.calibrated->name == "threshold") return find_threshold(session, cell);
   if (cell.calibrated->name == "order") return find_removals(session, cell);
+  if (cell.calibrated->name == "scores") return find_sublayer_scores(session, cell);
   const auto data = calibration_data(session, cell);
   if (cell.calibrated->name == "expected_length") {
     return calibrate_length(cell.spec, cell.calibrated->name, session.num_layers(), data, 2,
                             1 << 20);
   }
-  return calibrate_threshold(session.decoder(cell), cell.spec, data,
-                             session.config().largest_batch(), [&] { session.finish_batch(); });
+  throw Error({.what = "no way to calibrate this parameter",
+               .where = cell.spec.where,
+               .expected = "threshold, expected_length, order or scores",
+               .got = cell.calibrated->name});
 }
 
 ResultStore::StoredCalibration calibrate(const SweepSession& session, const Cell& cell) {

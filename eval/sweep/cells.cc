@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "engine/base/error.h"
 #include "engine/base/mapped_file.h"
@@ -77,6 +78,10 @@ class CellMaker {
     if (cell.calibrated) {
       Json calibration = point_json(cell);
       calibration["data"] = calibration_data_identity(config_, cell, inputs_[dataset], context_);
+      if (cell.calibrated->name == "threshold") {
+        calibration["decoding"] = "own";
+        if (config_.device != "cpu") calibration["batch"] = cell.key.batch;
+      }
       cell.calibration_identity = digest(dump(calibration));
     }
     add_quality(cell);
@@ -116,8 +121,9 @@ class CellMaker {
     for (const ParamInfo& param : info.params) {
       const auto value = cell.spec.params.find(param.name);
       if (!param.is_file || value == cell.spec.params.end()) continue;
-      // Its place does not matter, what it holds does.
-      if (!std::filesystem::is_regular_file(value->second.text)) continue;
+      // Its place does not matter, what it holds does. A long text is no path.
+      std::error_code not_a_path;
+      if (!std::filesystem::is_regular_file(value->second.text, not_a_path)) continue;
       json["params"][param.name] = file_digest(value->second.text);
     }
     return json;

@@ -75,7 +75,7 @@ class TimingGroup {
       tokens += static_cast<double>(sample.timings.decode_tokens);
     }
     const double per_token = tokens > 0 ? tests / tokens : 0;
-    return full / model.dynamic_seconds(layers, per_token, strategy.kv_policy());
+    return full / model.dynamic_seconds(layers, per_token, *strategy.rule(), strategy.kv_policy());
   }
 
  private:

@@ -296,6 +296,21 @@ TEST(Probe, PrintsScoresThatPruneAndTheDriftOfARun) {
     EXPECT_EQ(Json::parse(plan.output)["steps"][0].size(), 3) << score;
   }
 
+  // And what adaskip reads.
+  std::vector<std::string> sublayers = probe;
+  for (const char* more : {"--scores", "sublayers"}) sublayers.emplace_back(more);
+  const ProcessResult measured = run_skipbench(sublayers);
+  ASSERT_EQ(measured.exit_code, 0) << measured.errors;
+  EXPECT_EQ(Json::parse(measured.output)["scores"]["mlp"]["norm_ratio"].size(), 7);
+  std::ofstream(scores) << measured.output;
+  const ProcessResult plan =
+      run_skipbench({"plan", "--layers", "7", "--strategy", "adaskip", "--target", "2", "--steps",
+                     "21", "--param", "scores=" + scores.string()});
+  ASSERT_EQ(plan.exit_code, 0) << plan.errors;
+  const Json adaskip = Json::parse(plan.output);
+  EXPECT_EQ(adaskip["skip_scales"]["attention"].size(), 7);
+  EXPECT_GT(adaskip["steps"][19]["mlp"].size(), adaskip["steps"][20]["mlp"].size());
+
   args.emplace_back("-o");
   args.emplace_back("csv");
   const std::string csv = run_skipbench(args).output;
@@ -308,7 +323,7 @@ TEST(Probe, PrintsScoresThatPruneAndTheDriftOfARun) {
 TEST(Help, EveryCommandHasAnExample) {
   for (const char* command :
        {"run", "validate", "table", "plot", "regress", "export", "generate", "logprobs", "tokenize",
-        "plan", "probe", "strategies", "score", "inspect", "bench"}) {
+        "plan", "probe", "search", "strategies", "score", "inspect", "bench"}) {
     const ProcessResult result = run_skipbench({command, "--help"});
     EXPECT_EQ(result.exit_code, 0) << command;
     EXPECT_NE(result.output.find("skipbench " + std::string(command)), std::string::npos)

@@ -168,6 +168,18 @@ class MirroredBackend : public Backend {
     mirror.finish();
   }
 
+  void cosine(const CosineArgs& host) override {
+    Mirror mirror(*device_);
+    device_->cosine({mirror.copy(host.a), mirror.copy(host.b), mirror.copy(host.out, host.a.rows)});
+    mirror.finish();
+  }
+
+  void scale(const ScaleArgs& host) override {
+    Mirror mirror(*device_);
+    device_->scale({mirror.copy(host.rows), host.factor});
+    mirror.finish();
+  }
+
   // `results` go to device memory here too; the engine gives memory that both sides reach.
   void advance(const AdvanceArgs& host) override {
     Mirror mirror(*device_);

@@ -72,7 +72,24 @@ TEST_P(CostModelTest, ExitTestsAreHeadEvaluations) {
   // Two tokens: one leaves after 2 layers, one runs all 6 and needs a head of its own.
   const std::vector<LayersPerToken> layers = {{6, 2, 6}};
   const double want = hand.embed() + 4 * hand.layer() + hand.head() * (1.5 + 0.5);
-  EXPECT_NEAR(model_.dynamic_seconds(layers, 1.5, KvPolicy::kAbsent), want, 1e-12 * want);
+  EXPECT_NEAR(model_.dynamic_seconds(layers, 1.5, SkipRule{}, KvPolicy::kAbsent), want,
+              1e-12 * want);
+}
+
+TEST_P(CostModelTest, CosineTestsNeedNoHeadAndSkippedMlpsCostNothing) {
+  const ByHand& hand = GetParam();
+  const std::vector<LayersPerToken> layers = {{6, 2, 6}};
+  const double rest = hand.embed() + hand.head();
+  const SkipRule cosine{.signal = ExitSignal::kCosine};
+  EXPECT_NEAR(model_.dynamic_seconds(layers, 3, cosine, KvPolicy::kAbsent), 4 * hand.layer() + rest,
+              1e-12 * rest);
+  // Two tokens: one lacks 3 MLPs, one none.
+  const std::vector<LayersPerToken> halves = {{6, 4.5, 6}};
+  const double mlp =
+      hand.linear(kHidden, 2 * kInner, kInner) + hand.linear(kInner, kHidden, kHidden);
+  const SkipRule skip{.action = RuleAction::kSkipMlps, .signal = ExitSignal::kCosine};
+  EXPECT_NEAR(model_.dynamic_seconds(halves, 3, skip, KvPolicy::kAbsent),
+              6 * hand.layer() + rest - 1.5 * mlp, 1e-9 * rest);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CostModelTest,

@@ -24,6 +24,16 @@ StrategySpec spec_of_strategy(const StrategyInfo& info, double target) {
   if (info.is_dynamic && target > 1) spec.params["threshold"] = {"0.3", "test"};
   if (info.name == "layers") spec.params["layers"] = {"0-6", "test"};
   if (info.name == "static_pruning") spec.params["order"] = {"5,2,3,1,4", "test"};
+  if (info.name == "adaskip") {
+    spec.params["early_steps"] = {"2", "test"};
+    spec.params["scores"] = {
+        R"({"attention": {"similarity": [0.1, 0.9, 0.8, 0.95, 0.7, 0.2, 0.85],
+                          "norm_ratio": [1.3, 1.02, 1.1, 1.01, 0.97, 1.2, 1.05]},
+            "mlp": {"similarity": [0.2, 0.3, 0.91, 0.96, 0.75, 0.94, 0.4],
+                    "norm_ratio": [1.4, 1.2, 1.03, 0.99, 1.1, 1.04, 1.5]},
+            "late_share": 0.5})",
+        "test"};
+  }
   if (info.name == "skip_decode") spec.params["expected_length"] = {"6", "test"};
   return spec;
 }
@@ -50,6 +60,16 @@ std::vector<StrategySpec> specs() {
   list.push_back({.name = "early_exit",
                   .target = 2,
                   .params = {{"threshold", {"0.3", ""}}, {"kv", {"absent", ""}}}});
+  for (const char* batch : {"wait", "compact"}) {
+    list.push_back(
+        {.name = "early_exit",
+         .target = 2,
+         .params = {
+             {"threshold", {"0.9", ""}}, {"signal", {"cosine", ""}}, {"batch", {batch, ""}}}});
+    list.push_back({.name = "ffn_skip",
+                    .target = 1.5,
+                    .params = {{"threshold", {"0.85", ""}}, {"batch", {batch, ""}}}});
+  }
   return list;
 }
 
@@ -138,7 +158,18 @@ class OwnedLayers {
     }
   }
 
-  // f32 only. `keep`: matrices of the layer that stay readable.
+  // What the layers of `read` do not run.
+  void poison_unread(const LayerSet& read) {
+    for (int layer = 0; layer < read.num_layers(); ++layer) {
+      const LayerWeights& weights = model_.weights.layers[static_cast<size_t>(layer)];
+      std::set<const Projection*> keep;
+      if (read.attention(layer)) keep = {&weights.qkv, &weights.attention_output};
+      if (read.mlp(layer)) keep.insert({&weights.up, &weights.down});
+      poison(layer, keep);
+    }
+  }
+
+  // f32 only. `keep`: matrices of the layer that stay readable, each with its norm.
   void poison(int layer, const std::set<const Projection*>& keep) {
     LayerWeights& weights = model_.weights.layers[static_cast<size_t>(layer)];
     const float nan = std::numeric_limits<float>::quiet_NaN();
@@ -153,6 +184,7 @@ class OwnedLayers {
     }
     for (NormWeights* norm : {&weights.attention_norm, &weights.mlp_norm}) {
       if (norm == &weights.attention_norm && keep.contains(&weights.qkv)) continue;
+      if (norm == &weights.mlp_norm && keep.contains(&weights.up)) continue;
       std::fill(norm->gain.begin(), norm->gain.end(), nan);
     }
   }
@@ -176,11 +208,7 @@ TEST(Laws, LayersThatDecodingSkipsAreNotReadAfterThePrefill) {
     const auto backend = make_backend({.threads = 1});
     Model model(loaded, *backend);
     const LayerSet read = strategy->any_step_layers(kLayers);
-    const auto poison = [&] {
-      for (int layer = 0; layer < kLayers; ++layer) {
-        if (!read.any(layer)) owned.poison(layer, {});
-      }
-    };
+    const auto poison = [&] { owned.poison_unread(read); };
     const auto got = Decoder(model).score(requests, *strategy, {.after_prefill = poison});
     for (size_t r = 0; r < requests.size(); ++r) expect_same_bits(got[r], want[r], name_of(spec));
   }
@@ -199,11 +227,8 @@ TEST(Laws, LayersThatNothingRunsAreNeverRead) {
     const auto want = clean.decoder().score(requests, *strategy);
     LoadedModel loaded = load_model(bloom_path());
     OwnedLayers owned(loaded);
-    for (int layer = 0; layer < kLayers; ++layer) {
-      if (read.any(layer)) continue;
-      owned.poison(layer, {});
-      ++poisoned;
-    }
+    owned.poison_unread(read);
+    for (int layer = 0; layer < kLayers; ++layer) poisoned += read.any(layer) ? 0 : 1;
     const auto backend = make_backend({.threads = 1});
     Model model(loaded, *backend);
     const auto got = Decoder(model).score(requests, *strategy);
@@ -237,6 +262,32 @@ TEST(Laws, AboveTheExitOnlyKeyAndValueProjectionsAreRead) {
     };
     const auto got = Decoder(model).score(requests, *strategy, {.after_prefill = poison});
     for (size_t r = 0; r < requests.size(); ++r) expect_same_bits(got[r], want[r], kv);
+  }
+}
+
+// The same for MLPs: with the least threshold the first that may be skipped is the last to run.
+TEST(Laws, SkippedMlpsAreNotRead) {
+  const auto requests = bloom_requests();
+  const StrategySpec spec{.name = "ffn_skip",
+                          .target = 1.5,
+                          .params = {{"threshold", {"0", ""}}, {"first_layers", {"2", ""}}}};
+  const auto strategy = make_strategy(spec, kLayers);
+  LoadedDecoder clean(bloom_path(), {.threads = 1});
+  const auto want = clean.decoder().score(requests, *strategy);
+
+  LoadedModel loaded = load_model(bloom_path());
+  OwnedLayers owned(loaded);
+  const auto backend = make_backend({.threads = 1});
+  Model model(loaded, *backend);
+  LayerSet read = LayerSet::all(kLayers);
+  for (const int layer : {3, 4, 5}) read.set_mlp(layer, false);
+  const auto poison = [&] { owned.poison_unread(read); };
+  const auto got = Decoder(model).score(requests, *strategy, {.after_prefill = poison});
+  for (size_t r = 0; r < requests.size(); ++r) {
+    expect_same_bits(got[r], want[r], "ffn_skip");
+    for (size_t t = 1; t < got[r].layers_per_token.size(); ++t) {
+      EXPECT_EQ(got[r].layers_per_token[t], 5.5);
+    }
   }
 }
 

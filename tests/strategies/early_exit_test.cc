@@ -63,5 +63,40 @@ TEST(EarlyExit, ParametersReachTheRule) {
   EXPECT_TRUE(strategy->sets_can_grow());
 }
 
+TEST(EarlyExit, CosineComparesStatesAndSoNeedsTwo) {
+  StrategySpec spec{.name = "early_exit",
+                    .target = 2,
+                    .params = {{"signal", {"cosine", ""}}, {"threshold", {"0.9", ""}}}};
+  EXPECT_EQ(make_strategy(spec, 8)->rule()->min_layer, 2);
+  spec.params["min_layer"] = {"1", "here"};
+  EXPECT_THROW(make_strategy(spec, 8), Error);
+  spec.params["min_layer"] = {"5", "here"};
+  const auto strategy = make_strategy(spec, 8);
+  EXPECT_EQ(strategy->rule()->signal, ExitSignal::kCosine);
+  EXPECT_FALSE(strategy->rule()->tests_after(3, 8));
+  EXPECT_TRUE(strategy->rule()->tests_after(4, 8));
+}
+
+TEST(EarlyExit, BatchSemanticsReachTheRule) {
+  StrategySpec spec{.name = "early_exit", .target = 2, .params = {{"threshold", {"0.5", ""}}}};
+  EXPECT_EQ(make_strategy(spec, 8)->rule()->rows_done, RowsDone::kAuto);
+  spec.params["batch"] = {"compact", "here"};
+  EXPECT_EQ(make_strategy(spec, 8)->rule()->rows_done, RowsDone::kCompact);
+  spec.params["batch"] = {"wait", "here"};
+  EXPECT_EQ(make_strategy(spec, 8)->rule()->rows_done, RowsDone::kWait);
+  spec.params["kv"] = {"absent", "here"};
+  EXPECT_THROW(make_strategy(spec, 8), Error);
+}
+
+TEST(ExitConfidence, OfEachSignal) {
+  EXPECT_DOUBLE_EQ(exit_confidence(ExitSignal::kSoftmaxDifference, 0.75f, 0.125f, 9, 9), 0.625);
+  EXPECT_DOUBLE_EQ(exit_confidence(ExitSignal::kTopProbability, 0.75f, 0.125f, 9, 9), 0.75);
+  // Certain: entropy 0. Uniform over 8 words: entropy log 8.
+  EXPECT_DOUBLE_EQ(exit_confidence(ExitSignal::kEntropy, 1, 0, 0, std::log(8.0)), 1.0);
+  EXPECT_NEAR(exit_confidence(ExitSignal::kEntropy, 0.125f, 0.125f,
+                              static_cast<float>(std::log(8.0)), std::log(8.0)),
+              0.0, 1e-7);
+}
+
 }  // namespace
 }  // namespace skipbench
