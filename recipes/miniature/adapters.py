@@ -20,13 +20,16 @@ RANK, RATE, STEPS = 8, 1e-2, 200
 SKIP_DECODE_LENGTH = 15
 
 
-def table(block_influence):
+def table(block_influence, steps, seeds):
     """(folder, strategy, target, parameters, further options) of each run, the shortest list first.
 
     block_influence: layers in the order of removal, or "" to leave static pruning out.
+    steps: of each run but early exit's, which has them for each target.
+    seeds: sets of the random control, each with an adapter of its own: an adapter is trained for
+    its layers, and one for several sets would be a weaker control.
     """
     yield ("early_exit", "early_exit", 3, ["min_layer=2"],
-           ["--steps", str(len(TARGETS) * STEPS), "--exit-samples", "3"])
+           ["--steps", str(len(TARGETS) * steps), "--exit-samples", "3"])
     for target in (3, 2, 5, 10):
         for strategy, params in (("unified", []), ("fixed_exit", []),
                                  ("skip_decode", [f"expected_length={SKIP_DECODE_LENGTH}"])):
@@ -35,7 +38,7 @@ def table(block_influence):
         for target in TARGETS:
             yield (f"static_pruning-{target}x", "static_pruning", target,
                    [f"order={block_influence}"], [])
-    for seed in range(5):
+    for seed in range(seeds):
         for target in TARGETS:
             yield f"random_{seed}-{target}x", "random", target, [f"seed={seed}"], []
 
@@ -48,8 +51,9 @@ def command(args, run):
             *[part for param in params for part in ("--param", param)],
             "--data", str(args.data / "train.tsv"), "--valid", str(args.data / "valid.tsv"),
             "--prompt", "{source}<en>", "--response", "{target}", "--lora-rank", str(RANK),
-            "--store", "f16", "--lr", str(RATE), "--steps", str(STEPS), "--batch-tokens", "3000",
-            "--label-smoothing", "0.1", "--bf16", *options]
+            "--store", "f16", "--lr", str(RATE), "--steps", str(args.steps),
+            "--batch-tokens", "3000", "--label-smoothing", "0.1",
+            *([] if args.f32 else ["--bf16"]), *options]
 
 
 def train(args, run):
@@ -77,9 +81,14 @@ def main():
     parser.add_argument("--block-influence", default="",
                         help="layers in static pruning's order of removal, as `order` takes them")
     parser.add_argument("--only", default="", help="folders that begin so")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--random-seeds", type=int, default=1, help="sets of the random control")
+    parser.add_argument("--f32", action="store_true",
+                        help="products in f32: far quicker where the CPU has no bfloat16")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")
     args = parser.parse_args()
-    runs = [run for run in table(args.block_influence) if run[0].startswith(args.only)]
+    runs = [run for run in table(args.block_influence, args.steps, args.random_seeds)
+            if run[0].startswith(args.only)]
     failed = False
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for message in pool.map(lambda run: train(args, run), runs):

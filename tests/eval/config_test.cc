@@ -5,26 +5,41 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "engine/base/error.h"
+#include "eval/sweep/adapters.h"
 #include "eval/sweep/config_keys.h"
 #include "tests/eval/sweep_fixture.h"
 
 namespace skipbench {
 namespace {
 
-TEST(Config, QuickstartHasTheMiniaturesAdapters) {
-  const std::string path = std::string(SKIPBENCH_SOURCE_DIR) + "/configs/quickstart.yaml";
-  const SweepConfig config = load_sweep_config(path);
-  EXPECT_EQ(config.name, "quickstart");
-  EXPECT_EQ(config.datasets.at(0).limit, 0);
-  for (const StrategySection& strategy : config.strategies) {
-    const bool own = strategy.name == "early_exit";
-    EXPECT_TRUE(own ? strategy.adapter.text.ends_with("models/miniature/adapters/early_exit")
-                    : strategy.adapter.text.empty())
-        << strategy.label << ": " << strategy.adapter.text;
+TEST(Config, MiniatureHasAnAdapterForEachStrategyAndTarget) {
+  for (const std::string name : {"quickstart", "miniature"}) {
+    SCOPED_TRACE(name);
+    const SweepConfig config =
+        load_sweep_config(std::string(SKIPBENCH_SOURCE_DIR) + "/configs/" + name + ".yaml");
+    EXPECT_EQ(config.name, name);
+    EXPECT_EQ(config.datasets.at(0).limit, 0);
+    std::set<std::string> trained;
+    for (const StrategySection& strategy : config.strategies) {
+      for (const double target : strategy.targets) {
+        const std::string folder = adapter_folder(config, strategy, target);
+        EXPECT_EQ(folder.empty(), strategy.name == "full" || strategy.name == "self_speculative")
+            << strategy.label;
+        if (folder.empty()) continue;
+        EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(SKIPBENCH_SOURCE_DIR) / folder /
+                                            "adapter_model.safetensors"))
+            << folder;
+        trained.insert(folder);
+      }
+    }
+    const size_t of_one_target = trained.size() - 1;  // early exit's is one for all targets
+    EXPECT_EQ(of_one_target, name == "quickstart" ? 9u : 19u);
   }
 }
 
