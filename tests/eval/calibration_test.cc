@@ -185,7 +185,9 @@ TEST(DynamicSweep, RunsSublayersExitsByCosineAndBothBatchSemantics) {
       EXPECT_TRUE(calibration["on_target"].get<bool>());
     }
     // One MLP in four layers between the ends: at most 3 are skipped, 1.5 layers.
-    if (row["strategy"] == "ffn_skip") EXPECT_GE(row["layers"].get<double>(), 4.5);
+    if (row["strategy"] == "ffn_skip") {
+      EXPECT_GE(row["layers"].get<double>(), 4.5);
+    }
     if (row["target"] == 1.5 && row["batch"] == 3) at_low_target[row["strategy"]] = row;
   }
   ASSERT_EQ(at_low_target.size(), 5u);

@@ -71,7 +71,9 @@ TEST(AdaSkip, TheMeanOverTheCalibrationLengthsIsTheBudget) {
         // Whole sublayers: at worst the mean is half a sublayer, a quarter of a layer, off.
         const double mean = (1 - share) * early + share * late;
         EXPECT_NEAR(mean, budget, 0.25 + 1e-9) << n << " " << target << " " << share;
-        if (budget >= 15) EXPECT_NEAR(mean, budget, 0.01 * budget + 1e-9) << n << " " << share;
+        if (budget >= 15) {
+          EXPECT_NEAR(mean, budget, 0.01 * budget + 1e-9) << n << " " << share;
+        }
       }
     }
   }
