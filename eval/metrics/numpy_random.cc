@@ -1,5 +1,6 @@
 #include "eval/metrics/numpy_random.h"
 
+#include <algorithm>
 #include <array>
 
 namespace skipbench {
@@ -48,6 +49,13 @@ class SeedSequence {
 constexpr unsigned __int128 kMultiplier =
     (static_cast<unsigned __int128>(2549297995355413924ULL) << 64) | 4865540595714422341ULL;
 
+// XSL RR: the state's halves folded, rotated by its upper bits.
+uint64_t output(unsigned __int128 state) {
+  const uint64_t folded = static_cast<uint64_t>(state >> 64) ^ static_cast<uint64_t>(state);
+  const int rotation = static_cast<int>(state >> 122);
+  return folded >> rotation | folded << (-rotation & 63);
+}
+
 }  // namespace
 
 NumpyRandom::NumpyRandom(uint32_t seed) {
@@ -62,9 +70,24 @@ NumpyRandom::NumpyRandom(uint32_t seed) {
 
 uint64_t NumpyRandom::next64() {
   state_ = state_ * kMultiplier + increment_;
-  const uint64_t folded = static_cast<uint64_t>(state_ >> 64) ^ static_cast<uint64_t>(state_);
-  const int rotation = static_cast<int>(state_ >> 122);
-  return folded >> rotation | folded << (-rotation & 63);
+  return output(state_);
+}
+
+// Two states in turns, each two steps from its last: their long multiplications overlap.
+void NumpyRandom::fill(std::span<uint64_t> out) {
+  constexpr unsigned __int128 kTwoSteps = kMultiplier * kMultiplier;
+  const unsigned __int128 two_increments = increment_ * (kMultiplier + 1);
+  unsigned __int128 last = state_;
+  unsigned __int128 next = state_ * kMultiplier + increment_;
+  size_t i = 0;
+  for (; i + 2 <= out.size(); i += 2) {
+    last = last * kTwoSteps + two_increments;
+    out[i] = output(next);
+    out[i + 1] = output(last);
+    next = next * kTwoSteps + two_increments;
+  }
+  state_ = last;
+  if (i < out.size()) out[i] = next64();
 }
 
 uint32_t NumpyRandom::next32() {
@@ -78,17 +101,32 @@ uint32_t NumpyRandom::next32() {
   return static_cast<uint32_t>(bits);
 }
 
-// Lemire's unbiased bounded integers on 32 bits, as numpy draws them; one choice takes no bits.
+// Lemire's unbiased bounded integers on 32 bits, as numpy draws them; one choice takes no bits. A
+// value takes at least half of 64 bits, so blocks of as many are never too long.
 void NumpyRandom::choice(uint32_t n, std::span<uint32_t> out) {
-  const uint32_t threshold = n > 1 ? (0xFFFFFFFFU - (n - 1)) % n : 0;
-  for (uint32_t& value : out) {
-    uint64_t product = 0;
-    if (n > 1) {
-      do {
-        product = static_cast<uint64_t>(next32()) * n;
-      } while (static_cast<uint32_t>(product) < threshold);
+  if (n == 1) {
+    std::fill(out.begin(), out.end(), 0);
+    return;
+  }
+  const uint32_t threshold = (0xFFFFFFFFU - (n - 1)) % n;
+  std::array<uint64_t, 256> block{};
+  size_t done = 0;
+  const auto take = [&](uint32_t bits) {
+    const uint64_t product = static_cast<uint64_t>(bits) * n;
+    out[done] = static_cast<uint32_t>(product >> 32);
+    if (static_cast<uint32_t>(product) >= threshold) ++done;
+  };
+  while (done < out.size()) {
+    const size_t words = std::min(block.size(), (out.size() - done) / 2);
+    if (have_half_ || words == 0) {
+      take(next32());
+      continue;
     }
-    value = static_cast<uint32_t>(product >> 32);
+    fill(std::span(block).first(words));
+    for (const uint64_t bits : std::span(block).first(words)) {
+      take(static_cast<uint32_t>(bits));
+      take(static_cast<uint32_t>(bits >> 32));
+    }
   }
 }
 

@@ -18,6 +18,7 @@ class NumpyRandom {
 
  private:
   uint64_t next64();
+  void fill(std::span<uint64_t> out);  // what next64() gives, one call after another
 
   unsigned __int128 state_ = 0, increment_ = 0;
   bool have_half_ = false;
