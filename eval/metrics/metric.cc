@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
+
 #include "engine/base/error.h"
 
 namespace skipbench {
@@ -50,6 +52,11 @@ Signature full_signature(const Metric& metric, int n_references) {
   for (auto& setting : metric.settings()) signature.push_back(std::move(setting));
   signature.emplace_back("version", "skipbench-" SKIPBENCH_VERSION);
   return signature;
+}
+
+std::string stored_signature(std::string name, const Metric& metric, int n_references) {
+  for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name + "|" + format_signature(full_signature(metric, n_references));
 }
 
 std::string format_signature(const Signature& signature) {

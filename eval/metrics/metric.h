@@ -69,6 +69,9 @@ std::vector<Score> corpus_scores(const Metric& metric, std::span<const std::stri
 // nrefs, the metric's settings and version:skipbench-X.Y.Z; n_references 0 is written "var".
 Signature full_signature(const Metric& metric, int n_references);
 
+// As it stands in a results file, behind the metric's name in capitals: "BLEU|nrefs:1|...".
+std::string stored_signature(std::string name, const Metric& metric, int n_references);
+
 std::string format_signature(const Signature& signature);
 
 }  // namespace skipbench

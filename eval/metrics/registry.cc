@@ -24,6 +24,20 @@ constexpr MetricEntry kMetrics[] = {
     {"difference", "percent of outputs that differ from the reference", make_difference},
 };
 
+// `and_responses`: the names of those metrics are suggested too.
+std::unique_ptr<Metric> make_of_texts(std::string_view name, const MetricOptions& options,
+                                      const std::string& where, bool and_responses) {
+  std::vector<std::string> known;
+  for (const MetricEntry& entry : kMetrics) {
+    if (entry.name == name) return entry.make(options, where);
+    known.emplace_back(entry.name);
+  }
+  if (and_responses) {
+    for (const ResponseMetricEntry& entry : response_metric_table()) known.emplace_back(entry.name);
+  }
+  throw unknown_name("metric", name, known, where);
+}
+
 }  // namespace
 
 std::span<const MetricEntry> metric_table() { return kMetrics; }
@@ -35,12 +49,7 @@ std::unique_ptr<Metric> make_metric(std::string_view name, const MetricOptions& 
                  .where = where,
                  .hint = "name it among the `metrics` of a sweep's data set and run the sweep"});
   }
-  std::vector<std::string> known;
-  for (const MetricEntry& entry : kMetrics) {
-    if (entry.name == name) return entry.make(options, where);
-    known.emplace_back(entry.name);
-  }
-  throw unknown_name("metric", name, known, where);
+  return make_of_texts(name, options, where, /*and_responses=*/false);
 }
 
 std::unique_ptr<Metric> make_sweep_metric(std::string_view name, const MetricOptions& options,
@@ -48,13 +57,7 @@ std::unique_ptr<Metric> make_sweep_metric(std::string_view name, const MetricOpt
   if (const ResponseMetricEntry* entry = find_response_metric(name)) {
     return make_response_metric(*entry, options, where);
   }
-  std::vector<std::string> known;
-  for (const MetricEntry& entry : kMetrics) {
-    if (entry.name == name) return entry.make(options, where);
-    known.emplace_back(entry.name);
-  }
-  for (const ResponseMetricEntry& entry : response_metric_table()) known.emplace_back(entry.name);
-  throw unknown_name("metric", name, known, where);
+  return make_of_texts(name, options, where, /*and_responses=*/true);
 }
 
 }  // namespace skipbench

@@ -33,10 +33,7 @@ MetricAndSignature metric_for(const MetricSpec& spec, const SweepInputs& inputs)
   for (const auto& list : inputs.references) {
     if (!of_responses && list.size() != references) references = 0;  // they differ
   }
-  std::string name = spec.name;
-  for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  made.signature =
-      name + "|" + format_signature(full_signature(*made.metric, static_cast<int>(references)));
+  made.signature = stored_signature(spec.name, *made.metric, static_cast<int>(references));
   return made;
 }
 
