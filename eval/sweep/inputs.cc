@@ -105,8 +105,11 @@ std::vector<Example> examples_of(const DataFiles& files, const std::vector<FileP
   } catch (const Error& error) {
     ErrorParts parts = error.parts();
     std::string place = otherwise;
+    size_t longest = 0;  // a file's path may begin with another's
     for (const FilePlace& one : places) {
-      if (parts.where.starts_with(one.path)) place = one.where;
+      if (!parts.where.starts_with(one.path) || one.path.size() < longest) continue;
+      place = one.where;
+      longest = one.path.size();
     }
     parts.where = parts.where.empty() ? place : place + ": " + parts.where;
     throw Error(std::move(parts));

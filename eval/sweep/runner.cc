@@ -131,18 +131,23 @@ class Runner {
     try {
       work();
     } catch (const Interrupted&) {
-      session_.store.set_status(stored_[i].id, session_.run, cell_status::kInterrupted);
+      if (!is_done(i)) {
+        session_.store.set_status(stored_[i].id, session_.run, cell_status::kInterrupted);
+      }
       throw;
     } catch (...) {
       const Failure failure = current_failure();
-      record_failure(runnable(i), failure);
+      record_failure(runnable(i), failure, /*keeps_status=*/is_done(i));
       if (failure.ends_sweep) throw;
     }
   }
 
-  void record_failure(RunnableCell cell, const Failure& failure) {
+  // `keeps_status`: what the cell has is whole; only scores that were added later are missing.
+  void record_failure(RunnableCell cell, const Failure& failure, bool keeps_status = false) {
     some_failed_ = true;
-    session_.store.set_status(cell.id, session_.run, failure.status, failure.message);
+    if (!keeps_status) {
+      session_.store.set_status(cell.id, session_.run, failure.status, failure.message);
+    }
     session_.progress.message(
         fmt::format("{}: {}: {}", failure.status, cell_name(cell.cell->key), failure.message));
   }
