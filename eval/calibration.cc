@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -37,6 +38,14 @@ class BudgetAt {
         layers.push_back(std::move(output.layers_per_token));
       }
       if (data_.on_batch) data_.on_batch();
+    }
+    if (std::none_of(layers.begin(), layers.end(),
+                     [](const LayersPerToken& text) { return text.size() > 1; })) {
+      throw Error({.what = fmt::format("strategy '{}' has nothing to calibrate its threshold on",
+                                       spec_.name),
+                   .where = spec_.where,
+                   .expected = "a text with a decoding step",
+                   .got = "texts that end with the prefill's token"});
     }
     return realised_budget(layers);
   }

@@ -33,8 +33,7 @@ struct CalibrationPrompts {
 };
 
 // Bisection on the threshold, and thresholds around the border where it ends at a jump; where 1 %
-// cannot be reached, the threshold nearest to K. Throws Error
-// when data has no decoding step.
+// cannot be reached, the threshold nearest to K. Throws Error when no text has a decoding step.
 Calibration calibrate_threshold(Decoder& decoder, const StrategySpec& spec,
                                 const CalibrationPrompts& data);
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
@@ -66,19 +67,20 @@ struct Split {
 };
 
 // Sublayers that are skipped so that the mean over all steps is `skips`. `wanted` MLPs more, or the
-// nearest number with which the mean can be within 1 % of `budget` sublayers; only `wanted` where
-// it `is_given`.
+// nearest number with which the mean can be within 1 % of `budget` sublayers; where it `is_given`,
+// `wanted` or as many as are left.
 Split split_of(int skips, double share, int budget, int wanted, bool is_given,
                const std::vector<int>& order) {
   Split best{skips, 0};
   double least = -1;
-  const int most = is_given ? 0 : static_cast<int>(order.size());
+  const int most = static_cast<int>(order.size());
   for (int distance = 0; distance <= most; ++distance) {
     for (const int more : {wanted + distance, wanted - distance}) {
+      if (more < (is_given ? 0 : 1) || (is_given && more > wanted)) continue;
       const int early = std::max(0, static_cast<int>(std::floor(skips - share * more + 0.5)));
-      const auto left = std::count_if(order.begin() + std::min<ptrdiff_t>(early, std::ssize(order)),
-                                      order.end(), is_mlp);
-      if (more < (is_given ? 0 : 1) || more > left) continue;
+      const auto left = std::count_if(order.begin() + early, order.end(), is_mlp);
+      if (more > left) continue;
+      if (is_given) return {early, more};
       const double error = std::abs(early + share * more - skips);
       if (least >= 0 && error >= least) continue;
       best = {early, more};
@@ -97,8 +99,15 @@ AdaSkipScores given_scores(const StrategySpec& spec, int num_layers) {
   } else {
     scores.layers = parse_layer_scores(value.text, value.where);
     const Json json = Json::parse(value.text, nullptr, /*allow_exceptions=*/false);
-    if (json.contains("late_share") && json["late_share"].is_number()) {
-      scores.late_share = std::clamp(json["late_share"].get<double>(), 0.0, 1.0);
+    if (json.contains("late_share")) {
+      const Json& share = json["late_share"];
+      if (!share.is_number() || share.get<double>() < 0 || share.get<double>() > 1) {
+        throw Error({.what = "`late_share` is no share",
+                     .where = value.where,
+                     .expected = "a number in [0, 1]",
+                     .got = share.dump()});
+      }
+      scores.late_share = share.get<double>();
     }
   }
   const auto layers = static_cast<size_t>(num_layers);
@@ -112,6 +121,15 @@ AdaSkipScores given_scores(const StrategySpec& spec, int num_layers) {
                                          attention ? "attention" : "mlp", num_layers),
                  .got = fmt::format("{} and {}", kind->similarity.size(), kind->norm_ratio.size()),
                  .hint = "skipbench probe --scores sublayers prints them"});
+  }
+  for (const SublayerScores* kind : {&scores.layers.attention, &scores.layers.mlp}) {
+    for (const double ratio : kind->norm_ratio) {
+      if (ratio >= 0 && ratio <= std::numeric_limits<float>::max()) continue;
+      throw Error({.what = "a ratio of norms is out of range",
+                   .where = value.where,
+                   .expected = "a number from 0 that f32 holds",
+                   .got = fmt::format("{}", ratio)});
+    }
   }
   return scores;
 }

@@ -26,32 +26,23 @@ class EarlyExit final : public SkipStrategy {
 };
 
 std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
-  const int budget = layer_budget(num_layers, spec.target, spec.where);
   SkipRule rule;
+  rule.threshold_lambda = param_threshold(spec, num_layers, "0.9");
   rule.signal = static_cast<ExitSignal>(param_choice(
       spec, "signal", {"softmax_difference", "top_probability", "entropy", "cosine"}, 0));
   // What stands before the first layer is an embedding, no state to compare with.
   const int first = rule.signal == ExitSignal::kCosine ? std::min(2, num_layers) : 1;
   rule.min_layer = param_integer(spec, "min_layer", first, first, num_layers);
   rule.interval = param_integer(spec, "exit_interval", 1, 1, num_layers);
-  rule.threshold_lambda = param_number(spec, "threshold", 1.0, 0.0, 1.0);
   rule.decay_tau = param_number(spec, "decay_tau", 0.0, 0.0, 1e6);
   rule.decay_length = param_integer(spec, "decay_length", 0, 0, 1 << 30);
-  if (budget < num_layers && !has_param(spec, "threshold")) {
-    throw Error({.what = "early_exit at a target above 1 needs a threshold",
-                 .where = spec.where.empty() ? "--strategy early_exit" : spec.where,
-                 .expected = "a number in [0, 1]",
-                 .hint = "give --param threshold=0.9, or let `skipbench run` calibrate it on a "
-                         "dataset"});
-  }
   if (rule.decay_tau > 0.0 && rule.decay_length == 0) {
     throw Error({.what = "decay_tau needs decay_length",
                  .where = spec.params.at("decay_tau").where,
                  .expected = "decay_length = the number of new tokens, at least 1"});
   }
   const size_t kv = param_choice(spec, "kv", {"project", "absent"}, 0);
-  rule.rows_done =
-      static_cast<RowsDone>(param_choice(spec, "batch", {"auto", "wait", "compact"}, 0));
+  rule.rows_done = param_rows_done(spec);
   if (rule.rows_done == RowsDone::kWait && kv == 1) {
     throw Error({.what = "rows that go along leave keys and values in the layers above their exit",
                  .where = spec.params.at("batch").where,

@@ -25,22 +25,13 @@ class FfnSkip final : public SkipStrategy {
 };
 
 std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
-  const int budget = layer_budget(num_layers, spec.target, spec.where);
   SkipRule rule{.action = RuleAction::kSkipMlps, .signal = ExitSignal::kCosine};
-  rule.threshold_lambda = param_number(spec, "threshold", 1.0, 0.0, 1.0);
+  rule.threshold_lambda = param_threshold(spec, num_layers, "0.99");
   rule.min_layer = param_integer(spec, "first_layers", 1, 1, num_layers);
   const int left = num_layers - rule.min_layer;
   rule.last_layers = param_integer(spec, "last_layers", std::min(1, left), 0, left);
   rule.warmup_steps = param_integer(spec, "warmup_steps", 0, 0, 1 << 20);
-  rule.rows_done =
-      static_cast<RowsDone>(param_choice(spec, "batch", {"auto", "wait", "compact"}, 0));
-  if (budget < num_layers && !has_param(spec, "threshold")) {
-    throw Error({.what = "ffn_skip at a target above 1 needs a threshold",
-                 .where = spec.where.empty() ? "--strategy ffn_skip" : spec.where,
-                 .expected = "a number in [0, 1]",
-                 .hint = "give --param threshold=0.99, or let `skipbench run` calibrate it on a "
-                         "dataset"});
-  }
+  rule.rows_done = param_rows_done(spec);
   return std::make_unique<FfnSkip>(rule);
 }
 

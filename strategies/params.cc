@@ -127,6 +127,23 @@ std::vector<double> param_numbers(const StrategySpec& spec, std::string_view nam
   return numbers;
 }
 
+double param_threshold(const StrategySpec& spec, int num_layers, std::string_view example) {
+  if (layer_budget(num_layers, spec.target, spec.where) < num_layers &&
+      !has_param(spec, "threshold")) {
+    throw Error({.what = spec.name + " at a target above 1 needs a threshold",
+                 .where = spec.where.empty() ? "--strategy " + spec.name : spec.where,
+                 .expected = "a number in [0, 1]",
+                 .hint = fmt::format("give --param threshold={}, or let `skipbench run` calibrate "
+                                     "it on a dataset",
+                                     example)});
+  }
+  return param_number(spec, "threshold", 1.0, 0.0, 1.0);
+}
+
+RowsDone param_rows_done(const StrategySpec& spec) {
+  return static_cast<RowsDone>(param_choice(spec, "batch", {"auto", "wait", "compact"}, 0));
+}
+
 bool has_param(const StrategySpec& spec, std::string_view name) {
   return find(spec, name) != nullptr;
 }

@@ -26,6 +26,13 @@ std::vector<int> param_layers(const StrategySpec& spec, std::string_view name, i
 // A list of finite numbers as written: "0.1, 2e-3" or "[0.1]". Throws Error for anything else.
 std::vector<double> param_numbers(const StrategySpec& spec, std::string_view name);
 
+// A dynamic strategy's `threshold`, 1 where it was not given. Throws Error where a target above 1
+// has none; `example` is one to try.
+double param_threshold(const StrategySpec& spec, int num_layers, std::string_view example);
+
+// A dynamic strategy's `batch`.
+RowsDone param_rows_done(const StrategySpec& spec);
+
 bool has_param(const StrategySpec& spec, std::string_view name);
 
 }  // namespace skipbench

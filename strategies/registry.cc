@@ -92,7 +92,24 @@ std::unique_ptr<SkipStrategy> make_strategy(const StrategySpec& spec, int num_la
     }
     throw unknown_name("parameter of strategy '" + info.name + "':", name, known, value.where);
   }
-  return info.make(spec, num_layers);
+  auto strategy = info.make(spec, num_layers);
+  // A plug-in's may be anything; the engine takes these for granted.
+  const auto require = [&](bool holds, const char* expected) {
+    if (holds) return;
+    throw Error({.what = fmt::format("strategy '{}' breaks the interface", info.name),
+                 .where = info.plugin.empty() ? spec.where : info.plugin,
+                 .expected = expected});
+  };
+  require(strategy != nullptr, "a strategy");
+  const auto scales = strategy->skip_scales();
+  require(scales.empty() || std::ssize(scales) == 2 * num_layers, "2 N skip_scales, or none");
+  const SkipRule* rule = strategy->rule();
+  require(
+      rule == nullptr || (rule->interval >= 1 && rule->min_layer >= 0 && rule->last_layers >= 0),
+      "a rule with interval >= 1 and no negative number of layers");
+  require(rule == nullptr || rule->action != RuleAction::kSkipMlps || scales.empty(),
+          "no skip_scales beside a rule that skips MLPs");
+  return strategy;
 }
 
 std::optional<CalibratedParam> param_to_calibrate(const StrategySpec& spec, int num_layers) {

@@ -13,7 +13,8 @@ namespace {
 
 constexpr const char* kScores =
     R"({"attention": {"similarity": [0.1, 0.9, 0.8, 0.95], "norm_ratio": [2, 3, 4, 5]},
-        "mlp": {"similarity": [0.2, 0.3, 0.91, 0.85], "norm_ratio": [6, 7, 8, 9]}, "late_share": 0.5})";
+        "mlp": {"similarity": [0.2, 0.3, 0.91, 0.85], "norm_ratio": [6, 7, 8, 9]},
+        "late_share": 0.5})";
 
 StrategySpec adaskip(double target, StrategyParams params) {
   return {.name = "adaskip", .target = target, .params = std::move(params)};
@@ -41,6 +42,37 @@ TEST(AdaSkip, SkipsTheMostSimilarSublayersAndMoreMlpsLater) {
   const auto scales = strategy->skip_scales();
   EXPECT_EQ(std::vector<float>(scales.begin(), scales.end()),
             (std::vector<float>{2, 6, 3, 7, 4, 8, 5, 9}));
+}
+
+// Attention 0 first, then four MLPs alike. Four more from 2 sublayers on, or three more from 3 on,
+// are not left: two more from 3 on are.
+TEST(AdaSkip, AsManyMoreMlpsAsAreLeft) {
+  const std::string scores =
+      R"({"attention": {"similarity": [0.95, 0.1, 0.1, 0.1], "norm_ratio": [1, 1, 1, 1]},
+          "mlp": {"similarity": [0.9, 0.9, 0.9, 0.9], "norm_ratio": [1, 1, 1, 1]},
+          "late_share": 0.5})";
+  const auto strategy = make_strategy(
+      adaskip(2, {{"scores", {scores, ""}}, {"more_mlps", {"4", ""}}, {"early_steps", {"1", ""}}}),
+      4);
+  EXPECT_EQ(strategy->step_layers(4, 0).mlp_list(), (std::vector<int>{2, 3}));
+  EXPECT_EQ(strategy->step_layers(4, 1).mlp_list(), (std::vector<int>{}));
+  EXPECT_EQ(strategy->step_layers(4, 1).attention_list(), (std::vector<int>{1, 2, 3}));
+}
+
+// What f32 or a share of the steps cannot hold.
+TEST(AdaSkip, RefusesNumbersOutOfRange) {
+  const std::string scores = kScores;
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = scores;
+    text.replace(text.find(from), from.size(), to);
+    return make_strategy(adaskip(2, {{"scores", {text, "here"}}}), 4);
+  };
+  for (const char* ratio : {"1e300", "-1"}) {
+    EXPECT_THROW(with("9]", std::string(ratio) + "]"), Error) << ratio;
+  }
+  for (const char* share : {"1.5", "-0.1", "\"half\""}) {
+    EXPECT_THROW(with("0.5", share), Error) << share;
+  }
 }
 
 TEST(AdaSkip, ScaleNonePassesTheInputOn) {
