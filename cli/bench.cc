@@ -44,16 +44,18 @@ std::vector<StrategySpec> strategy_grid(const BenchCommand& command, int num_lay
   return grid;
 }
 
-void check_has_tests(const BenchRequest& request) {
-  const bool only_decoding = request.prompt_tokens == std::vector<int>{0};
-  if (request.new_tokens > 0 || !only_decoding) return;
+// Without decoding steps a prompt of no tokens has nothing to measure.
+void drop_empty_tests(BenchRequest& request) {
+  if (request.new_tokens > 0) return;
+  std::erase(request.prompt_tokens, 0);
+  if (!request.prompt_tokens.empty()) return;
   throw Error({.what = "nothing to measure",
                .where = "-p 0 -n 0",
                .expected = "prompt tokens, new tokens, or both"});
 }
 
 void bench(BenchCommand& command) {
-  check_has_tests(command.request);
+  drop_empty_tests(command.request);
   format_bench({}, {}, command.format);  // refuses an unknown format before anything is loaded
   const LoadedModel loaded = load_model(command.engine.model_name(), command.engine.adapter);
   command.request.strategies = strategy_grid(command, loaded.config.num_layers);

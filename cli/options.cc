@@ -44,6 +44,10 @@ std::string EngineOptions::model_name() const {
 
 void StrategyOptions::add_to(CLI::App& command) {
   command.add_option("--strategy", name, "see `skipbench strategies`")->capture_default_str();
+  add_parameters_to(command);
+}
+
+void StrategyOptions::add_parameters_to(CLI::App& command) {
   command.add_option("--target", target, "target speedup, 1 to N/2")
       ->check(finite_number())
       ->capture_default_str();

@@ -33,6 +33,8 @@ struct StrategyOptions {
   std::vector<std::string> params;
 
   void add_to(CLI::App& command);
+  // --target and --param, of a command whose strategy is given.
+  void add_parameters_to(CLI::App& command);
   // Throws Error for a parameter without a value or given twice.
   StrategySpec spec() const;
   // The strategy for a model of `num_layers`. A target outside [1, N/2] is refused for every

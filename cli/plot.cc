@@ -2,13 +2,13 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "cli/commands.h"
 #include "engine/base/error.h"
+#include "engine/base/text_file.h"
 #include "eval/report/result_plots.h"
 #include "eval/report/similarity_plot.h"
 
@@ -29,9 +29,7 @@ bool is_database(const std::string& path) {
 
 // Of a probe's output: what it holds is the drift of layers.
 Plot probe_plot(const PlotCommand& command) {
-  std::ifstream file(command.db, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
-  const DriftLine line = probe_drift(text, command.db);
+  const DriftLine line = probe_drift(read_text_file(command.db), command.db);
   if (command.options.kind != "similarity") {
     throw Error({.what = "a probe's output can be drawn in one way alone",
                  .where = "--kind",

@@ -75,10 +75,10 @@ std::unique_ptr<SkipStrategy> strategy_of(const ProbeOptions& options, int num_l
     spec.params["order"] = {order, "probe"};
   }
   if (missing && missing->name == "scores") {
+    if (scores.attention.similarity.empty()) probe.measure_sublayers(scores);
     AdaSkipScores own;
-    probe.measure_sublayers(own.layers);
-    scores.attention = own.layers.attention;
-    scores.mlp = own.layers.mlp;
+    own.layers.attention = scores.attention;
+    own.layers.mlp = scores.mlp;
     spec.params["scores"] = {adaskip_scores_json(own), "probe"};
   }
   return make_strategy(spec, num_layers);

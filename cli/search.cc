@@ -25,8 +25,7 @@ using Json = nlohmann::ordered_json;
 struct SearchOptions {
   SweepCommandOptions sweep;
   std::string dataset;
-  double target = 2;
-  std::vector<std::string> params;
+  StrategyOptions strategy{.name = "early_exit", .target = 2, .params = {}};
   ExitGrid grid;
   int64_t batch = 0;
   int limit = 16;
@@ -73,10 +72,6 @@ void search(const SearchOptions& options) {
   const DatasetSection& dataset = find_dataset(setup.config, options.dataset, index);
   std::span<const TokenIds> prompts = setup.inputs[index].calibration_prompts;
   prompts = prompts.first(std::min(prompts.size(), static_cast<size_t>(options.limit)));
-  StrategyOptions strategy;
-  strategy.name = "early_exit";
-  strategy.target = options.target;
-  strategy.params = options.params;
 
   const InterruptGuard interrupt_guard;
   const CalibrationPrompts data{
@@ -86,8 +81,8 @@ void search(const SearchOptions& options) {
       .on_batch = [] {
         if (InterruptGuard::requested()) throw ExitWith{ExitCode::kInterrupted};
       }};
-  StrategySpec base = strategy.spec();
-  const Cell* cell = find_cell(setup, index, options.target);
+  StrategySpec base = options.strategy.spec();
+  const Cell* cell = find_cell(setup, index, options.strategy.target);
   if (cell != nullptr) {
     base.params.insert(cell->spec.params.begin(), cell->spec.params.end());  // --param goes first
     base.params.erase("threshold");
@@ -97,7 +92,7 @@ void search(const SearchOptions& options) {
   const auto candidates = search_exits(decoder, base, options.grid, data, options.repetitions);
 
   Json json;
-  json["target"] = options.target;
+  json["target"] = options.strategy.target;
   json["budget"] = candidates.front().calibration.budget;
   json["dataset"] = dataset.name;
   json["prompts"] = prompts.size();
@@ -126,9 +121,7 @@ void add_search(CLI::App& app) {
       "The signal, first layer and interval of early_exit that decode fastest at a target");
   options->sweep.add_to(*sub);
   sub->add_option("--dataset", options->dataset, "of the configuration (default: its first)");
-  sub->add_option("--target", options->target, "asked-for speedup")->capture_default_str();
-  sub->add_option("--param", options->params, "NAME=VALUE of early_exit for all; repeatable")
-      ->allow_extra_args(false);
+  options->strategy.add_parameters_to(*sub);
   sub->add_option("--signals", options->grid.signals, "tried; with commas between them")
       ->delimiter(',')
       ->capture_default_str();

@@ -56,7 +56,6 @@ class Comparer {
         const auto options = named->get<MetricOptions>();
         const auto metric = make_sweep_metric(named.key(), options, "stored metric " + named.key());
         name_ = named.key();
-        for (char& c : name_) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
         responses_ = find_response_metric(named.key());
         prefix_ = response_prefix(options);
         for (const std::string& shown : shown_names(dataset.at("name").get<std::string>())) {
@@ -92,7 +91,11 @@ class Comparer {
 
   void compare(const std::string& dataset, const Metric& metric) {
     statistics_.clear();
-    const auto rows = quality_rows(table_, dataset);
+    auto rows = quality_rows(table_, dataset);
+    // A run that was stopped has measured the responses of some cells alone.
+    std::erase_if(rows, [&](const TableRow* row) {
+      return responses_ != nullptr && !has_score(metric, *row);
+    });
     for (const TableRow* row : rows) {
       const TableRow* baseline = baseline_of(*row, rows);
       if (baseline == nullptr || baseline == row || is_own_reference(*baseline)) continue;
@@ -196,10 +199,14 @@ class Comparer {
         .first->second;
   }
 
-  // The table's signatures begin with the metric's name in capitals.
   std::string signature_of(const Metric& metric, const TableRow& row) {
-    return name_ + "|" +
-           format_signature(full_signature(metric, statistics(metric, row).n_references));
+    return stored_signature(name_, metric, statistics(metric, row).n_references);
+  }
+
+  bool has_score(const Metric& metric, const TableRow& row) {
+    const std::string signature = signature_of(metric, row);
+    return std::any_of(row.scores.begin(), row.scores.end(),
+                       [&](const TableScore& score) { return score.signature == signature; });
   }
 
   void set(const TableRow& of, const Metric& metric, const std::string& name,

@@ -27,8 +27,10 @@ Json layers_json(const std::string& stored) {
 // What metrics of responses measured on the example's reference, one entry per prefix.
 Json responses_json(ResultStore& store, int64_t cell, int64_t index) {
   Statement rows(store.database(),
-                 "SELECT prefix, tokens, nll, kl, agreeing FROM response_scores"
-                 " WHERE cell_id = ? AND idx = ? ORDER BY prefix");
+                 // By way of layer_drift, which has a row per prefix: the key ends with idx.
+                 "SELECT d.prefix, r.tokens, r.nll, r.kl, r.agreeing FROM layer_drift d"
+                 " JOIN response_scores r USING(cell_id, prefix)"
+                 " WHERE d.cell_id = ? AND r.idx = ? ORDER BY d.prefix");
   rows.bind(cell, index);
   Json list = Json::array();
   while (rows.step()) {

@@ -146,8 +146,8 @@ Plot batch_plot(const ResultTable& table, const ResultPlotOptions& options) {
 
 Plot drift_plot(const ResultTable& table, const ResultPlotOptions& options) {
   std::vector<DriftLine> lines;
-  std::set<int64_t> cells;
   for (const std::string& dataset : chosen_datasets(table, options.dataset)) {
+    std::set<int64_t> cells;  // data sets may share one
     for (const TableRow& row : table.rows) {
       // Rows of one cell at several batch sizes have the same drift.
       if (row.dataset != dataset || row.layer_cosine.empty()) continue;

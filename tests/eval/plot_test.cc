@@ -164,7 +164,7 @@ TEST(Plot, TickLabelsStayApart) {
     for (const double low : {0.0, 0.3, 0.99}) {
       for (const double width : {290.0, 430.0}) {
         const double distance = tick_distance(panel_of({low * high, high}), width);
-        // Labels of six characters at most have 56 pixels each, and three ticks are left.
+        // Labels of six characters at most have 56 pixels each, and a tick is left.
         const double ticks = 1.3 * (1 - low) * high / distance;
         EXPECT_LE(ticks, width / 30) << low << ' ' << high << ' ' << width;
         EXPECT_GE(ticks, 1) << low << ' ' << high << ' ' << width;
