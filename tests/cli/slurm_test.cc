@@ -28,7 +28,7 @@ class SlurmScript : public testing::Test {
 shift
 if [ "${KILL_WITH:-}" = NOW ]; then kill -9 $$; fi
 if [ -z "${KILL_WITH:-}" ]; then exec "$@"; fi
-for argument; do case $argument in results=*) log=${argument#results=}-wal ;; esac; done
+for argument; do case $argument in results=*) log=${argument#results=\'}; log=${log%\'}-wal ;; esac; done
 "$@" &
 until [ "$(stat -c %s "$log" 2>/dev/null || echo 0)" -gt 250000 ]; do
   kill -0 $! || break
@@ -73,7 +73,7 @@ wait $!
     return fmt::format(
         "PATH='{0}/bin':$PATH SKIPBENCH='{1}' SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID={2} "
         "SLURM_ARRAY_TASK_MIN=4 SLURM_ARRAY_TASK_COUNT=2 {3} bash '{4}/scripts/slurm/sweep.sbatch' "
-        "'{0}/sweep.yaml' '{0}/parts' --set decoding.max_new_tokens=200",
+        "'{0}/sweep.yaml' '{0}/parts #1' --set decoding.max_new_tokens=200",
         folder_.string(), SKIPBENCH_BINARY, id, environment, SKIPBENCH_SOURCE_DIR);
   }
 
@@ -117,7 +117,7 @@ TEST_F(SlurmScript, AnotherTaskFinishesAKilledShard) {
   EXPECT_NE(shell(task(5)).errors.find("shard 2/2: its part of 3 cells is done"),
             std::string::npos);
   const ProcessResult merged = run_skipbench(
-      {"merge", path("parts/shard-1.db"), path("parts/shard-2.db"), "-o", path("all.db")});
+      {"merge", path("parts #1/shard-1.db"), path("parts #1/shard-2.db"), "-o", path("all.db")});
   ASSERT_EQ(merged.exit_code, 0) << merged.errors;
   ASSERT_EQ(run_skipbench({"run", path("sweep.yaml")}).exit_code, 0);
   EXPECT_EQ(quality_of(path("all.db")), quality_of(path("whole.db")));
@@ -125,8 +125,9 @@ TEST_F(SlurmScript, AnotherTaskFinishesAKilledShard) {
 
 // Slurm gave the node up, but its program lives: the task elsewhere waits for it.
 TEST_F(SlurmScript, WaitsForANodeThatIsStillAtWork) {
-  const ProcessResult both = shell("(" + task(5) + ") & until [ -e '" + path("parts/shard-2.db") +
-                                   "' ]; do sleep 0.05; done; sleep 0.2; " + task(5) + "; echo $?");
+  const ProcessResult both =
+      shell("(" + task(5) + ") & until [ -e '" + path("parts #1/shard-2.db") +
+            "' ]; do sleep 0.05; done; sleep 0.2; " + task(5) + "; echo $?");
   EXPECT_EQ(both.output.substr(both.output.rfind('\n', both.output.size() - 2) + 1), "0\n")
       << both.errors;
   EXPECT_NE(both.errors.find("its part of 3 cells is done"), std::string::npos) << both.errors;
