@@ -37,16 +37,12 @@ void GreedySteps::start_clock() {
 
 bool GreedySteps::takes(const SkipStrategy& strategy, int num_layers) {
   if (!strategy.skip_scales().empty()) return false;
-  if (const SkipRule* rule = strategy.rule();
-      rule != nullptr &&
-      (rule->action != RuleAction::kStop || rule->signal == ExitSignal::kCosine ||
-       rule->rows_done == RowsDone::kCompact)) {
-    return false;
-  }
-  return strategy.rule() == nullptr ||
-         (strategy.kv_policy() == KvPolicy::kProject &&
-          strategy.step_layers(num_layers, 0) == LayerSet::all(num_layers) &&
-          strategy.any_step_layers(num_layers) == LayerSet::all(num_layers));
+  const SkipRule* rule = strategy.rule();
+  if (rule == nullptr) return true;
+  const LayerSet all = LayerSet::all(num_layers);
+  return rule->action == RuleAction::kStop && rule->signal != ExitSignal::kCosine &&
+         rule->rows_done != RowsDone::kCompact && strategy.kv_policy() == KvPolicy::kProject &&
+         strategy.step_layers(num_layers, 0) == all && strategy.any_step_layers(num_layers) == all;
 }
 
 void GreedySteps::start(const KvCache& cache, std::span<const int32_t> ends, const SkipRule* rule,

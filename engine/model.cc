@@ -283,7 +283,7 @@ void Model::scale_rows(float factor, RowRange rows) {
 }
 
 Matrix Model::kept_states(RowRange rows) {
-  const Matrix all = matrix(kept_states_buffer_, hidden_.type, hidden_.rows, hidden_.cols);
+  const Matrix all = matrix(kept_buffer_, hidden_.type, hidden_.rows, hidden_.cols);
   return all.slice_rows(rows.begin, rows.count);
 }
 
@@ -309,13 +309,13 @@ void Model::cosines_with_kept(RowRange rows, std::vector<double>& out) {
 }
 
 void Model::keep_rows(const int32_t* flag) {
-  const Matrix kept = matrix(kept_buffer_, hidden_.type, hidden_.rows, hidden_.cols);
-  backend_.copy_rows_if({.in = hidden_, .out = kept, .flag = flag, .value = 1});
+  backend_.copy_rows_if(
+      {.in = hidden_, .out = kept_states({0, hidden_.rows}), .flag = flag, .value = 1});
 }
 
 void Model::bring_back_rows(const int32_t* flag) {
-  const Matrix kept = matrix(kept_buffer_, hidden_.type, hidden_.rows, hidden_.cols);
-  backend_.copy_rows_if({.in = kept, .out = hidden_, .flag = flag, .value = 0});
+  backend_.copy_rows_if(
+      {.in = kept_states({0, hidden_.rows}), .out = hidden_, .flag = flag, .value = 0});
 }
 
 Matrix Model::logits(std::span<const int32_t> rows) {

@@ -173,7 +173,7 @@ class Model {
 
   GrowingBuffer row_buffer_, hidden_buffer_, permuted_buffer_, kept_buffer_, normed_buffer_,
       qkv_buffer_, attended_buffer_, inner_buffer_, index_buffer_, selected_buffer_, logits_buffer_,
-      next_token_buffer_, target_buffer_, log_prob_buffer_, kept_states_buffer_, cosine_buffer_;
+      next_token_buffer_, target_buffer_, log_prob_buffer_, cosine_buffer_;
 };
 
 }  // namespace skipbench

@@ -38,7 +38,8 @@ __global__ void advance_kernel(AdvanceArgs args) {
 void advance(Context& context, const AdvanceArgs& args) {
   if (args.rows == 0) return;
   const auto blocks = static_cast<unsigned>((args.rows + kThreads - 1) / kThreads);
-  launch(advance_kernel, {.grid = dim3(blocks), .block = dim3(kThreads), .overlap_previous = true}, context.stream, args);
+  launch(advance_kernel, {.grid = dim3(blocks), .block = dim3(kThreads), .overlap_previous = true},
+         context.stream, args);
 }
 
 }  // namespace skipbench::cuda

@@ -26,9 +26,9 @@ struct LaunchShape {
   dim3 block;
   size_t shared_bytes = 0;  // of dynamic_shared
   // May start before the launch ahead of it in the stream has ended (programmatic dependent
-  // launch): the kernel then calls ptx::wait_for_previous() in every thread, before it touches what a launch
-  // wrote or writes what one may read; weights, which no launch writes, it may read earlier. The
-  // emulated device checks that each thread has waited.
+  // launch): the kernel then calls ptx::wait_for_previous() in every thread, before it touches what
+  // a launch wrote or writes what one may read; weights, which no launch writes, it may read
+  // earlier. The emulated device checks that each thread has waited.
   bool overlap_previous = false;
 };
 

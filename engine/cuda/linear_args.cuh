@@ -64,8 +64,8 @@ struct WeightRow {
   const uint16_t* scales = nullptr;
 };
 
-// Row `row` of the projection, whose parts stand one after another. They have one type and width, so
-// one pitch.
+// Row `row` of the projection, whose parts stand one after another. They have one type and width,
+// so one pitch.
 __device__ __forceinline__ WeightRow weight_row(const FewRowsArgs& args, int64_t row) {
   WeightRow out{args.parts[0].data, args.parts[0].scales};
   int64_t begin = 0;

@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kMostWarps = 8;
 constexpr int kMaxAhead = 4;
-constexpr int64_t kMaxStagedBytes = 96 << 10;  // two blocks of them on a multiprocessor of sm_90
+constexpr int64_t kMaxStagedBytes = 96 << 10;  // two blocks of up to 8 rows on sm_90
 
 // A kernel for kEights times eight rows. Few rows have small tiles, so that three blocks fit on a
 // multiprocessor: two that work, and one of the next launch that has begun to load.
@@ -254,7 +254,7 @@ __global__ void __launch_bounds__(kMostWarps* kWarpSize, kEights == 1 ? 3 : Tile
   }
 }
 
-// Rows too many for shared memory, normalised ahead to the same bits. Rows of `out` begin at
+// Rows too many for shared memory, normalised ahead to the same bits. Rows of both begin at
 // multiples of 16 bytes.
 template <typename T>
 __global__ void normalise_kernel(FewRowsArgs args, Rows out) {
@@ -262,12 +262,11 @@ __global__ void normalise_kernel(FewRowsArgs args, Rows out) {
   ptx::wait_for_previous();
   const int64_t r = blockIdx.x;
   const std::byte* row = row_of(args.in, r);
-  const bool aligned = is_aligned(args.in.data, 16) && args.in.stride % kVector == 0;
-  const float2 statistics = warp_statistics<T>(args, row, aligned);
+  const float2 statistics = warp_statistics<T>(args, row, /*aligned=*/true);
   for (int c = static_cast<int>(threadIdx.x) * kVector; c < args.k;
        c += static_cast<int>(blockDim.x) * kVector) {
     ptx::store16(row_of(out, r) + c * 2,
-                 input_vector<T>(args, row, c, aligned, statistics.x, statistics.y));
+                 input_vector<T>(args, row, c, /*aligned=*/true, statistics.x, statistics.y));
   }
 }
 
@@ -355,10 +354,9 @@ void linear_tensor(Context& context, const LinearArgs& args) {
   LinearArgs plain = args;
   const bool has_norm = args.norm.weights != nullptr;
   const bool is_staged = (has_norm || !reads_directly(args)) && can_stage(context, args);
-  if (has_norm && !is_staged) {  // too many rows for shared memory: normalised ahead
-    const int64_t stride = (args.in.cols + kVector - 1) / kVector * kVector;
-    plain.in.data = context.scratch<std::byte>(Slot::kNormed, args.in.rows * stride * 2);
-    plain.in.stride = stride;
+  if (has_norm && !is_staged) {      // too many rows for shared memory: normalised ahead
+    plain.in.stride = args.in.cols;  // reads_directly holds: a multiple of kVector
+    plain.in.data = context.scratch<std::byte>(Slot::kNormed, args.in.rows * plain.in.stride * 2);
     plain.norm = {};
     const FewRowsArgs rows = few_rows_args_without_parts(context, args);
     launch(args.in.type == DType::kF16 ? normalise_kernel<F16> : normalise_kernel<BF16>,

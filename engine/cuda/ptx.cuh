@@ -41,11 +41,6 @@ __device__ __forceinline__ void store16(void* address, const uint4& value) {
   *static_cast<uint4*>(address) = value;
 }
 
-// Asks for the 128 bytes around `address` to be brought into the second-level cache.
-__device__ __forceinline__ void prefetch_line(const void* address) {
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
-}
-
 // Starts the copy of 16 bytes from global to shared memory, both aligned to 16. commit() closes a
 // group; wait<n>() returns when all but the newest n groups have landed for this thread.
 __device__ __forceinline__ void copy_async16(void* shared, const void* global) {
@@ -121,8 +116,6 @@ __device__ __forceinline__ float fast_exp2(float x) {
 inline uint4 load_once(const void* address) { return *static_cast<const uint4*>(address); }
 inline uint4 load16(const void* address) { return *static_cast<const uint4*>(address); }
 inline void store16(void* address, const uint4& value) { *static_cast<uint4*>(address) = value; }
-
-inline void prefetch_line(const void*) {}
 
 inline void copy_async16(void* shared, const void* global) {
   *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);

@@ -9,8 +9,8 @@
 namespace skipbench {
 namespace {
 
-// Far above any real model; they keep products of two sizes inside 63 bits.
 constexpr int kMaxLayers = 256;  // of a LayerSet (strategies/layer_set.h)
+// Far above any real model; they keep products of two sizes inside 63 bits.
 constexpr int kMaxHidden = 1 << 24;
 constexpr int kMaxHeads = 1 << 16;
 constexpr int kMaxHeadDim = 256;  // the attention kernels' limit

@@ -73,7 +73,16 @@ class SharedSlot {
 };
 
 // What the lanes of a warp do together.
-enum class WarpOp { kSync, kShuffle, kShuffleUp, kShuffleDown, kShuffleXor, kBallot, kMatch, kMultiply };
+enum class WarpOp {
+  kSync,
+  kShuffle,
+  kShuffleUp,
+  kShuffleDown,
+  kShuffleXor,
+  kBallot,
+  kMatch,
+  kMultiply
+};
 
 // Waits until every lane of `mask` has called it from the same place with the same mask, then
 // returns the value that this lane gets. `value` is up to 8 bytes.
