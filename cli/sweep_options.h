@@ -1,4 +1,4 @@
-// What `run` and `validate` share: the configuration and the options that change it.
+// What `run`, `validate` and `search` share: the configuration and the options that change it.
 #pragma once
 
 #include <CLI/CLI.hpp>

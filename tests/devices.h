@@ -1,6 +1,8 @@
 // Which devices tests can run on.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdlib>
 #include <string>
 
@@ -28,6 +30,14 @@ inline bool gpu_is_required([[maybe_unused]] const std::string& device) {
 #else
   return false;
 #endif
+}
+
+// For a fixture's SetUp: without `device` its tests are skipped, or fail where a GPU is required.
+inline void skip_without(const std::string& device) {
+  const std::string missing = why_not(device);
+  if (missing.empty()) return;
+  if (gpu_is_required(device)) FAIL() << missing;
+  GTEST_SKIP() << missing;
 }
 
 }  // namespace skipbench

@@ -150,10 +150,8 @@ std::string current_device = "cpu";
 void OnEveryDevice::SetUp() {
   current_device = GetParam().device;
   if (current_device != "cpu") {
-    const std::string missing = why_not(current_device);
-    if (missing.empty()) return;
-    if (gpu_is_required(current_device)) FAIL() << missing;
-    GTEST_SKIP() << missing;
+    skip_without(current_device);
+    return;
   }
   const int64_t target = GetParam().target;
   if (target != HWY_STATIC_TARGET && (hwy::SupportedTargets() & target) == 0) {

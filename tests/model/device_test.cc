@@ -18,13 +18,6 @@ namespace {
 constexpr double kTolerance = 1e-4;
 constexpr int kMostLayers = 4;
 
-void skip_without(const std::string& device) {
-  const std::string missing = why_not(device);
-  if (missing.empty()) return;
-  if (gpu_is_required(device)) FAIL() << missing;
-  GTEST_SKIP() << missing;
-}
-
 std::vector<ScoreOutput> score(LoadedDecoder& model, const std::vector<ScoreRequest>& requests,
                                const StrategySpec& spec) {
   return model.decoder().score(requests, *make_strategy(spec, model.num_layers()));

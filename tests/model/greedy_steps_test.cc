@@ -35,12 +35,7 @@ std::vector<StrategySpec> fixed_strategies(int num_layers) {
 
 class GreedyStepsOn : public testing::TestWithParam<std::string> {
  protected:
-  void SetUp() override {
-    const std::string missing = why_not(GetParam());
-    if (missing.empty()) return;
-    if (gpu_is_required(GetParam())) FAIL() << missing;
-    GTEST_SKIP() << missing;
-  }
+  void SetUp() override { skip_without(GetParam()); }
 };
 
 INSTANTIATE_TEST_SUITE_P(, GreedyStepsOn, testing::Values("emulated", "cuda"),

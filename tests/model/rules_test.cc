@@ -26,13 +26,6 @@ std::string model_path(const nlohmann::json& fixture) {
   return (fixtures_folder() / fixture["model"].get<std::string>()).string();
 }
 
-void skip_without(const std::string& device) {
-  const std::string missing = why_not(device);
-  if (missing.empty()) return;
-  if (gpu_is_required(device)) FAIL() << missing;
-  GTEST_SKIP() << missing;
-}
-
 struct RuleCase {
   std::string device;
   std::string model;
