@@ -166,7 +166,8 @@ void add_score(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--sentence-level,--sl", request->sentence_level, "one score a line");
   command->add_option("-l,--language", request->language,
-                      "language of the files; zh and ja are refused with tokenizer 13a");
+                      "language of the files (zh, zh_CN) or pair (en-zh); Chinese and Japanese are "
+                      "refused with tokenizer 13a");
   command->add_flag("--force", request->force, "score even if the tokenizer does not fit");
   command->add_option("-f,--format", arguments->format, "json, text or latex")
       ->capture_default_str();

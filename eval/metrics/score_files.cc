@@ -7,6 +7,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/text_file.h"
+#include "eval/metrics/language.h"
 
 namespace skipbench {
 namespace {
@@ -54,12 +55,13 @@ std::vector<std::vector<std::string>> read_hypotheses(const ScoreFilesRequest& r
 
 // 13a leaves Chinese and Japanese sentences whole, which makes BLEU meaningless.
 void check_language(const ScoreFilesRequest& request, const Metric& metric) {
-  if (request.force || (request.language != "zh" && request.language != "ja")) return;
+  const std::string_view language = language_without_spaces(request.language);
+  if (request.force || language.empty()) return;
   for (const auto& [key, value] : metric.settings()) {
     if (key != "tok" || value != "13a") continue;
     throw Error({.what = "tokenizer 13a does not split text in language " + request.language,
                  .where = "--tokenize",
-                 .expected = request.language == "zh" ? "zh or char" : "char",
+                 .expected = language == "zh" ? "zh or char" : "char",
                  .got = value,
                  .hint = "--force scores it all the same"});
   }

@@ -23,7 +23,7 @@ struct ScoreFilesRequest {
   std::vector<std::string> hypotheses;  // paths, at least one; the first is the baseline
   std::string source;                   // path; only external metrics read it
   std::vector<ExternalRequest> external;
-  std::string language;              // of the hypothesis ("zh", "ja"), if known
+  std::string language;              // of the hypothesis, or a pair ("zh_CN", "en-zh"), if known
   bool force = false;                // score even with a tokenizer that does not fit
   bool sentence_level = false;       // one score a line; BLEU then over the orders that occur
   bool confidence = false;           // bootstrap interval of every score

@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "engine/base/error.h"
+#include "eval/metrics/language.h"
 #include "eval/metrics/tokenize_spm.h"
 #include "tests/metrics/gz.h"
 
@@ -144,6 +146,35 @@ TEST_F(ScoreFiles, RefusesATokenizerThatDoesNotFitTheLanguage) {
   EXPECT_EQ(error(), "");
   request_.metrics[0].options["tokenise"] = "zh";
   EXPECT_TRUE(contains(error(), "nearest first): tokenize")) << error();
+}
+
+TEST_F(ScoreFiles, RefusesItForPairsAndRegions) {
+  request_.language = "en-zh_CN";
+  EXPECT_TRUE(contains(error(), "text in language en-zh_CN")) << error();
+  EXPECT_TRUE(contains(error(), "zh or char")) << error();
+  request_.language = "JA";
+  EXPECT_TRUE(contains(error(), "expected char")) << error();
+  request_.language = "zh-en";
+  EXPECT_EQ(error(), "");
+}
+
+void expect_language(const std::string& codes, const std::string& language) {
+  std::istringstream stream(codes);
+  for (std::string code; stream >> code;) {
+    EXPECT_EQ(language_without_spaces(code), language) << code;
+  }
+}
+
+TEST(Language, WithoutSpaces) {
+  expect_language(
+      "zh ZH zh_CN zh-Hans zh-Hant-TW zh-tw zh-hk zho_Hans cmn yue en-zh EN-ZH en_zh de-zh-CN "
+      "en-US-zh-CN ja-zh zh_CN.UTF-8 zh-cmn-Hans zh- -zh zh__CN zh-156 zh-zh",
+      "zh");
+  expect_language("ja Ja_JP jpn_Jpan en-ja zh-ja zh_TW-ja_JP ja@x", "ja");
+  expect_language("- _ .zh en en-US zh-en zh-CN-en-US ja-de ja-JP-en z zhx azh zhzh jav en-CN 中文",
+                  "");
+  EXPECT_EQ(language_without_spaces(""), "");
+  EXPECT_EQ(language_without_spaces("zh en"), "");
 }
 
 TEST_F(ScoreFiles, SeveralMetricsAndIntervals) {

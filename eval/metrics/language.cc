@@ -1,0 +1,47 @@
+#include "eval/metrics/language.h"
+
+#include <algorithm>
+#include <cctype>
+#include <initializer_list>
+#include <string>
+
+namespace skipbench {
+namespace {
+
+bool is_one_of(std::string_view part, std::initializer_list<std::string_view> known) {
+  return std::ranges::find(known, part) != known.end();
+}
+
+// ISO 639, parts 1 to 3.
+std::string_view without_spaces(std::string_view part) {
+  if (is_one_of(part, {"zh", "zho", "chi", "cmn", "yue"})) return "zh";
+  if (is_one_of(part, {"ja", "jpn"})) return "ja";
+  return "";
+}
+
+// Whether `part` says more of `language` instead of beginning another one. Of two letters that are
+// both a region and a language ("zh-TW": Taiwan or Twi) the region is meant.
+bool is_of(std::string_view language, std::string_view part) {
+  if (part.empty() || part.size() > 3 || std::isdigit(static_cast<unsigned char>(part[0]))) {
+    return true;  // a script, a variant or a region's number
+  }
+  if (language == "zh") return is_one_of(part, {"cn", "tw", "hk", "mo", "sg"});
+  return language == "ja" && part == "jp";
+}
+
+}  // namespace
+
+std::string_view language_without_spaces(std::string_view code) {
+  std::string lower(code.substr(0, code.find_first_of(".@")));  // POSIX: zh_CN.UTF-8@stroke
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  std::string_view language;
+  for (std::string_view rest = lower; !rest.empty();) {
+    const size_t end = std::min(rest.find_first_of("-_"), rest.size());
+    const std::string_view part = rest.substr(0, end);
+    if (!is_of(language, part)) language = without_spaces(part);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return language;
+}
+
+}  // namespace skipbench
