@@ -21,7 +21,7 @@ constexpr MetricEntry kMetrics[] = {
     {"rouge", "ROUGE-1, -2, -L and -Lsum as rouge_score computes them", make_rouge},
     {"repetition", "percent of n-grams that repeat earlier ones", make_repetition},
     {"length_ratio", "output length in percent of the reference", make_length_ratio},
-    {"difference", "percent of outputs that differ from the reference", make_difference},
+    {"difference", "percent of outputs that equal no reference", make_difference},
 };
 
 // `and_responses`: the names of those metrics are suggested too.

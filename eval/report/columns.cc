@@ -186,6 +186,13 @@ const std::vector<Column>& trailing_columns() {
          return fmt::format("{:.0f}%", 100 * *row.output_difference);
        },
        [](const TableRow& row) { return row.output_difference; }},
+      {"differ from full", "differs_from_full",
+       "share of scored outputs whose text is not the one of `full` for the same prompt",
+       [](const TableRow& row) -> Text {
+         if (!row.differs_from_full) return std::nullopt;
+         return fmt::format("{:.1f}%", 100 * *row.differs_from_full);
+       },
+       [](const TableRow& row) { return row.differs_from_full; }, /*on_request=*/true},
       {"first token ms", "first_token_ms",
        "time to the first token: the prefill of a timed batch, median",
        [](const TableRow& row) { return formatted(row.first_token_ms, "{:.2f}"); },

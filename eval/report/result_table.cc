@@ -136,7 +136,7 @@ class TableLoader {
   }
 
   void add_rows(const ListedCell& quality, const std::vector<ListedCell>& cells) {
-    TableRow base = quality_row(quality);
+    TableRow base = quality_row(quality, cells);
     const ListedCell* first = nullptr;
     for (const ListedCell& cell : cells) {
       if (cell.key.kind != "timing" || !same_point(cell, quality)) continue;
@@ -148,7 +148,7 @@ class TableLoader {
     if (first == nullptr) table_.rows.push_back(std::move(base));
   }
 
-  TableRow quality_row(const ListedCell& cell) {
+  TableRow quality_row(const ListedCell& cell, const std::vector<ListedCell>& cells) {
     TableRow row;
     row.strategy = cell.key.strategy;
     row.target = cell.key.target;
@@ -161,7 +161,11 @@ class TableLoader {
     row.longest_skipped_run = cell.longest_run;
     if (cell.calibration) row.calibration = load_calibration(*cell.calibration);
     if (cell.status != cell_status::kDone) return row;
-    row.layers = layer_statistics(store_.outputs(cell.id));
+    const std::vector<OutputRecord> outputs = store_.outputs(cell.id);
+    row.layers = layer_statistics(outputs);
+    if (const auto* texts = full_texts(cell, cells)) {
+      row.differs_from_full = text_difference(outputs, *texts);
+    }
     add_drafts(row, cell.id);
     add_drift(row, cell.id);
     // A cell may hold scores of other runs' metrics and of other data sets with the same prompts.
@@ -274,6 +278,36 @@ class TableLoader {
     return outputs.empty() ? 0 : different / static_cast<double>(outputs.size());
   }
 
+  // The outputs of `full` for the cell's data; null: it has not decoded them all.
+  const std::vector<std::string>* full_texts(const ListedCell& cell,
+                                             const std::vector<ListedCell>& cells) {
+    for (const ListedCell& other : cells) {
+      if (other.key.kind != "quality" || other.key.dataset != cell.key.dataset ||
+          other.key.variant != cell.key.variant || !is_full(other.id)) {
+        continue;
+      }
+      if (other.status != cell_status::kDone) return nullptr;
+      const auto [found, is_new] = full_texts_.try_emplace(other.id);
+      if (is_new) {
+        for (OutputRecord& output : store_.outputs(other.id)) {
+          found->second.push_back(std::move(output.text));
+        }
+      }
+      return &found->second;
+    }
+    return nullptr;
+  }
+
+  static std::optional<double> text_difference(const std::vector<OutputRecord>& outputs,
+                                               const std::vector<std::string>& reference) {
+    if (outputs.empty() || outputs.size() != reference.size()) return std::nullopt;
+    double different = 0;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      different += outputs[i].text == reference[i] ? 0 : 1;
+    }
+    return different / static_cast<double>(outputs.size());
+  }
+
   // `full` as it was measured in the cell's own group.
   std::optional<Speeds> full_speeds(const ListedCell& cell, const std::vector<ListedCell>& cells) {
     for (const ListedCell& other : cells) {
@@ -329,6 +363,7 @@ class TableLoader {
   ResultStore& store_;
   Database& database_;
   int64_t run_ = 0;
+  std::map<int64_t, std::vector<std::string>> full_texts_;  // by quality cell
   ResultTable table_;
 };
 

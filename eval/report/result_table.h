@@ -75,6 +75,8 @@ struct TableRow {
   // layer with the full model's, where metrics of responses were measured.
   std::vector<double> layer_cosine, layer_norm_ratio;  // [N], or empty
   std::optional<double> output_difference;  // share of prompts, against the first batch size
+  // Share of the scored outputs whose text is another than `full`'s for the same prompt.
+  std::optional<double> differs_from_full;
 };
 
 struct ResultTable {

@@ -38,11 +38,19 @@ std::map<std::string, std::string> groups_of(const ResultTable& table) {
 
 using OptionalField = std::optional<double> TableRow::*;
 
-constexpr OptionalField kMeans[] = {
-    &TableRow::timed_layers,  &TableRow::total_per_second, &TableRow::decode_per_second,
-    &TableRow::decode_spread, &TableRow::speedup,          &TableRow::total_speedup,
-    &TableRow::bound,         &TableRow::first_token_ms,   &TableRow::step_p50_ms,
-    &TableRow::step_p99_ms,   &TableRow::cache_mib,        &TableRow::output_difference};
+constexpr OptionalField kMeans[] = {&TableRow::timed_layers,
+                                    &TableRow::total_per_second,
+                                    &TableRow::decode_per_second,
+                                    &TableRow::decode_spread,
+                                    &TableRow::speedup,
+                                    &TableRow::total_speedup,
+                                    &TableRow::bound,
+                                    &TableRow::first_token_ms,
+                                    &TableRow::step_p50_ms,
+                                    &TableRow::step_p99_ms,
+                                    &TableRow::cache_mib,
+                                    &TableRow::output_difference,
+                                    &TableRow::differs_from_full};
 
 std::vector<double> values_of(std::span<const TableRow* const> rows, OptionalField field) {
   std::vector<double> values;

@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "eval/calibration.h"
 #include "eval/report/row_statistics.h"
+#include "eval/store/database.h"
 #include "tests/eval/sweep_fixture.h"
 
 namespace skipbench {
@@ -59,9 +60,12 @@ TEST(Seeds, BecomeOneRowWithMeanAndSpread) {
     EXPECT_EQ(row["seeds"], 5);
     EXPECT_EQ(row["layers"], row["target"] == 1.5 ? 4.0 : 2.0);
     std::vector<double> scores;
+    double differ = 0;
     for (const Json& other : single) {
       if (other["strategy"] == "full" || other["target"] != row["target"]) continue;
-      if (other["batch"] == row["batch"]) scores.push_back(other["scores"][1]["score"]);
+      if (other["batch"] != row["batch"]) continue;
+      scores.push_back(other["scores"][1]["score"]);
+      differ += other["differs_from_full"].get<double>();
     }
     ASSERT_EQ(scores.size(), 5u);
     double sum = 0, squares = 0;
@@ -69,7 +73,34 @@ TEST(Seeds, BecomeOneRowWithMeanAndSpread) {
     EXPECT_NEAR(row["scores"][1]["score"].get<double>(), sum / 5, 1e-12);
     EXPECT_NEAR(row["scores"][1]["deviation_over_seeds"].get<double>(),
                 std::sqrt(std::max(0.0, (squares - sum * sum / 5) / 4)), 1e-9);
+    EXPECT_NEAR(row["differs_from_full"].get<double>(), differ / 5, 1e-12);
     EXPECT_GT(row["speedup"].get<double>(), 0);
+  }
+}
+
+TEST(DifferFromFull, IsTheShareOfOtherTextsOfTheSameData) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db"), SweepOutcome::kDone);
+  const auto change = [&](const std::string& sql) {
+    Database(folder.path("a.db"), OpenMode::kReadWrite).execute(sql);
+  };
+  const auto quality_cells = [](const std::string& strategy) {
+    return "(SELECT id FROM cells WHERE kind = 'quality' AND resolved ->> '$.strategy' = '" +
+           strategy + "')";
+  };
+  // Of 7 texts `full` has two of its own, one of them `unified` as well.
+  change("UPDATE outputs SET text = 'same'");
+  change("UPDATE outputs SET text = 'Same' WHERE idx IN (1, 4) AND cell_id IN " +
+         quality_cells("full"));
+  change("UPDATE outputs SET text = 'Same' WHERE idx = 1 AND cell_id IN " +
+         quality_cells("unified"));
+  for (const Json& row : folder.rows("a.db")) {
+    const double different = row["strategy"] == "full" ? 0 : row["strategy"] == "unified" ? 1 : 2;
+    EXPECT_EQ(row["differs_from_full"], different / 7) << row;
+  }
+  change("UPDATE cells SET status = 'interrupted' WHERE id IN " + quality_cells("full"));
+  for (const Json& row : folder.rows("a.db")) {
+    EXPECT_TRUE(row["differs_from_full"].is_null()) << row;
   }
 }
 
@@ -93,6 +124,7 @@ TEST(SelfSpeculativeSweep, SameScoresAsFullAndWhatWasDrafted) {
   for (size_t i = 2; i < rows.size(); ++i) {
     EXPECT_EQ(rows[i]["status"], "done");
     EXPECT_EQ(rows[i]["scores"], rows[0]["scores"]);
+    EXPECT_EQ(rows[i]["differs_from_full"], 0.0);
     const auto drafted = rows[i]["drafted"].get<double>();
     const auto accepted = rows[i]["accepted"].get<double>();
     EXPECT_GE(rows[i]["verify_calls"].get<double>(), 7);  // texts
