@@ -288,6 +288,16 @@ void add_token_operations(int64_t rows) {
       bench->backend().next_token({logits, /*with_entropy=*/false, out});
     });
   });
+  for (const int top_k : {0, 50}) {
+    add("sample" + suffix + "/top_k:" + std::to_string(top_k), [=](benchmark::State& state) {
+      const Matrix logits = bench->matrix(DType::kF32, rows, bench->shape().vocabulary);
+      auto* out = static_cast<NextToken*>(bench->matrix(DType::kF32, rows, 6).data);
+      const RowTable table = bench->decoding_rows(rows, 0);
+      bench->run(state, 4.0 * static_cast<double>(rows * logits.cols), 0, [&](int64_t) {
+        bench->backend().sample({logits, {1.0, top_k, 1}, table.sequence, table.position, out});
+      });
+    });
+  }
   add("log_prob" + suffix, [=](benchmark::State& state) {
     const Matrix logits = bench->matrix(DType::kF32, rows, bench->shape().vocabulary);
     auto* out = static_cast<double*>(bench->matrix(DType::kF32, rows, 2).data);

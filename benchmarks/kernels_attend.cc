@@ -50,6 +50,16 @@ void run_next_token(benchmark::State& state, int64_t rows) {
   set_counters(state, begin, 4.0 * static_cast<double>(rows * kVocabulary), 0);
 }
 
+void run_sample(benchmark::State& state, int64_t rows, int top_k) {
+  const RandomMatrix logits = random_matrix(rows, kVocabulary);
+  std::vector<NextToken> out(rows);
+  const std::vector<int32_t> place(rows, 3);
+  const SampleArgs args{logits.matrix, {1.0, top_k, 1}, place.data(), place.data(), out.data()};
+  const Clock::time_point begin = Clock::now();
+  for (auto _ : state) backend().sample(args);
+  set_counters(state, begin, 4.0 * static_cast<double>(rows * kVocabulary), 0);
+}
+
 }  // namespace
 
 void register_attend() {
@@ -72,6 +82,13 @@ void register_attend() {
                                  rows)
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
+    for (const int top_k : {0, 50}) {
+      const std::string name =
+          "sample/" + std::to_string(rows) + "/top_k:" + std::to_string(top_k);
+      benchmark::RegisterBenchmark(name.c_str(), run_sample, rows, top_k)
+          ->UseRealTime()
+          ->Unit(benchmark::kMicrosecond);
+    }
   }
 }
 

@@ -27,6 +27,7 @@ struct GenerateCommand {
   bool add_special = false;
   int64_t batch = 1;
   int max_new_tokens = 64;
+  Sampling sampling;
 };
 
 // Everything is checked before the first line is printed.
@@ -84,16 +85,18 @@ void print_line(size_t index, const TokenIds& prompt, const GenerateOutput& outp
 void generate(const GenerateCommand& command) {
   const LoadedModel loaded = load_model(command.engine.model_name(), command.engine.adapter);
   const auto tokenizer = find_tokenizer(command);
+  check_sampling(command.sampling, "--temperature or --top-k");
   const std::vector<TokenIds> prompts = read_prompts(command, tokenizer.get(), loaded.config);
   const auto strategy = command.strategy.make(loaded.config.num_layers);
   const auto backend = make_backend(command.engine.device_spec());
   Model model(loaded, *backend);
   Decoder decoder(model);
-  GenerateOptions options{.max_new_tokens = command.max_new_tokens};
+  GenerateOptions options{.max_new_tokens = command.max_new_tokens, .sampling = command.sampling};
   if (!command.ignore_eos) options.end_of_text_ids = loaded.config.end_of_text_ids;
   const auto batch = static_cast<size_t>(command.batch);
   for (size_t begin = 0; begin < prompts.size(); begin += batch) {
     const auto part = std::span(prompts).subspan(begin, std::min(batch, prompts.size() - begin));
+    options.first_text = static_cast<int32_t>(begin);
     const GenerateResult result = decoder.generate(part, *strategy, options);
     for (size_t i = 0; i < part.size(); ++i) {
       print_line(begin + i, part[i], result.outputs[i], tokenizer.get());
@@ -107,7 +110,7 @@ void generate(const GenerateCommand& command) {
 void add_generate(CLI::App& app) {
   const auto command = std::make_shared<GenerateCommand>();
   CLI::App* sub =
-      app.add_subcommand("generate", "Greedy text under a strategy, one JSON line per input line");
+      app.add_subcommand("generate", "Text under a strategy, one JSON line per input line");
   command->engine.add_to(*sub);
   command->strategy.add_to(*sub);
   sub->add_option("--input", command->input, "file with one prompt per line; - is stdin")
@@ -122,6 +125,18 @@ void add_generate(CLI::App& app) {
       ->capture_default_str();
   sub->add_option("--max-new-tokens", command->max_new_tokens, "longest output")
       ->check(whole_number(1, 1 << 24))
+      ->capture_default_str();
+  sub->add_option("--temperature", command->sampling.temperature,
+                  "0: greedy; else tokens are drawn from softmax(logits / temperature)")
+      ->check(finite_number())
+      ->capture_default_str();
+  sub->add_option("--top-k", command->sampling.top_k,
+                  "how many of the most probable tokens may be drawn; 0: all")
+      ->check(whole_number(0, 1 << 30))
+      ->capture_default_str();
+  sub->add_option("--sampling-seed", command->sampling.seed,
+                  "seed of the draws; a text's depend on its line too, not on its batch")
+      ->check(whole_number(0, int64_t{1} << 62))
       ->capture_default_str();
   sub->add_flag("--ignore-eos", command->ignore_eos, "do not end at end-of-text: forced length");
   sub->footer(

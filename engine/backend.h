@@ -17,6 +17,7 @@
 
 #include "engine/base/dtype.h"
 #include "engine/model_config.h"
+#include "engine/sampling.h"
 #include "engine/weights/weight.h"
 #include "strategies/exit_signal.h"
 
@@ -146,6 +147,16 @@ struct NextTokenArgs {
   Matrix logits;              // [rows, vocab] f32
   bool with_entropy = false;  // entropy is 0 unless asked for
   NextToken* out = nullptr;   // [rows], device
+};
+
+// Draws the rows' tokens, see engine/sampling.h. A NaN logit is never drawn; where no logit is above
+// -inf the token stays as it is.
+struct SampleArgs {
+  Matrix logits;                      // [rows, vocab] f32
+  Sampling sampling;                  // temperature > 0
+  const int32_t* text = nullptr;      // [rows], device
+  const int32_t* position = nullptr;  // [rows], device
+  NextToken* out = nullptr;           // [rows], device; `token` is replaced, the rest stays
 };
 
 // Log-probability of a given token per row: logit - log sum exp, summed in f64.
@@ -297,6 +308,7 @@ class Backend {
   virtual void attend(const AttendArgs& args) = 0;
   virtual void gather_rows(const GatherRowsArgs& args) = 0;
   virtual void next_token(const NextTokenArgs& args) = 0;
+  virtual void sample(const SampleArgs& args) = 0;
   virtual void log_prob(const LogProbArgs& args) = 0;
   virtual void cosine(const CosineArgs& args) = 0;
   virtual void scale(const ScaleArgs& args) = 0;

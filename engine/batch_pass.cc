@@ -86,6 +86,7 @@ std::span<const BatchPass::Row> BatchPass::prefill(std::span<const int32_t> targ
 std::span<const BatchPass::Row> BatchPass::step(int step, const StepInput& input) {
   const size_t count = input.sequences.size();
   assert(count > 0 && input.tokens.size() == count);
+  sequences_ = input.sequences;
   positions_.resize(count);
   for (size_t i = 0; i < count; ++i) positions_[i] = lengths_[input.sequences[i]]++;
   rows_.assign(count, Row{});
@@ -252,7 +253,18 @@ int64_t BatchPass::move_leaving_behind() {
 void BatchPass::record_next(std::span<const int32_t> entries, const Matrix& logits) {
   const SkipRule* rule = strategy_.rule();
   const bool with_entropy = rule != nullptr && rule->signal == ExitSignal::kEntropy;
-  model_.next_tokens(logits, with_entropy, next_tokens_);
+  Model::Draws draws;
+  if (draws_ != nullptr && !draws_->sampling.is_greedy()) {
+    draw_texts_.clear();
+    draw_positions_.clear();
+    for (const int32_t entry : entries) {
+      const int32_t sequence = sequences_.empty() ? entry : sequences_[entry];
+      draw_texts_.push_back(draws_->first_text + sequence);
+      draw_positions_.push_back(lengths_[sequence] - 1);
+    }
+    draws = {draws_->sampling, draw_texts_.data(), draw_positions_.data()};
+  }
+  model_.next_tokens(logits, with_entropy, draws, next_tokens_);
   for (size_t i = 0; i < entries.size(); ++i) rows_[entries[i]].next = next_tokens_[i];
 }
 

@@ -36,6 +36,9 @@ class BatchPass {
   BatchPass(Model& model, const SkipStrategy& strategy, std::span<const TokenIds> prompts,
             int64_t capacity);
 
+  // Tokens are drawn as the options say; greedy without this.
+  void draw(const GenerateOptions& options) { draws_ = &options; }
+
   // All prompts in one pass; a row per sequence, about the token that follows its prompt.
   std::span<const Row> prefill(std::span<const int32_t> targets);
 
@@ -75,11 +78,13 @@ class BatchPass {
   Model& model_;
   const SkipStrategy& strategy_;
   std::span<const TokenIds> prompts_;
+  const GenerateOptions* draws_ = nullptr;
   int num_layers_;
   std::unique_ptr<KvCache> cache_;
   std::vector<int32_t> lengths_;  // [sequences], positions that are filled
 
-  std::vector<Row> rows_;       // the result, per entry of the input
+  std::span<const int32_t> sequences_;  // of the input; empty: the prefill, entry i is sequence i
+  std::vector<Row> rows_;               // the result, per entry of the input
   std::vector<int32_t> order_;  // pass row -> entry of the input; running rows first
   std::vector<int32_t> next_order_;
   std::vector<int32_t> pass_index_;
@@ -87,6 +92,8 @@ class BatchPass {
   std::vector<int32_t> row_list_;
   std::vector<int32_t> row_targets_;
   std::vector<NextToken> next_tokens_;
+  std::vector<int32_t> draw_texts_;
+  std::vector<int32_t> draw_positions_;
   std::vector<double> log_probs_;
   std::vector<double> cosines_;
   std::vector<bool> leaves_;

@@ -7,7 +7,7 @@
 
 #include "engine/base/error.h"
 #include "engine/batch_pass.h"
-#include "engine/greedy_steps.h"
+#include "engine/device_steps.h"
 #include "engine/speculative.h"
 
 namespace skipbench {
@@ -26,9 +26,9 @@ int64_t longest(std::span<const TokenIds> prompts) {
 }
 
 // The rows of a batch that still grow, and what each has made so far.
-class GreedyRows {
+class GrowingRows {
  public:
-  GreedyRows(size_t count, const GenerateOptions& options) : options_(options), outputs_(count) {
+  GrowingRows(size_t count, const GenerateOptions& options) : options_(options), outputs_(count) {
     for (size_t i = 0; i < count; ++i) running_.push_back(static_cast<int32_t>(i));
     for (GenerateOutput& output : outputs_) {
       output.tokens.reserve(static_cast<size_t>(options.max_new_tokens));
@@ -100,7 +100,7 @@ void add_step(BatchTimings& timings, double microseconds, size_t tokens) {
 }
 
 // The host hands every step its tokens.
-void decode_by_host(BatchPass& pass, GreedyRows& rows, BatchTimings& timings) {
+void decode_by_host(BatchPass& pass, GrowingRows& rows, BatchTimings& timings) {
   for (int step = 0; !rows.empty(); ++step) {
     const size_t count = rows.running().size();
     const Clock::time_point begin = Clock::now();
@@ -112,11 +112,11 @@ void decode_by_host(BatchPass& pass, GreedyRows& rows, BatchTimings& timings) {
 
 // The device feeds itself, and the host learns of a step's tokens after it has queued the next one.
 // Rows that have finished meanwhile leave once the queue is empty: the batch shrinks.
-void decode_by_device(GreedySteps& steps, const BatchPass& pass, const SkipStrategy& strategy,
-                      const GenerateOptions& options, GreedyRows& rows, BatchTimings& timings) {
+void decode_by_device(DeviceSteps& steps, const BatchPass& pass, const SkipStrategy& strategy,
+                      const GenerateOptions& options, GrowingRows& rows, BatchTimings& timings) {
   const int num_layers = pass.cache().shape().cached.num_layers();
   const int most = options.max_new_tokens - 1;
-  std::vector<int32_t> batch, positions;
+  std::vector<int32_t> batch, positions, texts;
   int queued = 0;
   steps.set_recording(options.record_steps);
   steps.start_clock();
@@ -125,14 +125,16 @@ void decode_by_device(GreedySteps& steps, const BatchPass& pass, const SkipStrat
       batch.assign(rows.running().begin(), rows.running().end());
       positions.clear();
       for (int32_t sequence : batch) positions.push_back(pass.lengths()[sequence] + step);
-      steps.start(pass.cache(), options.end_of_text_ids, strategy.rule(), most,
-                  {batch, rows.last_tokens(), positions, step});
+      texts.clear();
+      for (int32_t sequence : batch) texts.push_back(options.first_text + sequence);
+      steps.start(pass.cache(), options, strategy.rule(),
+                  {batch, rows.last_tokens(), positions, texts, step});
     }
     const bool whole = batch.size() == rows.running().size();
-    while (whole && queued < most && steps.queued() < GreedySteps::kAhead) {
+    while (whole && queued < most && steps.queued() < DeviceSteps::kAhead) {
       steps.queue(strategy.step_layers(num_layers, queued++));
     }
-    const GreedySteps::Taken taken = steps.take();
+    const DeviceSteps::Taken taken = steps.take();
     add_step(timings, taken.microseconds, rows.running().size());
     std::optional<double> layers;
     if (strategy.rule() == nullptr) layers = strategy.step_layers(num_layers, step).layers();
@@ -156,7 +158,7 @@ auto with_idle_memory(Model& model, const Run& run) {
 }  // namespace
 
 Decoder::Decoder(Model& model) : model_(model) {
-  if (model.backend().is_asynchronous()) greedy_steps_ = std::make_unique<GreedySteps>(model);
+  if (model.backend().is_asynchronous()) device_steps_ = std::make_unique<DeviceSteps>(model);
 }
 
 Decoder::~Decoder() = default;
@@ -209,6 +211,7 @@ GenerateResult Decoder::generate_batch(std::span<const TokenIds> prompts,
                  .expected = "at least 1",
                  .got = std::to_string(options.max_new_tokens)});
   }
+  check_sampling(options.sampling, "sampling");
   for (size_t i = 0; i < prompts.size(); ++i) {
     check_tokens(prompts[i], model_.config(), "prompt " + std::to_string(i));
   }
@@ -220,7 +223,8 @@ GenerateResult Decoder::generate_batch(std::span<const TokenIds> prompts,
   }
   // The last new token is never fed back.
   BatchPass pass(model_, strategy, prompts, longest(prompts) + options.max_new_tokens - 1);
-  GreedyRows rows(prompts.size(), options);
+  pass.draw(options);
+  GrowingRows rows(prompts.size(), options);
   BatchTimings& timings = result.timings;
   timings.step_us.reserve(static_cast<size_t>(options.max_new_tokens));
   for (const TokenIds& prompt : prompts) timings.prompt_tokens += std::ssize(prompt);
@@ -232,9 +236,9 @@ GenerateResult Decoder::generate_batch(std::span<const TokenIds> prompts,
   if (options.after_prefill) options.after_prefill();
 
   // Without recordings a device has no predicates: the host decides exits.
-  if (greedy_steps_ != nullptr && GreedySteps::takes(strategy, model_.config().num_layers) &&
+  if (device_steps_ != nullptr && DeviceSteps::takes(strategy, model_.config().num_layers) &&
       (strategy.rule() == nullptr || options.record_steps)) {
-    decode_by_device(*greedy_steps_, pass, strategy, options, rows, timings);
+    decode_by_device(*device_steps_, pass, strategy, options, rows, timings);
   } else {
     decode_by_host(pass, rows, timings);
     timings.exit_test_us = pass.exit_test_us();

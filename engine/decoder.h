@@ -19,6 +19,9 @@ struct GenerateOptions {
   int max_new_tokens = 64;
   // Ids that end a row; the one that did is part of its tokens. Empty: the length is forced.
   std::vector<int32_t> end_of_text_ids;
+  Sampling sampling;  // greedy unless it has a temperature
+  // Prompt i is text first_text + i: what tells the texts' draws apart, in whatever batch they are.
+  int32_t first_text = 0;
   // Called after each new token of a row with its tokens so far; true ends the row (stop strings).
   std::function<bool(size_t row, std::span<const int32_t> tokens)> stop;
   // Called after each pass with the number of tokens it made, for progress bars.
@@ -92,15 +95,16 @@ void check_tokens(std::span<const int32_t> tokens, const ModelConfig& config,
 // Mean of the decoding steps' entries over all outputs (prefill entries left out); 0 without steps.
 double realised_budget(std::span<const LayersPerToken> layers);
 
-class GreedySteps;
+class DeviceSteps;
 
 class Decoder {
  public:
   explicit Decoder(Model& model);
   ~Decoder();
 
-  // Greedy decoding of all prompts as one batch. Throws Error for an empty prompt, an id outside
-  // the vocabulary, or max_new_tokens < 1.
+  // Decodes all prompts as one batch, greedily or by draws (options.sampling). Throws Error for an
+  // empty prompt, an id outside the vocabulary, max_new_tokens < 1, or a temperature or top_k out
+  // of range.
   GenerateResult generate(std::span<const TokenIds> prompts, const SkipStrategy& strategy,
                           const GenerateOptions& options);
 
@@ -111,7 +115,7 @@ class Decoder {
 
   Model& model() { return model_; }
   // Null where the device runs no steps by itself.
-  const GreedySteps* greedy_steps() const { return greedy_steps_.get(); }
+  const DeviceSteps* device_steps() const { return device_steps_.get(); }
 
  private:
   GenerateResult generate_batch(std::span<const TokenIds> prompts, const SkipStrategy& strategy,
@@ -120,7 +124,7 @@ class Decoder {
                                        const SkipStrategy& strategy, const ScoreOptions& options);
 
   Model& model_;
-  std::unique_ptr<GreedySteps> greedy_steps_;
+  std::unique_ptr<DeviceSteps> device_steps_;
 };
 
 }  // namespace skipbench

@@ -356,16 +356,29 @@ void Model::read_logits(const Matrix& logits, std::vector<float>& out) {
   backend_.download(out.data(), logits.data, out.size() * sizeof(float));
 }
 
-const NextToken* Model::next_tokens(const Matrix& logits, bool with_entropy) {
+const NextToken* Model::next_tokens(const Matrix& logits, bool with_entropy, const Draws& draws) {
   const size_t bytes = static_cast<size_t>(logits.rows) * sizeof(NextToken);
   auto* device = static_cast<NextToken*>(grow(next_token_buffer_, bytes));
   backend_.next_token({.logits = logits, .with_entropy = with_entropy, .out = device});
+  if (!draws.sampling.is_greedy()) {
+    backend_.sample({logits, draws.sampling, draws.text, draws.position, device});
+  }
   return device;
 }
 
-void Model::next_tokens(const Matrix& logits, bool with_entropy, std::vector<NextToken>& out) {
+void Model::next_tokens(const Matrix& logits, bool with_entropy, const Draws& draws,
+                        std::vector<NextToken>& out) {
+  Draws on_device{draws.sampling};
+  if (!draws.sampling.is_greedy()) {
+    const size_t bytes = static_cast<size_t>(logits.rows) * sizeof(int32_t);
+    auto* text = static_cast<int32_t*>(grow(draws_buffer_, 2 * bytes));
+    backend_.upload(text, draws.text, bytes);
+    backend_.upload(text + logits.rows, draws.position, bytes);
+    on_device = {draws.sampling, text, text + logits.rows};
+  }
   out.resize(static_cast<size_t>(logits.rows));
-  backend_.download(out.data(), next_tokens(logits, with_entropy), out.size() * sizeof(NextToken));
+  backend_.download(out.data(), next_tokens(logits, with_entropy, on_device),
+                    out.size() * sizeof(NextToken));
 }
 
 void Model::log_probs(const Matrix& logits, std::span<const int32_t> targets,

@@ -115,8 +115,16 @@ class Model {
   // The same for all rows of the pass, in order.
   Matrix logits();
 
-  // Queues the next-token facts of `logits`, [logits.rows] on the device; until the next call.
-  const NextToken* next_tokens(const Matrix& logits, bool with_entropy);
+  // How tokens are drawn; an entry per row of logits, on the device or the host.
+  struct Draws {
+    Sampling sampling;
+    const int32_t* text = nullptr;
+    const int32_t* position = nullptr;
+  };
+
+  // Queues the next-token facts of `logits`, [logits.rows] on the device, with the token drawn where
+  // `draws` (device arrays) is not greedy; until the next call.
+  const NextToken* next_tokens(const Matrix& logits, bool with_entropy, const Draws& draws);
   // Changes whenever a buffer that operations were given has moved.
   int64_t moves() const { return moves_; }
   // The rows' hidden states as they stand, f32 on the host, [rows.count, hidden_size]. After the
@@ -125,8 +133,10 @@ class Model {
   // `logits` on the host, [rows, vocab].
   void read_logits(const Matrix& logits, std::vector<float>& out);
 
-  // Reads `logits` back as next-token facts or as the log-probabilities of `targets`.
-  void next_tokens(const Matrix& logits, bool with_entropy, std::vector<NextToken>& out);
+  // Reads `logits` back as next-token facts (`draws`: host arrays) or as the log-probabilities of
+  // `targets`.
+  void next_tokens(const Matrix& logits, bool with_entropy, const Draws& draws,
+                   std::vector<NextToken>& out);
   void log_probs(const Matrix& logits, std::span<const int32_t> targets, std::vector<double>& out);
 
  private:
@@ -173,7 +183,7 @@ class Model {
 
   GrowingBuffer row_buffer_, hidden_buffer_, permuted_buffer_, kept_buffer_, normed_buffer_,
       qkv_buffer_, attended_buffer_, inner_buffer_, index_buffer_, selected_buffer_, logits_buffer_,
-      next_token_buffer_, target_buffer_, log_prob_buffer_, cosine_buffer_;
+      next_token_buffer_, draws_buffer_, target_buffer_, log_prob_buffer_, cosine_buffer_;
 };
 
 }  // namespace skipbench

@@ -25,6 +25,7 @@ class Recordings {
     bool with_presence = false;
     int64_t moves = 0;  // of the buffers of the pass
     int64_t ends = 0;   // ids that end a row
+    Sampling sampling;
     int64_t rule = 0;   // of exits: 0 for none, another for each kind of test
 
     bool operator==(const Key&) const = default;

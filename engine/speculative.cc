@@ -192,7 +192,14 @@ class SpeculativeBatch {
       if (layers.attention(layer)) model_.run_attention(layer, cache_, rows);
       if (layers.mlp(layer)) model_.run_mlp(layer, rows);
     }
-    model_.next_tokens(model_.logits(), /*with_entropy=*/false, next_);
+    // Draft and check draw with the same noise at a place, so that they agree as often as can be
+    // and what is accepted is what the whole model draws.
+    draw_texts_.clear();
+    for (const int32_t sequence : sequences_) {
+      draw_texts_.push_back(options_.first_text + sequence);
+    }
+    model_.next_tokens(model_.logits(), /*with_entropy=*/false,
+                       {options_.sampling, draw_texts_.data(), positions_.data()}, next_);
   }
 
   Model& model_;
@@ -204,7 +211,7 @@ class SpeculativeBatch {
   LayerSet all_;
   std::vector<Drafter> running_, next_running_;
   std::vector<Drafter*> drafting_;
-  std::vector<int32_t> tokens_, sequences_, positions_;
+  std::vector<int32_t> tokens_, sequences_, positions_, draw_texts_;
   std::vector<NextToken> next_;
 };
 
@@ -223,6 +230,7 @@ GenerateResult generate_speculatively(Model& model, std::span<const TokenIds> pr
   BatchPass pass(model, strategy, prompts,
                  static_cast<int64_t>(longest) + options.max_new_tokens - 1);
   SpeculativeBatch batch(model, strategy, pass.cache(), options, result);
+  pass.draw(options);
   const Clock::time_point begin = Clock::now();
   const auto first = pass.prefill({});
   result.timings.prefill_us = microseconds_since(begin);

@@ -1,4 +1,5 @@
-// Greedy decoding by draft and check: the output is that of the whole model, token for token.
+// Decoding by draft and check: the output is that of the whole model, token for token, greedily or
+// by draws (engine/sampling.h).
 #pragma once
 
 #include <span>

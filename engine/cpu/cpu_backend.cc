@@ -79,6 +79,7 @@ class CpuBackend final : public Backend {
   void attend(const AttendArgs& args) override { cpu::attend(context_, args); }
   void gather_rows(const GatherRowsArgs& args) override { cpu::gather_rows(context_, args); }
   void next_token(const NextTokenArgs& args) override { cpu::next_token(context_, args); }
+  void sample(const SampleArgs& args) override { cpu::sample(context_, args); }
   void log_prob(const LogProbArgs& args) override { cpu::log_prob(context_, args); }
   void cosine(const CosineArgs& args) override { cpu::cosine(context_, args); }
   void scale(const ScaleArgs& args) override { cpu::scale(context_, args); }

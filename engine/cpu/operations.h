@@ -43,6 +43,7 @@ void append_kv(Context& context, const AppendKvArgs& args);
 void attend(Context& context, const AttendArgs& args);
 void gather_rows(Context& context, const GatherRowsArgs& args);
 void next_token(Context& context, const NextTokenArgs& args);
+void sample(Context& context, const SampleArgs& args);
 void log_prob(Context& context, const LogProbArgs& args);
 void cosine(Context& context, const CosineArgs& args);
 void scale(Context& context, const ScaleArgs& args);

@@ -180,6 +180,7 @@ class CudaBackend final : public Backend {
   void attend(const AttendArgs& args) override { cuda::attend(context_, args); }
   void gather_rows(const GatherRowsArgs& args) override { cuda::gather_rows(context_, args); }
   void next_token(const NextTokenArgs& args) override { cuda::next_token(context_, args); }
+  void sample(const SampleArgs& args) override { cuda::sample(context_, args); }
   void log_prob(const LogProbArgs& args) override { cuda::log_prob(context_, args); }
   void cosine(const CosineArgs& args) override { cuda::cosine(context_, args); }
   void scale(const ScaleArgs& args) override { cuda::scale(context_, args); }

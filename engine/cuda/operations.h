@@ -23,7 +23,8 @@ enum class Slot {
   kPanel,      // decoded weights of a large linear
   kSums,       // [rows, n] f32 products of a large linear
   kAttention,  // partial results of split attention
-  kSoftmax,    // partial results of next_token and log_prob
+  kSoftmax,    // partial results of next_token, sample and log_prob
+  kLeastDrawn, // [rows] of sample: the smallest logit that may be drawn
 };
 
 // What the operations of one backend share.
@@ -64,6 +65,7 @@ void append_kv(Context& context, const AppendKvArgs& args);
 void attend(Context& context, const AttendArgs& args);
 void gather_rows(Context& context, const GatherRowsArgs& args);
 void next_token(Context& context, const NextTokenArgs& args);
+void sample(Context& context, const SampleArgs& args);
 void log_prob(Context& context, const LogProbArgs& args);
 void cosine(Context& context, const CosineArgs& args);
 void scale(Context& context, const ScaleArgs& args);

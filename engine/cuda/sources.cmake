@@ -23,6 +23,7 @@ set(SKIPBENCH_CUDA_COMMON_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/norm.cu
   ${CMAKE_CURRENT_LIST_DIR}/peaks.cu
   ${CMAKE_CURRENT_LIST_DIR}/random_fill.cu
+  ${CMAKE_CURRENT_LIST_DIR}/sample.cu
   ${CMAKE_CURRENT_LIST_DIR}/scale.cu)
 
 # What the emulated device has its own of: products by cuBLASLt, CUDA graphs.

@@ -161,6 +161,14 @@ class MirroredBackend : public Backend {
     mirror.finish();
   }
 
+  void sample(const SampleArgs& host) override {
+    Mirror mirror(*device_);
+    const int64_t rows = host.logits.rows;
+    device_->sample({mirror.copy(host.logits), host.sampling, mirror.copy(host.text, rows),
+                     mirror.copy(host.position, rows), mirror.copy(host.out, rows)});
+    mirror.finish();
+  }
+
   void log_prob(const LogProbArgs& host) override {
     Mirror mirror(*device_);
     device_->log_prob({mirror.copy(host.logits), mirror.copy(host.target, host.logits.rows),

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/error.h"
-#include "engine/greedy_steps.h"
+#include "engine/device_steps.h"
 #include "tests/emulator/runtime_api.h"
 #include "tests/model/fixtures.h"
 

@@ -1,4 +1,4 @@
-// Greedy decoding steps on an asynchronous device, of an input-independent strategy or under an
+// Decoding steps on an asynchronous device, of an input-independent strategy or under an
 // exit rule that the device decides: token, position, length and finished flags stay there, each
 // step feeds the next, and the host reads tokens after it has queued a step more. A step allocates
 // nothing and waits for nothing (after the first of its kind), so a step that comes again is
@@ -10,15 +10,16 @@
 #include <span>
 #include <vector>
 
+#include "engine/decoder.h"
 #include "engine/model.h"
 #include "engine/recordings.h"
 #include "strategies/strategy.h"
 
 namespace skipbench {
 
-class GreedySteps {
+class DeviceSteps {
  public:
-  explicit GreedySteps(Model& model);
+  explicit DeviceSteps(Model& model);
 
   // One entry per row, arrays of one length: the sequence's place in `cache`, the token that the
   // next step takes in, and its position.
@@ -26,6 +27,7 @@ class GreedySteps {
     std::span<const int32_t> sequences;
     std::span<const int32_t> tokens;
     std::span<const int32_t> positions;
+    std::span<const int32_t> texts;  // what tells their draws apart
     int step = 0;  // decoding step, of an exit rule's thresholds
   };
 
@@ -39,11 +41,10 @@ class GreedySteps {
   void set_recording(bool on) { is_recording_ = on; }
   // Where the clock of the steps begins, after what an earlier batch has left.
   void start_clock();
-  // Rows for the steps that follow. `cache` outlives them. A row that makes one of `ends` stays
-  // where it is in later steps.
-  // `rule` may be null; `num_steps`: how many thresholds it has.
-  void start(const KvCache& cache, std::span<const int32_t> ends, const SkipRule* rule,
-             int num_steps, const Start& rows);
+  // Rows for the steps that follow, of a batch with these options. `cache` outlives them. A row
+  // that makes an end-of-text id stays where it is in later steps. `rule` may be null.
+  void start(const KvCache& cache, const GenerateOptions& options, const SkipRule* rule,
+             const Start& rows);
   void queue(const LayerSet& layers);
   int64_t queued() const { return queued_ - taken_; }
 
@@ -77,7 +78,8 @@ class GreedySteps {
   bool is_recording_ = true;
   const KvCache* cache_ = nullptr;
 
-  // On the device, [capacity_] each: token, sequence, position, finished, step; then the end ids.
+  // On the device, [capacity_] each: token, sequence, position, finished, step, text; then the end
+  // ids.
   DeviceBuffer state_;
   DeviceBuffer ring_;        // [kSlots, capacity_] StepResult, shared with the host
   DeviceBuffer exit_state_;  // of ExitState, for capacity_ rows
@@ -91,6 +93,7 @@ class GreedySteps {
   size_t ends_capacity_ = 0;
   int64_t moves_ = 0;
   AdvanceArgs advance_;
+  Model::Draws draws_;
   RowTable rows_;
   std::vector<int32_t> host_state_;
 

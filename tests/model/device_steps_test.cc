@@ -1,6 +1,6 @@
 // Steps that a device runs by itself, recorded and replayed or queued operation by operation: the
 // CPU's tokens and layers, whoever finishes when.
-#include "engine/greedy_steps.h"
+#include "engine/device_steps.h"
 
 #include <gtest/gtest.h>
 
@@ -33,12 +33,12 @@ std::vector<StrategySpec> fixed_strategies(int num_layers) {
   return specs;
 }
 
-class GreedyStepsOn : public testing::TestWithParam<std::string> {
+class DeviceStepsOn : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { skip_without(GetParam()); }
 };
 
-INSTANTIATE_TEST_SUITE_P(, GreedyStepsOn, testing::Values("emulated", "cuda"),
+INSTANTIATE_TEST_SUITE_P(, DeviceStepsOn, testing::Values("emulated", "cuda"),
                          [](const testing::TestParamInfo<std::string>& test) {
                            return test.param;
                          });
@@ -56,7 +56,7 @@ void expect_same(const GenerateResult& got, const GenerateResult& want, const st
 
 // Three times each: queued, recorded, replayed; then without recordings. In turns with the other
 // strategies, whose caches come and go.
-TEST_P(GreedyStepsOn, ReplayedStepsEqualQueuedOnesAndTheCpus) {
+TEST_P(DeviceStepsOn, ReplayedStepsEqualQueuedOnesAndTheCpus) {
   for (const char* name : {kLlama, kBloom}) {
     const std::string path = (fixtures_folder() / name).string();
     LoadedDecoder cpu(path, {.threads = 1});
@@ -76,7 +76,7 @@ TEST_P(GreedyStepsOn, ReplayedStepsEqualQueuedOnesAndTheCpus) {
         }
       }
     }
-    const Recordings& recordings = device.decoder().greedy_steps()->recordings();
+    const Recordings& recordings = device.decoder().device_steps()->recordings();
     EXPECT_GT(recordings.recorded(), 0);
     EXPECT_GT(recordings.replayed(), recordings.recorded());
   }
@@ -84,7 +84,7 @@ TEST_P(GreedyStepsOn, ReplayedStepsEqualQueuedOnesAndTheCpus) {
 
 // Exits that the device decides, at several thresholds, so that rows exit at different layers, all
 // at one or none. The last round leaves the decision to the host.
-TEST_P(GreedyStepsOn, ExitsDecidedByTheDeviceAreTheCpus) {
+TEST_P(DeviceStepsOn, ExitsDecidedByTheDeviceAreTheCpus) {
   const std::string path = (fixtures_folder() / kLlama).string();
   LoadedDecoder cpu(path, {.threads = 1});
   LoadedDecoder device(path, {.device = GetParam()});
@@ -96,7 +96,7 @@ TEST_P(GreedyStepsOn, ExitsDecidedByTheDeviceAreTheCpus) {
                                        {"signal", {signal, ""}},
                                        {"exit_interval", {interval, ""}}}};
     const auto strategy = make_strategy(spec, device.num_layers());
-    ASSERT_TRUE(GreedySteps::takes(*strategy, device.num_layers()));
+    ASSERT_TRUE(DeviceSteps::takes(*strategy, device.num_layers()));
     for (int round = 0; round < 4; ++round) {
       // Twice the same batch, so that the second replays from its first step.
       const auto prompts = ragged_prompts(round < 2 ? 5 : 1);
@@ -120,11 +120,11 @@ TEST_P(GreedyStepsOn, ExitsDecidedByTheDeviceAreTheCpus) {
   run("entropy", "0.2", "1");
   run("entropy", "0.2", "2");
   EXPECT_EQ(depths, (std::set<double>{1, 2, 3, 4}));
-  EXPECT_GT(device.decoder().greedy_steps()->recordings().replayed(), 0);
+  EXPECT_GT(device.decoder().device_steps()->recordings().replayed(), 0);
 }
 
 // Ids that end some rows early, a stop function that ends one, and lengths of one and two tokens.
-TEST_P(GreedyStepsOn, RowsThatFinishLeaveTheBatch) {
+TEST_P(DeviceStepsOn, RowsThatFinishLeaveTheBatch) {
   const std::string path = (fixtures_folder() / kLlama).string();
   LoadedDecoder cpu(path, {.threads = 1});
   LoadedDecoder device(path, {.device = GetParam()});
@@ -151,7 +151,7 @@ TEST_P(GreedyStepsOn, RowsThatFinishLeaveTheBatch) {
 }
 
 // A stop function that throws (^C) leaves steps queued; the next batch is not disturbed.
-TEST_P(GreedyStepsOn, ABatchThatIsLeftDoesNotDisturbTheNext) {
+TEST_P(DeviceStepsOn, ABatchThatIsLeftDoesNotDisturbTheNext) {
   const std::string path = (fixtures_folder() / kLlama).string();
   LoadedDecoder cpu(path, {.threads = 1});
   LoadedDecoder device(path, {.device = GetParam()});

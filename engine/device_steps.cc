@@ -1,4 +1,4 @@
-#include "engine/greedy_steps.h"
+#include "engine/device_steps.h"
 
 #include <algorithm>
 #include <cassert>
@@ -7,11 +7,11 @@
 namespace skipbench {
 namespace {
 
-constexpr int64_t kFields = 5;  // arrays of the state, one entry per row
+constexpr int64_t kFields = 6;  // arrays of the state, one entry per row
 
 }  // namespace
 
-GreedySteps::GreedySteps(Model& model)
+DeviceSteps::DeviceSteps(Model& model)
     : model_(model),
       backend_(model.backend()),
       recordings_(backend_),
@@ -19,7 +19,7 @@ GreedySteps::GreedySteps(Model& model)
   for (std::unique_ptr<Mark>& mark : marks_) mark = backend_.make_mark();
 }
 
-void GreedySteps::grow(int64_t rows, size_t ends) {
+void DeviceSteps::grow(int64_t rows, size_t ends) {
   if (rows <= capacity_ && ends <= ends_capacity_) return;
   capacity_ = std::max(rows, capacity_);
   ends_capacity_ = std::max(ends, ends_capacity_);
@@ -29,13 +29,13 @@ void GreedySteps::grow(int64_t rows, size_t ends) {
   ++moves_;
 }
 
-void GreedySteps::start_clock() {
+void DeviceSteps::start_clock() {
   drain();
   clock_->set();
   last_mark_ = clock_.get();
 }
 
-bool GreedySteps::takes(const SkipStrategy& strategy, int num_layers) {
+bool DeviceSteps::takes(const SkipStrategy& strategy, int num_layers) {
   if (!strategy.skip_scales().empty()) return false;
   const SkipRule* rule = strategy.rule();
   if (rule == nullptr) return true;
@@ -45,9 +45,10 @@ bool GreedySteps::takes(const SkipStrategy& strategy, int num_layers) {
          strategy.step_layers(num_layers, 0) == all && strategy.any_step_layers(num_layers) == all;
 }
 
-void GreedySteps::start(const KvCache& cache, std::span<const int32_t> ends, const SkipRule* rule,
-                        int num_steps, const Start& rows) {
+void DeviceSteps::start(const KvCache& cache, const GenerateOptions& options, const SkipRule* rule,
+                        const Start& rows) {
   drain();
+  const std::span<const int32_t> ends = options.end_of_text_ids;
   const int64_t count = std::ssize(rows.tokens);
   grow(count, ends.size());
   cache_ = &cache;
@@ -55,7 +56,8 @@ void GreedySteps::start(const KvCache& cache, std::span<const int32_t> ends, con
   host_state_.insert(host_state_.end(), rows.sequences.begin(), rows.sequences.end());
   host_state_.insert(host_state_.end(), rows.positions.begin(), rows.positions.end());
   host_state_.resize(static_cast<size_t>(4 * count), 0);  // not finished
-  host_state_.resize(static_cast<size_t>(kFields * count), static_cast<int32_t>(queued_ % kSlots));
+  host_state_.resize(static_cast<size_t>(5 * count), static_cast<int32_t>(queued_ % kSlots));
+  host_state_.insert(host_state_.end(), rows.texts.begin(), rows.texts.end());
   host_state_.insert(host_state_.end(), ends.begin(), ends.end());
   auto* state = static_cast<int32_t*>(state_.get());
   backend_.upload(state, host_state_.data(), host_state_.size() * sizeof(int32_t));
@@ -71,10 +73,11 @@ void GreedySteps::start(const KvCache& cache, std::span<const int32_t> ends, con
               .results = static_cast<StepResult*>(ring_.get()),
               .slots = kSlots};
   rule_ = rule;
-  if (rule != nullptr) start_exits(num_steps, rows.step);
+  draws_ = {options.sampling, state + 5 * count, advance_.position};
+  if (rule != nullptr) start_exits(options.max_new_tokens - 1, rows.step);
 }
 
-void GreedySteps::queue(const LayerSet& layers) {
+void DeviceSteps::queue(const LayerSet& layers) {
   assert(queued() < kAhead);
   // Thresholds are read from memory, so rules that test at the same layers share recordings.
   const auto rule_number = [&]() -> int64_t {
@@ -93,6 +96,7 @@ void GreedySteps::queue(const LayerSet& layers) {
                            .with_presence = cache_->shape().with_presence,
                            .moves = moves_ + model_.moves(),
                            .ends = advance_.num_ends,
+                           .sampling = draws_.sampling,
                            .rule = rule_number()};
   };
   if (is_recording_) {
@@ -103,18 +107,18 @@ void GreedySteps::queue(const LayerSet& layers) {
   marks_[queued_++ % kSlots]->set();
 }
 
-void GreedySteps::queue_operations(const LayerSet& layers) {
+void DeviceSteps::queue_operations(const LayerSet& layers) {
   model_.begin_pass(rows_);
   if (rule_ != nullptr) {
     queue_layers_with_exits(layers);
   } else {
     queue_layers(layers, 0, layers.num_layers());
-    advance_.next = model_.next_tokens(model_.logits(), /*with_entropy=*/false);
+    advance_.next = model_.next_tokens(model_.logits(), /*with_entropy=*/false, draws_);
   }
   backend_.advance(advance_);
 }
 
-void GreedySteps::queue_layers(const LayerSet& layers, int begin, int end) {
+void DeviceSteps::queue_layers(const LayerSet& layers, int begin, int end) {
   const Model::RowRange all{0, rows_.rows};
   for (int layer = begin; layer < end; ++layer) {
     if (rule_ != nullptr && begin > 0) model_.bring_back_rows(advance_.exits.running);
@@ -126,7 +130,7 @@ void GreedySteps::queue_layers(const LayerSet& layers, int begin, int end) {
 // A part of the layers up to each test; all but the first are skipped once every row has exited,
 // and then only fill the cache. Rows that have exited go along with those that run on, from the
 // hidden state that they had, so that their keys and values are those of KvPolicy::kProject.
-void GreedySteps::queue_layers_with_exits(const LayerSet& layers) {
+void DeviceSteps::queue_layers_with_exits(const LayerSet& layers) {
   const int num_layers = layers.num_layers();
   backend_.begin_exits({advance_.exits, advance_.finished});
   int begin = 0;
@@ -149,7 +153,7 @@ void GreedySteps::queue_layers_with_exits(const LayerSet& layers) {
   advance_.next = advance_.exits.chosen;
 }
 
-void GreedySteps::queue_until_test(const LayerSet& layers, int begin, int end, bool is_last) {
+void DeviceSteps::queue_until_test(const LayerSet& layers, int begin, int end, bool is_last) {
   const ExitState& state = advance_.exits;
   queue_layers(layers, begin, end);
   if (!is_last) {
@@ -160,7 +164,7 @@ void GreedySteps::queue_until_test(const LayerSet& layers, int begin, int end, b
   const int vocabulary = model_.config().vocab_size;
   backend_.test_exits(
       {.state = state,
-       .next = model_.next_tokens(model_.logits(), with_entropy),
+       .next = model_.next_tokens(model_.logits(), with_entropy, draws_),
        .sublayers = 2 * (end - begin),
        .signal = rule_->signal,
        .log_vocabulary = std::log(std::max(2, vocabulary)),
@@ -169,7 +173,7 @@ void GreedySteps::queue_until_test(const LayerSet& layers, int begin, int end, b
 }
 
 // Arrays of the exit state, those of 8 bytes first.
-void GreedySteps::start_exits(int num_steps, int step) {
+void DeviceSteps::start_exits(int num_steps, int step) {
   const auto capacity = static_cast<size_t>(capacity_);
   if (exit_state_ == nullptr || exit_state_moves_ != moves_) {
     exit_state_ = backend_.allocate(2 * sizeof(int64_t) + capacity * sizeof(NextToken) +
@@ -203,7 +207,7 @@ void GreedySteps::start_exits(int num_steps, int step) {
   backend_.upload(advance_.exits.step, host_state_.data(), host_state_.size() * sizeof(int32_t));
 }
 
-GreedySteps::Taken GreedySteps::take() {
+DeviceSteps::Taken DeviceSteps::take() {
   assert(queued() > 0);
   const int64_t slot = taken_++ % kSlots;
   Mark& mark = *marks_[slot];
@@ -214,7 +218,7 @@ GreedySteps::Taken GreedySteps::take() {
   return {{first, static_cast<size_t>(rows_.rows)}, microseconds};
 }
 
-void GreedySteps::drain() {
+void DeviceSteps::drain() {
   while (queued() > 0) take();
 }
 
