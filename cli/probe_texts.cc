@@ -94,11 +94,12 @@ std::vector<ScoreRequest> calibration_texts(const ProbeTextOptions& options,
   std::span<const TokenIds> prompts = setup.inputs[index].calibration_prompts;
   prompts = prompts.first(std::min(prompts.size(), static_cast<size_t>(options.limit)));
   const auto full = make_strategy({.name = "full"}, setup.context.num_layers);
-  const GenerateOptions generate = natural_length(setup, dataset);
+  GenerateOptions generate = natural_length(setup, dataset);
   std::vector<ScoreRequest> requests;
   for (size_t begin = 0; begin < prompts.size(); begin += static_cast<size_t>(options.batch)) {
     const auto part = prompts.subspan(
         begin, std::min(static_cast<size_t>(options.batch), prompts.size() - begin));
+    generate.first_text = static_cast<int32_t>(begin);
     GenerateResult result = Decoder(model).generate(part, *full, generate);
     for (size_t i = 0; i < part.size(); ++i) {
       requests.push_back({part[i], std::move(result.outputs[i].tokens)});

@@ -34,7 +34,9 @@ class BudgetAt {
       const int64_t rows = std::min(data_.batch_size, count - begin);
       const auto part =
           data_.prompts.subspan(static_cast<size_t>(begin), static_cast<size_t>(rows));
-      for (GenerateOutput& output : decoder_.generate(part, *strategy, data_.options).outputs) {
+      GenerateOptions options = data_.options;
+      options.first_text = static_cast<int32_t>(begin);
+      for (GenerateOutput& output : decoder_.generate(part, *strategy, options).outputs) {
         layers.push_back(std::move(output.layers_per_token));
       }
       if (data_.on_batch) data_.on_batch();

@@ -24,12 +24,13 @@ std::vector<ScoreRequest> calibration_data(const SweepSession& session, const Ce
       calibration_data_identity(session.config(), cell, inputs, session.setup.context);
   if (auto stored = session.store.find_calibration_data(identity)) return *stored;
   const auto full = make_strategy({.name = "full", .where = dataset.where}, session.num_layers());
-  const GenerateOptions options = natural_length(session, dataset);
+  GenerateOptions options = natural_length(session, dataset);
   const std::span<const TokenIds> prompts = inputs.calibration_prompts;
   const auto batch = static_cast<size_t>(session.config().largest_batch());
   std::vector<ScoreRequest> requests;
   for (size_t begin = 0; begin < prompts.size(); begin += batch) {
     const auto part = prompts.subspan(begin, std::min(batch, prompts.size() - begin));
+    options.first_text = static_cast<int32_t>(begin);
     GenerateResult result = session.decoder(cell).generate(part, *full, options);
     for (size_t i = 0; i < part.size(); ++i) {
       requests.push_back({part[i], std::move(result.outputs[i].tokens)});

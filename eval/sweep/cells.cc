@@ -27,6 +27,14 @@ std::string digest(const std::string& text) {
   return hash.hex_digest();
 }
 
+// Nothing where decoding is greedy, so that cells stored before there was sampling are found.
+void add_sampling(const Sampling& sampling, Json& json) {
+  if (sampling.is_greedy()) return;
+  json["sampling"] = {{"temperature", sampling.temperature},
+                      {"top_k", sampling.top_k},
+                      {"seed", sampling.seed}};
+}
+
 class CellMaker {
  public:
   CellMaker(const SweepConfig& config, std::span<const SweepInputs> inputs,
@@ -115,6 +123,7 @@ class CellMaker {
     Json json = {{"model", context_.hash_of(cell)}, {"dtype", config_.model.dtype_name},
                  {"device", config_.device},        {"strategy", cell.spec.name},
                  {"params", std::move(params)},     {"target", cell.spec.target}};
+    add_sampling(config_.sampling, json);
     // A rebuilt plug-in may decide otherwise: its bytes are part of the strategy.
     const StrategyInfo& info = find_strategy(cell.spec.name, cell.spec.where);
     if (!info.plugin.empty()) json["plugin"] = file_digest(info.plugin);
@@ -233,12 +242,13 @@ std::string layer_scores_identity(const SweepConfig& config, const Cell& cell,
 
 std::string calibration_data_identity(const SweepConfig& config, const Cell& cell,
                                       const SweepInputs& inputs, const CellContext& context) {
-  const Json json = {{"model", context.hash_of(cell)},
-                     {"dtype", config.model.dtype_name},
-                     {"device", config.device},
-                     {"data", inputs.calibration_hash},
-                     {"max_new_tokens", config.max_new_tokens},
-                     {"stop", config.datasets[cell.dataset].stop}};
+  Json json = {{"model", context.hash_of(cell)},
+               {"dtype", config.model.dtype_name},
+               {"device", config.device},
+               {"data", inputs.calibration_hash},
+               {"max_new_tokens", config.max_new_tokens},
+               {"stop", config.datasets[cell.dataset].stop}};
+  add_sampling(config.sampling, json);
   return digest(dump(json));
 }
 

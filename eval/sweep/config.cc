@@ -210,6 +210,14 @@ std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t se
   return expanded;
 }
 
+Sampling read_sampling(const YamlSection& decoding, uint64_t seed) {
+  const Sampling sampling{.temperature = decoding.number("temperature"),
+                          .top_k = static_cast<int>(decoding.integer("top_k")),
+                          .seed = seed};
+  check_sampling(sampling, decoding.where(sampling.is_greedy() ? "top_k" : "temperature"));
+  return sampling;
+}
+
 TimingSection read_timing(const YamlSection& root, const std::vector<int64_t>& batch_sizes) {
   const YamlSection section = root.section("timing");
   TimingSection timing;
@@ -270,6 +278,7 @@ SweepConfig read_config(const YamlDocument& document) {
   const YamlSection decoding = root.section("decoding");
   config.max_new_tokens = static_cast<int>(decoding.integer("max_new_tokens"));
   config.beams = static_cast<int>(decoding.integer("beams"));
+  config.sampling = read_sampling(decoding, static_cast<uint64_t>(config.seed));
   for (const std::string& plugin : root.paths("plugins")) {
     load_strategy_plugin(plugin, root.where("plugins"));
   }

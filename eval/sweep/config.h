@@ -11,6 +11,7 @@
 
 #include "datasets/dataset.h"
 #include "engine/base/dtype.h"
+#include "engine/sampling.h"
 #include "eval/metrics/metric_options.h"
 #include "strategies/strategy.h"
 
@@ -112,6 +113,7 @@ struct SweepConfig {
   std::vector<DatasetSection> datasets;
   int max_new_tokens = 64;
   int beams = 1;
+  Sampling sampling;
   std::vector<StrategySection> strategies;
   std::vector<int64_t> batch_sizes;  // ascending order is not needed; the first is the reference
   TimingSection timing;

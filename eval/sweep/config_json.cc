@@ -66,7 +66,10 @@ nlohmann::json resolved_json(const SweepConfig& config) {
   for (const DatasetSection& dataset : config.datasets) {
     json["datasets"].push_back(dataset_json(dataset));
   }
-  json["decoding"] = {{"max_new_tokens", config.max_new_tokens}, {"beams", config.beams}};
+  json["decoding"] = {{"max_new_tokens", config.max_new_tokens},
+                      {"beams", config.beams},
+                      {"temperature", config.sampling.temperature},
+                      {"top_k", config.sampling.top_k}};
   for (const StrategySection& strategy : config.strategies) {
     json["strategies"].push_back(strategy_json(strategy));
   }

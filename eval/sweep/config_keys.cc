@@ -69,7 +69,11 @@ constexpr std::array kKeys = {
 
     ConfigKey{"decoding", kSection, "", 0, 0, "", "how outputs are made"},
     ConfigKey{"decoding.max_new_tokens", kInteger, "64", 1, 1 << 20, "", "longest output"},
-    ConfigKey{"decoding.beams", kInteger, "1", 1, 64, "", "1: greedy"},
+    ConfigKey{"decoding.beams", kInteger, "1", 1, 64, "", "1: no beam search"},
+    ConfigKey{"decoding.temperature", kNumber, "0", 0, 100, "",
+              "0: greedy; else tokens are drawn, by `seed`, from softmax(logits / temperature)"},
+    ConfigKey{"decoding.top_k", kInteger, "0", 0, kBig, "",
+              "how many of the most probable tokens may be drawn; 0: all"},
 
     ConfigKey{"plugins", kPathList, "", 0, 0, "", "shared libraries, each with a strategy"},
     ConfigKey{"strategies", kSections, kRequired, 0, 0, "",

@@ -112,6 +112,7 @@ Json value_schema(const ConfigKey& key) {
 // The default as JSON, where it is one value.
 Json default_value(const ConfigKey& key) {
   const std::string text(key.default_text);
+  if (key.type == kNumber) return std::stod(text);
   if (key.type != kInteger && key.type != kIntegerList) return text;
   int64_t number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number);

@@ -80,7 +80,8 @@ OutputRecord output_record(const SweepSession& session, const Cell& cell, int64_
 
 GenerateOptions natural_length(const SweepSetup& setup, const DatasetSection& dataset) {
   GenerateOptions options{.max_new_tokens = setup.config.max_new_tokens,
-                          .end_of_text_ids = setup.loaded.config.end_of_text_ids};
+                          .end_of_text_ids = setup.loaded.config.end_of_text_ids,
+                          .sampling = setup.config.sampling};
   if (!dataset.stop.empty()) {
     options.stop = [&](size_t, std::span<const int32_t> tokens) {
       const std::string text = setup.tokenizer->decode_known(tokens, /*skip_special=*/true);
@@ -100,7 +101,7 @@ void run_quality_cell(const SweepSession& session, RunnableCell cell,
                       const SkipStrategy& strategy) {
   const auto& prompts = session.inputs(*cell.cell).prompts;
   const int64_t total = std::ssize(prompts), batch = cell.cell->key.batch;
-  const GenerateOptions options = natural_length(session, session.dataset(*cell.cell));
+  GenerateOptions options = natural_length(session, session.dataset(*cell.cell));
   // Batches are stored whole, so what is there ends at a batch's border. It may have been made with
   // another batch size: on the CPU that is the same cell.
   int64_t batch_index = session.store.num_batches(cell.id);
@@ -108,6 +109,7 @@ void run_quality_cell(const SweepSession& session, RunnableCell cell,
        begin += batch, ++batch_index) {
     const int64_t count = std::min(batch, total - begin);
     const auto part = std::span(prompts).subspan(begin, count);
+    options.first_text = static_cast<int32_t>(begin);
     const GenerateResult result = session.decoder(*cell.cell).generate(part, strategy, options);
     std::vector<OutputRecord> records;
     for (int64_t i = 0; i < count; ++i) {

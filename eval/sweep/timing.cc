@@ -26,6 +26,7 @@ class TimingGroup {
                      .first(static_cast<size_t>(session.config().timing.prompts))),
         batch_(any_cell.key.batch) {
     options_.max_new_tokens = session.config().timing.new_tokens;
+    options_.sampling = session.config().sampling;
     options_.on_tokens = [&](int tokens) { session_.progress.add_tokens(tokens); };
   }
 

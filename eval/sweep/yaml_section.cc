@@ -204,6 +204,10 @@ int64_t YamlSection::integer(std::string_view key) const {
   return static_cast<int64_t>(number(text(key), key_of(key), where(key), /*whole=*/true));
 }
 
+double YamlSection::number(std::string_view key) const {
+  return number(text(key), key_of(key), where(key), /*whole=*/false);
+}
+
 std::vector<std::string> YamlSection::texts(std::string_view key) const {
   std::vector<std::string> places;
   std::vector<std::string> values = scalars(key, "a text or a list of texts", &places);

@@ -54,6 +54,7 @@ class YamlSection {
   std::string text(std::string_view key) const;
   std::string path(std::string_view key) const;
   int64_t integer(std::string_view key) const;
+  double number(std::string_view key) const;
   std::vector<std::string> texts(std::string_view key) const;
   std::vector<std::string> paths(std::string_view key) const;
   std::vector<int64_t> integers(std::string_view key) const;

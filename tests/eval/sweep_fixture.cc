@@ -165,6 +165,13 @@ int64_t count_in(const std::string& results, const std::string& sql) {
   return statement.integer(0);
 }
 
+std::string text_in(const std::string& results, const std::string& sql) {
+  Database database(results, OpenMode::kReadOnly);
+  Statement statement(database, sql);
+  statement.step();
+  return statement.text(0);
+}
+
 std::string message_of(const std::function<void()>& action) {
   try {
     action();

@@ -44,6 +44,8 @@ class SweepFolder {
 
 // The number that `sql` selects in a results file.
 int64_t count_in(const std::string& results, const std::string& sql);
+// The text likewise.
+std::string text_in(const std::string& results, const std::string& sql);
 
 // What the Error says that `action` throws; fails the test if it throws none.
 std::string message_of(const std::function<void()>& action);

@@ -261,6 +261,28 @@ TEST(Sweep, BeamsAreUnsupported) {
   }
 }
 
+// Draws belong to a text and the seed: not to the batch that it stands in, nor to a run.
+TEST(Sweep, DrawnTextsDependOnTheSeedAlone) {
+  const SweepFolder folder;
+  const auto run = [&](const std::string& db, const std::string& seed, const std::string& batch) {
+    EXPECT_EQ(folder.run(db, {"decoding.temperature=2", "decoding.top_k=40", "seed=" + seed,
+                              "batch_sizes=" + batch, "timing.repetitions=0"}),
+              SweepOutcome::kDone);
+    return text_in(folder.path(db),
+                   "SELECT group_concat(tokens, '|') FROM (SELECT tokens FROM outputs "
+                   "ORDER BY cell_id, idx)");
+  };
+  const std::string one = run("a.db", "1", "3");
+  EXPECT_EQ(run("b.db", "1", "1"), one);
+  EXPECT_NE(run("c.db", "2", "3"), one);
+  // Another seed is another cell of the same file.
+  const std::string both = run("a.db", "2", "3");
+  EXPECT_GT(both.size(), one.size());
+  EXPECT_NE(message_of([&] { folder.setup({"decoding.temperature=0.001"}); })
+                .find("decoding.temperature"),
+            std::string::npos);
+}
+
 TEST(Sweep, AFailingCellIsRecordedAndTheSweepGoesOn) {
   const SweepFolder folder;
   int batches = 0;
