@@ -83,6 +83,31 @@ TEST_F(OwnDecoding, TheThresholdFoundBringsTheStrategysOwnTextsToTheBudget) {
   }
 }
 
+// A real language model, whose confidences are a real model's.
+TEST(CalibrationOfTheDemoModel, HitsItsTarget) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "takes minutes under sanitizers, which see the miniature's";
+#endif
+  const auto folder = std::filesystem::path(SKIPBENCH_SOURCE_DIR) / "models" / "smollm2-135m";
+  if (!std::filesystem::exists(folder))
+    GTEST_SKIP() << "no demo model: scripts/fetch_model smollm2";
+  std::ifstream file(fixtures_folder() / "smollm2_greedy.json");
+  std::vector<TokenIds> prompts;
+  const Json fixture = Json::parse(file);
+  for (const Json& text : fixture["greedy"]) {
+    prompts.push_back(text["prompt"].get<TokenIds>());
+  }
+  prompts.resize(8);
+  LoadedDecoder model(folder.string(), {});
+  const StrategySpec spec{
+      .name = "early_exit", .target = 2, .params = {{"exit_interval", {"3", ""}}}};
+  const Calibration found =
+      calibrate_threshold(model.decoder(), spec,
+                          {.prompts = prompts, .batch_size = 8, .options = {.max_new_tokens = 16}});
+  EXPECT_TRUE(found.on_target) << found.realised_budget << " of " << found.budget << " layers";
+  EXPECT_NEAR(found.realised_budget, found.budget, 0.01 * found.budget);
+}
+
 TEST_F(OwnDecoding, ABudgetOutOfReachIsTheNearestAndSaysSo) {
   // Layers up to 20 always run: no threshold gives 15.
   const StrategySpec spec{.name = "early_exit", .target = 2, .params = {{"min_layer", {"20", ""}}}};
