@@ -104,6 +104,7 @@ int main(int argc, char** argv) {
                cpu.peak_read_bytes_per_second() * 1e-9, cpu.peak_flops_per_second() * 1e-9);
   bench::register_linear();
   bench::register_attend();
+  bench::register_exit_test();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();

@@ -45,5 +45,6 @@ RandomMatrix random_matrix(int64_t rows, int64_t cols);
 
 void register_linear();
 void register_attend();
+void register_exit_test();
 
 }  // namespace skipbench::bench

@@ -24,6 +24,7 @@ nlohmann::ordered_json describe(const StrategyInfo& info) {
                               {"default", param.default_text},
                               {"range", param.range},
                               {"help", param.help}});
+    if (param.is_searched) json["params"].back()["searched"] = true;
   }
   return json;
 }

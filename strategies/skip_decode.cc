@@ -3,25 +3,19 @@
 // linearly with the position, the same for all rows; layers are skipped from the bottom, after the
 // warm-up layers. No official code or table of budgets is public: the least and the most layers are
 // chosen here so that their mean is K.
+#include "strategies/skip_decode.h"
+
 #include <algorithm>
 #include <cstdint>
 
 #include "strategies/params.h"
-#include "strategies/strategy.h"
 
 namespace skipbench {
 namespace {
 
-struct Schedule {
-  int most = 1;
-  int least = 1;
-  int warmup = 0;           // layers at the bottom that always run
-  int expected_length = 2;  // decoding steps over which the number falls
-};
-
 class SkipDecode final : public SkipStrategy {
  public:
-  explicit SkipDecode(Schedule schedule) : schedule_(schedule) {}
+  explicit SkipDecode(DecodeSchedule schedule) : schedule_(schedule) {}
 
   LayerSet step_layers(int num_layers, int step) const override {
     LayerSet set = LayerSet::none(num_layers);
@@ -45,12 +39,25 @@ class SkipDecode final : public SkipStrategy {
     return static_cast<int>((2 * numerator + last) / (2 * last));
   }
 
-  Schedule schedule_;
+  DecodeSchedule schedule_;
 };
 
-Schedule schedule_of(const StrategySpec& spec, int num_layers) {
+// Where the number of layers never falls, the length does not matter.
+std::optional<CalibratedParam> calibrates(const StrategySpec& spec, int num_layers) {
+  const DecodeSchedule schedule = decode_schedule(spec, num_layers);
+  if (schedule.least == schedule.most || has_param(spec, "expected_length")) return std::nullopt;
+  return CalibratedParam{"expected_length", "64"};
+}
+
+std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
+  return std::make_unique<SkipDecode>(decode_schedule(spec, num_layers));
+}
+
+}  // namespace
+
+DecodeSchedule decode_schedule(const StrategySpec& spec, int num_layers) {
   const int budget = layer_budget(num_layers, spec.target, spec.where);
-  Schedule schedule;
+  DecodeSchedule schedule;
   // At least one layer at the top; the parameter's default gives way where K leaves no room.
   const int most_warmup = std::max(0, budget - 1);
   schedule.warmup = param_integer(spec, "warmup_layers", std::min(1, most_warmup), 0, most_warmup);
@@ -60,19 +67,6 @@ Schedule schedule_of(const StrategySpec& spec, int num_layers) {
   schedule.expected_length = param_integer(spec, "expected_length", 64, 2, 1 << 20);
   return schedule;
 }
-
-// Where the number of layers never falls, the length does not matter.
-std::optional<CalibratedParam> calibrates(const StrategySpec& spec, int num_layers) {
-  const Schedule schedule = schedule_of(spec, num_layers);
-  if (schedule.least == schedule.most || has_param(spec, "expected_length")) return std::nullopt;
-  return CalibratedParam{"expected_length", "64"};
-}
-
-std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
-  return std::make_unique<SkipDecode>(schedule_of(spec, num_layers));
-}
-
-}  // namespace
 
 StrategyInfo describe_skip_decode() {
   return {
@@ -84,8 +78,12 @@ StrategyInfo describe_skip_decode() {
       .params = {{"expected_length", "64", "[2, 1048576]",
                   "steps over which the layers fall from 2K - min_layers to min_layers; the "
                   "number at a step is rounded half up; a sweep finds it on the calibration split"},
-                 {"min_layers", "max(warmup_layers + 1, 2K - N)", "[its default, K]",
-                  "layers from expected_length on; K: the same number at every step"},
+                 {.name = "min_layers",
+                  .default_text = "max(warmup_layers + 1, 2K - N)",
+                  .range = "[its default, K]",
+                  .help = "layers from expected_length on; K: the same number at every step; "
+                          "`skipbench search` finds the one with the least loss",
+                  .is_searched = true},
                  {"warmup_layers", "1", "[0, K - 1]", "layers at the bottom that always run"}},
       .make = make,
       .calibrates = calibrates};

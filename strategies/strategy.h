@@ -114,7 +114,8 @@ struct ParamInfo {
   std::string default_text;
   std::string range;
   std::string help;
-  bool is_file = false;  // may name a file: its bytes are part of what identifies a result
+  bool is_file = false;      // may name a file: its bytes are part of what identifies a result
+  bool is_searched = false;  // `skipbench search` looks for its best value
 };
 
 // A parameter that is found on a calibration split where it is not given, with a value of the right

@@ -65,24 +65,6 @@ class PromptEncoder {
     return tokens;
   }
 
-  // What a metric takes for the model's response: `text` after `prefix`, no special tokens.
-  TokenIds response(const std::string& prefix, const std::string& text, const TokenIds& prompt,
-                    size_t line) const {
-    if (text.empty()) return {};
-    const TextSegment segment{.text = prefix + text};
-    TokenIds tokens = tokenizer_.encode(std::span(&segment, 1), /*add_special=*/false);
-    const int64_t positions = std::ssize(prompt) + std::ssize(tokens);
-    if (model_.max_positions > 0 && positions > model_.max_positions) {
-      throw Error({.what = "prompt and reference do not fit into the model's context",
-                   .where = fmt::format("{}: example {} of dataset '{}'", dataset_.where, line + 1,
-                                        dataset_.name),
-                   .expected = fmt::format("at most {} positions", model_.max_positions),
-                   .got = fmt::format("{} + {} tokens", prompt.size(), tokens.size()),
-                   .hint = "leave the example out, or the metrics perplexity, kl and top1"});
-    }
-    return tokens;
-  }
-
  private:
   std::optional<std::string_view> system_message() const {
     if (dataset_.system.empty()) return std::nullopt;
@@ -96,6 +78,25 @@ class PromptEncoder {
   PromptTemplate prompt_;
   std::optional<ChatTemplate> chat_;
 };
+
+// What a metric takes for the model's response to a prompt: `text` after `prefix`, no special
+// tokens. `example` and `hint` are for the message.
+TokenIds encode_response(const std::string& prefix, const std::string& text, const TokenIds& prompt,
+                         const Tokenizer& tokenizer, const ModelConfig& model,
+                         const std::string& example, const std::string& hint) {
+  if (text.empty()) return {};
+  const TextSegment segment{.text = prefix + text};
+  TokenIds tokens = tokenizer.encode(std::span(&segment, 1), /*add_special=*/false);
+  const int64_t positions = std::ssize(prompt) + std::ssize(tokens);
+  if (model.max_positions > 0 && positions > model.max_positions) {
+    throw Error({.what = "prompt and reference do not fit into the model's context",
+                 .where = example,
+                 .expected = fmt::format("at most {} positions", model.max_positions),
+                 .got = fmt::format("{} + {} tokens", prompt.size(), tokens.size()),
+                 .hint = hint});
+  }
+  return tokens;
+}
 
 // Errors about a file also name the place in the configuration that asked for it.
 std::vector<Example> examples_of(const DataFiles& files, const std::vector<FilePlace>& places,
@@ -151,6 +152,28 @@ std::vector<std::string> response_prefixes(const DatasetSection& dataset) {
   return prefixes;
 }
 
+std::vector<ScoreRequest> calibration_texts(const DatasetSection& dataset,
+                                            const SweepInputs& inputs, const Tokenizer& tokenizer,
+                                            const ModelConfig& model, size_t limit) {
+  const std::vector<std::string> prefixes = response_prefixes(dataset);
+  const std::string prefix = prefixes.empty() ? "" : prefixes.front();
+  std::vector<ScoreRequest> texts;
+  for (size_t i = 0; i < std::min(limit, inputs.calibration_prompts.size()); ++i) {
+    const TokenIds& prompt = inputs.calibration_prompts[i];
+    TokenIds tokens =
+        encode_response(prefix, inputs.calibration_references[i], prompt, tokenizer, model,
+                        fmt::format("{}: calibration prompt {} of dataset '{}'", dataset.where,
+                                    i + 1, dataset.name),
+                        "leave the example out, or lower --limit");
+    if (!tokens.empty()) texts.push_back({prompt, std::move(tokens)});
+  }
+  if (!texts.empty()) return texts;
+  throw Error({.what = "no calibration prompt with a reference",
+               .where = fmt::format("{}: dataset '{}'", dataset.where, dataset.name),
+               .expected = "at least one that is not evaluated and whose reference is not empty",
+               .hint = "give the data set a `calibration` split or lower its `limit`"});
+}
+
 std::string hash_prompts(std::span<const TokenIds> prompts) {
   Sha256 hash;
   for (const TokenIds& prompt : prompts) add_tokens(hash, prompt);
@@ -176,8 +199,10 @@ SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenize
   for (const std::string& prefix : response_prefixes(dataset)) {
     auto& responses = inputs.responses[prefix];
     for (size_t i = 0; i < evaluated; ++i) {
-      responses.push_back(
-          encode.response(prefix, examples[i].references.at(0), inputs.prompts[i], i));
+      responses.push_back(encode_response(
+          prefix, examples[i].references.at(0), inputs.prompts[i], tokenizer, model,
+          fmt::format("{}: example {} of dataset '{}'", dataset.where, i + 1, dataset.name),
+          "leave the example out, or the metrics perplexity, kl and top1"));
     }
     check_some_token(responses, dataset);
   }
@@ -193,7 +218,9 @@ SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenize
   for (size_t i = 0; i < rest.size(); ++i) {
     if (std::ssize(inputs.calibration_prompts) == dataset.calibration.limit) break;
     TokenIds prompt = encode(rest[i], i);
-    if (!seen.contains(prompt)) inputs.calibration_prompts.push_back(std::move(prompt));
+    if (seen.contains(prompt)) continue;
+    inputs.calibration_prompts.push_back(std::move(prompt));
+    inputs.calibration_references.push_back(rest[i].references.at(0));
   }
   inputs.calibration_hash = hash_prompts(inputs.calibration_prompts);
   return inputs;

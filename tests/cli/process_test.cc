@@ -74,6 +74,56 @@ class SweepCommands : public testing::Test {
   fs::path folder_;
 };
 
+TEST_F(SweepCommands, SearchPrintsSchedulesAndTheBestToPaste) {
+  const std::vector<std::string> args = {
+      "search",
+      path("sweep.yaml"),
+      "--strategy",
+      "skip_decode",
+      "--target",
+      "1.4",
+      "--set",
+      "datasets.d.limit=1",
+      "--set",
+      "strategies=[full, {name: skip_decode, targets: [1.4], params: {expected_length: 9, "
+      "min_layers: 4, warmup_layers: 0}}]"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), args.begin(), args.end());
+    return run_skipbench(more);
+  };
+  const ProcessResult result = with({});
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  const Json found = Json::parse(result.output);
+  EXPECT_EQ(found["strategy"], "skip_decode");
+  EXPECT_EQ(found["budget"], 5);  // of 7 layers
+  EXPECT_EQ(found["prompts"], 3);
+  ASSERT_EQ(found["candidates"].size(), 3u);  // 3 to 5; the sweep's own 4 is not kept
+  for (const Json& candidate : found["candidates"]) {
+    EXPECT_EQ(candidate["params"]["warmup_layers"], "0");
+    EXPECT_EQ(candidate["max_layers"], 10 - candidate["min_layers"].get<int>());
+    EXPECT_GT(candidate["loss"].get<double>(), 0);
+  }
+  Json best = found["candidates"][0]["params"];
+  best.erase("expected_length");
+  EXPECT_EQ(found["best"], best);
+
+  const auto refused = [&](const ProcessResult& wrong, const std::vector<std::string>& says) {
+    EXPECT_EQ(wrong.exit_code, 2) << wrong.errors;
+    EXPECT_EQ(wrong.output, "");
+    for (const std::string& part : says) {
+      EXPECT_NE(wrong.errors.find(part), std::string::npos) << part << " not in: " << wrong.errors;
+    }
+  };
+  refused(with({"--param", "expected_length=9"}), {"expected_length", "--param"});
+  refused(with({"--min-layers", "2,4"}), {"--min-layers", "[3, 5]"});
+  refused(with({"--signals", "cosine"}), {"--signals", "early_exit"});
+  refused(run_skipbench({"search", path("sweep.yaml"), "--strategy", "unified"}),
+          {"--strategy", "early_exit or skip_decode", "unified"});
+  refused(run_skipbench({"search", path("sweep.yaml"), "--strategy", "skip_decode", "--target", "1",
+                         "--set", "datasets.d.limit=1"}),
+          {"nothing to search", "7 of 7 layers"});
+}
+
 TEST_F(SweepCommands, RunTableAndExportAgree) {
   const ProcessResult run = run_skipbench({"run", path("sweep.yaml")});
   ASSERT_EQ(run.exit_code, 0) << run.errors;
