@@ -1,5 +1,5 @@
 // skipbench search: the parameters of a strategy that are best at a budget: of early_exit those
-// that decode fastest, of skip_decode the schedule with the least loss.
+// that decode fastest, of skip_decode the schedule with the best texts.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -13,8 +13,11 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/sweep_options.h"
+#include "datasets/postprocess.h"
 #include "engine/base/error.h"
 #include "eval/exit_search.h"
+#include "eval/metrics/registry.h"
+#include "eval/metrics/response_metrics.h"
 #include "eval/schedule_search.h"
 #include "eval/sweep/interrupt.h"
 #include "eval/sweep/session.h"
@@ -32,6 +35,7 @@ struct SearchOptions {
   int64_t batch = 0;
   int limit = 0;
   int repetitions = 5;
+  bool by_loss = false;
 };
 
 // What a search works on: one data set of a sweep and the model that decodes it.
@@ -99,23 +103,65 @@ Json schedule_json(const ScheduleCandidate& candidate) {
   json["layers"] = candidate.realised_budget;
   json["on_target"] = candidate.calibration.on_target;
   json["loss"] = candidate.loss;
+  if (candidate.score) json["score"] = *candidate.score;
   return json;
+}
+
+// The data set's first metric of texts; null where it has none or the loss is asked for.
+const MetricSpec* metric_of(const SearchRun& run) {
+  if (run.options.by_loss) return nullptr;
+  for (const MetricSpec& spec : run.dataset.metrics) {
+    if (find_response_metric(spec.name) == nullptr) return &spec;
+  }
+  return nullptr;
+}
+
+// As a quality cell decodes and scores its prompts.
+double decoded_score(const SearchRun& run, const CalibrationTexts& data, const Metric& metric,
+                     const SkipStrategy& strategy) {
+  const GenerateOptions options = natural_length(run.setup, run.dataset);
+  const auto batch = static_cast<size_t>(run.batch_size);
+  std::vector<std::string> texts;
+  for (size_t begin = 0; begin < data.texts.size(); begin += batch) {
+    std::vector<TokenIds> prompts;
+    for (size_t i = begin; i < std::min(begin + batch, data.texts.size()); ++i) {
+      prompts.push_back(data.texts[i].prompt);
+    }
+    for (const GenerateOutput& output : run.decoder.generate(prompts, strategy, options).outputs) {
+      texts.push_back(
+          postprocess(run.setup.tokenizer->decode_known(output.tokens, /*skip_special=*/true),
+                      run.dataset.stop, run.dataset.post));
+    }
+    end_of_batch();
+  }
+  return corpus_scores(metric, texts, data.references).at(0).score;
 }
 
 void search_skip_decode(const SearchRun& run, Json& json) {
   const size_t limit = run.options.limit == 0 ? run.inputs.calibration_prompts.size()
                                               : static_cast<size_t>(run.options.limit);
-  const auto texts = calibration_texts(run.dataset, run.inputs, *run.setup.tokenizer,
-                                       run.setup.loaded.config, limit);
+  const CalibrationTexts data = calibration_texts(run.dataset, run.inputs, *run.setup.tokenizer,
+                                                  run.setup.loaded.config, limit);
+  ScheduleTexts asked{
+      .texts = data.texts, .batch_size = run.batch_size, .on_batch = end_of_batch, .score = {}};
+  const MetricSpec* spec = metric_of(run);
+  std::unique_ptr<Metric> metric;
+  if (spec != nullptr) {
+    metric = make_metric(spec->name, spec->options, spec->where);
+    asked.score = [&](const SkipStrategy& strategy) {
+      return decoded_score(run, data, *metric, strategy);
+    };
+    asked.higher_is_better = metric->higher_is_better();
+  }
   const auto candidates =
-      search_schedules(run.decoder, run.base, run.options.grid.min_layers,
-                       {.texts = texts, .batch_size = run.batch_size, .on_batch = end_of_batch});
+      search_schedules(run.decoder, run.base, run.options.grid.min_layers, asked);
   size_t tokens = 0;
-  for (const ScoreRequest& text : texts) tokens += text.continuation.size();
+  for (const ScoreRequest& text : data.texts) tokens += text.continuation.size();
   json["budget"] = candidates.front().calibration.budget;
-  json["prompts"] = texts.size();
+  json["prompts"] = data.texts.size();
   json["reference_tokens"] = tokens;
-  if (candidates.front().calibration.on_target) {
+  json["by"] = spec == nullptr ? "loss" : spec->name;
+  if (candidates.front().within_budget) {
     json["best"] = schedule_json(candidates.front())["params"];
   }
   for (const ScheduleCandidate& candidate : candidates) {
@@ -132,7 +178,7 @@ struct SearchMethod {
 const std::vector<SearchMethod>& search_methods() {
   static const std::vector<SearchMethod> methods = {
       {"early_exit", search_early_exit, {"--signals", "--intervals", "--repetitions"}},
-      {"skip_decode", search_skip_decode, {}}};
+      {"skip_decode", search_skip_decode, {"--by-loss"}}};
   return methods;
 }
 
@@ -264,8 +310,8 @@ void add_search(CLI::App& app) {
   const auto options = std::make_shared<SearchOptions>();
   CLI::App* sub = app.add_subcommand(
       "search",
-      "The parameters of early_exit that decode fastest at a target, or of skip_decode that lose "
-      "least");
+      "The parameters of early_exit that decode fastest at a target, or of skip_decode that give "
+      "the best texts");
   options->sweep.add_to(*sub);
   sub->add_option("--dataset", options->dataset, "of the configuration (default: its first)");
   sub->add_option("--strategy", options->strategy.name, "early_exit or skip_decode")
@@ -295,6 +341,8 @@ void add_search(CLI::App& app) {
                   "early_exit: timed turns, after one untimed")
       ->check(whole_number(1, 1 << 20))
       ->capture_default_str();
+  sub->add_flag("--by-loss", options->by_loss,
+                "skip_decode: the loss decides and nothing is decoded");
   sub->footer(
       "The sweep's first entry of the strategy at this target gives its adapter and other\n"
       "parameters. `best` holds the parameters to write into a sweep, which calibrates the rest.\n"
@@ -302,8 +350,10 @@ void add_search(CLI::App& app) {
       "the target's budget on its own texts; those on target are timed in turns, the fastest "
       "first.\n"
       "skip_decode: every min_layers gets the expected_length at which the mean over the lengths\n"
-      "of the calibration references is the budget, so that speed is the same. They are sorted by\n"
-      "loss: the mean of -log p of the references' tokens, teacher-forced, nats.\n"
+      "of the calibration references is the budget, so that speed is the same. The best score by\n"
+      "the data set's first metric of texts comes first (the prompts are decoded); where it has\n"
+      "none, or by --by-loss, the least loss: the mean of -log p of the references' tokens,\n"
+      "teacher-forced, nats.\n"
       "Examples:\n  skipbench search configs/smollm2.yaml --target 2 --signals "
       "softmax_difference,cosine\n"
       "  skipbench search configs/miniature.yaml --strategy skip_decode --target 3");

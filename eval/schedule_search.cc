@@ -77,6 +77,9 @@ void measure(Decoder& decoder, const ScheduleTexts& data, ScheduleCandidate& can
     if (data.on_batch) data.on_batch();
   }
   candidate.realised_budget = realised_budget(layers);
+  const Calibration& found = candidate.calibration;
+  candidate.within_budget = found.on_target || candidate.realised_budget <= found.budget;
+  if (data.score) candidate.score = data.score(*strategy);
   candidate.loss = loss / static_cast<double>(tokens);
   if (std::isfinite(candidate.loss)) return;
   throw Error({.what = "the model's log-probabilities are not finite",
@@ -97,11 +100,10 @@ std::vector<ScheduleCandidate> search_schedules(Decoder& decoder, StrategySpec b
       make_candidates(base, min_layers, decoder.model().config().num_layers, data.texts);
   for (ScheduleCandidate& candidate : candidates) measure(decoder, data, candidate);
   std::stable_sort(candidates.begin(), candidates.end(),
-                   [](const ScheduleCandidate& a, const ScheduleCandidate& b) {
-                     if (a.calibration.on_target != b.calibration.on_target) {
-                       return a.calibration.on_target;
-                     }
-                     return a.loss < b.loss;
+                   [&](const ScheduleCandidate& a, const ScheduleCandidate& b) {
+                     if (a.within_budget != b.within_budget) return a.within_budget;
+                     if (!a.score) return a.loss < b.loss;
+                     return data.higher_is_better ? *a.score > *b.score : *a.score < *b.score;
                    });
   return candidates;
 }

@@ -1,9 +1,10 @@
 // The best of skip_decode at a budget: how steeply its number of layers falls. Every schedule has
-// the same mean, so that speed is the same by construction and the loss on given texts decides.
+// the same mean, so that speed is the same by construction and quality on given texts decides.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,6 +17,10 @@ struct ScheduleTexts {
   std::span<const ScoreRequest> texts;
   int64_t batch_size = 1;
   std::function<void()> on_batch;  // after each batch (^C through an exception)
+  // Quality of a strategy's own texts, such as BLEU of the decoded prompts. Empty: the loss
+  // decides.
+  std::function<double(const SkipStrategy&)> score;
+  bool higher_is_better = true;  // of `score`
 };
 
 struct ScheduleCandidate {
@@ -25,15 +30,17 @@ struct ScheduleCandidate {
   Calibration calibration;     // of expected_length, on the lengths of the texts
   double realised_budget = 0;  // mean layers per decoding step, counted
   double loss = 0;             // mean of -log p(token) over the texts' tokens, nats
+  std::optional<double> score;
+  bool within_budget = false;  // at most 1 % above K: fewer layers win no quality
 };
 
 // Brings the schedule of each of `min_layers` to the budget K on the lengths of the texts and reads
 // these, teacher-forced: the prompt through all layers, every later token through its step's. The
-// least loss first, the steeper schedule first among equals; those that miss K by more than 1 %
-// come last. `min_layers` empty: all of [the steepest schedule's, K], of more than 16 values 16
-// spread evenly, both ends among them. `base`: skip_decode at its target; its warmup_layers are
-// kept. Throws Error where there is one schedule only, for a value that the strategy
-// refuses, texts without a decoding step, and log-probabilities that are not finite.
+// best score first, without scores the least loss, among equals the steeper schedule; those more
+// than 1 % above K come last. `min_layers` empty: all of [the steepest schedule's, K], of more than
+// 16 values 16 spread evenly, both ends among them. `base`: skip_decode at its target; its
+// warmup_layers are kept. Throws Error where there is one schedule only, for a value that the
+// strategy refuses, texts without a decoding step, and log-probabilities that are not finite.
 std::vector<ScheduleCandidate> search_schedules(Decoder& decoder, StrategySpec base,
                                                 std::span<const int> min_layers,
                                                 const ScheduleTexts& data);

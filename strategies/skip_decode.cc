@@ -82,7 +82,7 @@ StrategyInfo describe_skip_decode() {
                   .default_text = "max(warmup_layers + 1, 2K - N)",
                   .range = "[its default, K]",
                   .help = "layers from expected_length on; K: the same number at every step; "
-                          "`skipbench search` finds the one with the least loss",
+                          "`skipbench search` finds the one with the best texts",
                   .is_searched = true},
                  {"warmup_layers", "1", "[0, K - 1]", "layers at the bottom that always run"}},
       .make = make,

@@ -152,22 +152,24 @@ std::vector<std::string> response_prefixes(const DatasetSection& dataset) {
   return prefixes;
 }
 
-std::vector<ScoreRequest> calibration_texts(const DatasetSection& dataset,
-                                            const SweepInputs& inputs, const Tokenizer& tokenizer,
-                                            const ModelConfig& model, size_t limit) {
+CalibrationTexts calibration_texts(const DatasetSection& dataset, const SweepInputs& inputs,
+                                   const Tokenizer& tokenizer, const ModelConfig& model,
+                                   size_t limit) {
   const std::vector<std::string> prefixes = response_prefixes(dataset);
   const std::string prefix = prefixes.empty() ? "" : prefixes.front();
-  std::vector<ScoreRequest> texts;
+  CalibrationTexts found;
   for (size_t i = 0; i < std::min(limit, inputs.calibration_prompts.size()); ++i) {
     const TokenIds& prompt = inputs.calibration_prompts[i];
     TokenIds tokens =
-        encode_response(prefix, inputs.calibration_references[i], prompt, tokenizer, model,
+        encode_response(prefix, inputs.calibration_references[i].at(0), prompt, tokenizer, model,
                         fmt::format("{}: calibration prompt {} of dataset '{}'", dataset.where,
                                     i + 1, dataset.name),
                         "leave the example out, or lower --limit");
-    if (!tokens.empty()) texts.push_back({prompt, std::move(tokens)});
+    if (tokens.empty()) continue;
+    found.texts.push_back({prompt, std::move(tokens)});
+    found.references.push_back(inputs.calibration_references[i]);
   }
-  if (!texts.empty()) return texts;
+  if (!found.texts.empty()) return found;
   throw Error({.what = "no calibration prompt with a reference",
                .where = fmt::format("{}: dataset '{}'", dataset.where, dataset.name),
                .expected = "at least one that is not evaluated and whose reference is not empty",
@@ -220,7 +222,7 @@ SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenize
     TokenIds prompt = encode(rest[i], i);
     if (seen.contains(prompt)) continue;
     inputs.calibration_prompts.push_back(std::move(prompt));
-    inputs.calibration_references.push_back(rest[i].references.at(0));
+    inputs.calibration_references.push_back(std::move(rest[i].references));
   }
   inputs.calibration_hash = hash_prompts(inputs.calibration_prompts);
   return inputs;

@@ -12,10 +12,10 @@
 namespace skipbench {
 
 struct SweepInputs {
-  std::vector<TokenIds> prompts;                     // evaluated
-  std::vector<std::vector<std::string>> references;  // of each prompt
-  std::vector<TokenIds> calibration_prompts;         // none of them evaluated
-  std::vector<std::string> calibration_references;   // the first of each of these prompts
+  std::vector<TokenIds> prompts;                                 // evaluated
+  std::vector<std::vector<std::string>> references;              // of each prompt
+  std::vector<TokenIds> calibration_prompts;                     // none of them evaluated
+  std::vector<std::vector<std::string>> calibration_references;  // of each of these prompts
   // Where metrics of responses ask for them, by their prefix: each prompt's first reference.
   std::map<std::string, std::vector<TokenIds>> responses;
   // SHA-256 of token ids and references: whatever changes a prompt (data, template, tokenizer)
@@ -30,13 +30,18 @@ struct SweepInputs {
 SweepInputs load_inputs(const DatasetSection& dataset, const Tokenizer& tokenizer,
                         const std::string& model_path, const ModelConfig& model, int new_tokens);
 
+struct CalibrationTexts {
+  std::vector<ScoreRequest> texts;                   // prompt and first reference
+  std::vector<std::vector<std::string>> references;  // of each text
+};
+
 // The first `limit` calibration prompts, each with its first reference as metrics of responses read
-// it: after their prefix (of several the first metric's), no end of text. Examples with an empty
-// reference are left out. Throws Error where none is left, or a reference does not fit into the
-// context.
-std::vector<ScoreRequest> calibration_texts(const DatasetSection& dataset,
-                                            const SweepInputs& inputs, const Tokenizer& tokenizer,
-                                            const ModelConfig& model, size_t limit);
+// it: after their prefix (of several the first metric's), no end of text. Examples whose first
+// reference is empty are left out. Throws Error where none is left, or a reference does not fit
+// into the context.
+CalibrationTexts calibration_texts(const DatasetSection& dataset, const SweepInputs& inputs,
+                                   const Tokenizer& tokenizer, const ModelConfig& model,
+                                   size_t limit);
 
 // Prefixes of the data set's metrics of responses, each once.
 std::vector<std::string> response_prefixes(const DatasetSection& dataset);

@@ -102,10 +102,22 @@ TEST_F(SweepCommands, SearchPrintsSchedulesAndTheBestToPaste) {
     EXPECT_EQ(candidate["params"]["warmup_layers"], "0");
     EXPECT_EQ(candidate["max_layers"], 10 - candidate["min_layers"].get<int>());
     EXPECT_GT(candidate["loss"].get<double>(), 0);
+    EXPECT_TRUE(candidate.contains("score"));
   }
   Json best = found["candidates"][0]["params"];
   best.erase("expected_length");
   EXPECT_EQ(found["best"], best);
+  EXPECT_EQ(found["by"], "bleu");
+  const Json by_loss = Json::parse(with({"--by-loss"}).output);
+  EXPECT_EQ(by_loss["by"], "loss");
+  ASSERT_EQ(by_loss["candidates"].size(), 3u);
+  double last = 0;
+  for (const Json& candidate : by_loss["candidates"]) {
+    EXPECT_FALSE(candidate.contains("score"));
+    if (candidate["layers"] > 5.05) break;  // more than 1 % above the budget
+    EXPECT_GE(candidate["loss"].get<double>(), last);
+    last = candidate["loss"].get<double>();
+  }
 
   const auto refused = [&](const ProcessResult& wrong, const std::vector<std::string>& says) {
     EXPECT_EQ(wrong.exit_code, 2) << wrong.errors;

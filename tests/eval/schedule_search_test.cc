@@ -88,11 +88,12 @@ class ScheduleSearch : public testing::Test {
       }
       EXPECT_NEAR(std::abs(one.realised_budget - budget), nearest, 1e-9) << label;
       EXPECT_EQ(one.calibration.on_target, nearest <= 0.01 * budget) << label;
-      if (i > 0 && found[i - 1].calibration.on_target == one.calibration.on_target) {
+      EXPECT_EQ(one.within_budget, one.realised_budget <= 1.01 * budget) << label;
+      if (i > 0 && found[i - 1].within_budget == one.within_budget) {
         EXPECT_GE(one.loss, found[i - 1].loss) << label;
       }
       if (i > 0) {
-        EXPECT_GE(found[i - 1].calibration.on_target, one.calibration.on_target);
+        EXPECT_GE(found[i - 1].within_budget, one.within_budget);
       }
     }
     return {seen.begin(), seen.end()};
@@ -126,10 +127,32 @@ TEST_F(ScheduleSearch, WhatMissesTheBudgetComesLast) {
   ASSERT_EQ(found.size(), 3u);
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(found[i].calibration.on_target, i == 0);
+    EXPECT_EQ(found[i].within_budget, i == 0);
     EXPECT_EQ(found[i].realised_budget, found[i].max_layers);
   }
   EXPECT_EQ(found[0].min_layers, 5);
   EXPECT_EQ(found[0].spec.params.count("expected_length"), 0u);
+}
+
+// A made-up score: the number of layers of step 0.
+TEST_F(ScheduleSearch, AScoreDecidesWhereThereIsOne) {
+  const auto texts = some_texts(14, 100);
+  for (const bool higher_is_better : {true, false}) {
+    const auto found = search_schedules(
+        small_.decoder(), {.name = "skip_decode", .target = 1.4}, {},
+        {.texts = texts,
+         .batch_size = 20,
+         .score = [](const SkipStrategy& strategy) { return strategy.step_layers(7, 0).layers(); },
+         .higher_is_better = higher_is_better});
+    ASSERT_EQ(found.size(), 3u);
+    for (size_t i = 0; i < 3; ++i) EXPECT_EQ(*found[i].score, found[i].max_layers);
+    double last = higher_is_better ? 100 : 0;
+    for (const ScheduleCandidate& one : found) {
+      if (!one.within_budget) break;
+      EXPECT_TRUE(higher_is_better ? *one.score <= last : *one.score >= last);
+      last = *one.score;
+    }
+  }
 }
 
 TEST_F(ScheduleSearch, RefusesWhatHasNothingToSearch) {
@@ -162,7 +185,8 @@ TEST(CalibrationTexts, AreTheCalibrationPromptsWithTheirFirstReferences) {
   const auto texts_of = [&](const std::vector<std::string>& overrides, size_t limit) {
     const SweepSetup setup = folder.setup(overrides);
     return calibration_texts(setup.config.datasets[0], setup.inputs[0], *setup.tokenizer,
-                             setup.loaded.config, limit);
+                             setup.loaded.config, limit)
+        .texts;
   };
   const auto text_of = [](const TokenIds& tokens) {  // tokens are bytes
     return std::string(tokens.begin(), tokens.end());
