@@ -45,7 +45,8 @@ double loss_of(Decoder& decoder, const StrategySpec& spec, const std::vector<Sco
   const auto strategy = make_strategy(spec, decoder.model().config().num_layers);
   double loss = 0, tokens = 0;
   for (const ScoreRequest& text : texts) {
-    for (const double log_prob : decoder.score({&text, 1}, *strategy)[0].log_probs) {
+    const auto outputs = decoder.score({&text, 1}, *strategy);
+    for (const double log_prob : outputs[0].log_probs) {
       loss -= log_prob;
       ++tokens;
     }
@@ -103,7 +104,7 @@ class ScheduleSearch : public testing::Test {
 };
 
 TEST_F(ScheduleSearch, PutsTheLeastLossFirstAtOneBudget) {
-  const int vocabulary = static_cast<int>(small_.loaded().config.vocab_size);
+  const int vocabulary = small_.loaded().config.vocab_size;
   EXPECT_EQ(check(small_, 1.4, vocabulary, {}), (std::vector<int>{3, 4, 5}));
   EXPECT_EQ(check(small_, 7.0 / 3, vocabulary, {}), (std::vector<int>{2, 3}));
   EXPECT_EQ(check(small_, 1.4, vocabulary, {5, 3, 5}), (std::vector<int>{3, 5}));
@@ -136,7 +137,7 @@ TEST_F(ScheduleSearch, WhatMissesTheBudgetComesLast) {
 
 // A made-up score: the number of layers of step 0.
 TEST_F(ScheduleSearch, AScoreDecidesWhereThereIsOne) {
-  const auto texts = some_texts(14, 100);
+  const auto texts = some_texts(14, small_.loaded().config.vocab_size);
   for (const bool higher_is_better : {true, false}) {
     const auto found = search_schedules(
         small_.decoder(), {.name = "skip_decode", .target = 1.4}, {},
@@ -199,7 +200,7 @@ TEST(CalibrationTexts, AreTheCalibrationPromptsWithTheirFirstReferences) {
   const std::string metric = "datasets.de-en.metrics=[{bleu: {}}, {perplexity: {prefix: ' > '}}]";
   EXPECT_EQ(text_of(texts_of({metric}, 1)[0].continuation), " > sentence 7 of 3 words, the end .");
   EXPECT_NE(message_of([&] {
-              texts_of({"datasets.de-en.limit=12"}, 3);
+              texts_of({"datasets.de-en.limit=12", "strategies=[full]"}, 3);
             }).find("no calibration prompt with a reference"),
             std::string::npos);
 }
