@@ -119,7 +119,7 @@ const MetricSpec* metric_of(const SearchRun& run) {
 // As a quality cell decodes and scores its prompts.
 double decoded_score(const SearchRun& run, const CalibrationTexts& data, const Metric& metric,
                      const SkipStrategy& strategy) {
-  const GenerateOptions options = natural_length(run.setup, run.dataset);
+  GenerateOptions options = natural_length(run.setup, run.dataset);
   const auto batch = static_cast<size_t>(run.batch_size);
   std::vector<std::string> texts;
   for (size_t begin = 0; begin < data.texts.size(); begin += batch) {
@@ -127,6 +127,7 @@ double decoded_score(const SearchRun& run, const CalibrationTexts& data, const M
     for (size_t i = begin; i < std::min(begin + batch, data.texts.size()); ++i) {
       prompts.push_back(data.texts[i].prompt);
     }
+    options.first_text = static_cast<int32_t>(begin);
     for (const GenerateOutput& output : run.decoder.generate(prompts, strategy, options).outputs) {
       texts.push_back(
           postprocess(run.setup.tokenizer->decode_known(output.tokens, /*skip_special=*/true),
