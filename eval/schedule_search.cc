@@ -102,7 +102,7 @@ std::vector<ScheduleCandidate> search_schedules(Decoder& decoder, StrategySpec b
   std::stable_sort(candidates.begin(), candidates.end(),
                    [&](const ScheduleCandidate& a, const ScheduleCandidate& b) {
                      if (a.within_budget != b.within_budget) return a.within_budget;
-                     if (!a.score) return a.loss < b.loss;
+                     if (!a.score || *a.score == *b.score) return a.loss < b.loss;
                      return data.higher_is_better ? *a.score > *b.score : *a.score < *b.score;
                    });
   return candidates;

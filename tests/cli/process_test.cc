@@ -75,6 +75,7 @@ class SweepCommands : public testing::Test {
 };
 
 TEST_F(SweepCommands, SearchPrintsSchedulesAndTheBestToPaste) {
+  std::ofstream(folder_ / "reference") << "one two\nthree\nfour and some more\nfive and one more\n";
   const std::vector<std::string> args = {
       "search",
       path("sweep.yaml"),
@@ -83,7 +84,7 @@ TEST_F(SweepCommands, SearchPrintsSchedulesAndTheBestToPaste) {
       "--target",
       "1.4",
       "--set",
-      "datasets.d.limit=1",
+      "datasets.d.limit=2",
       "--set",
       "strategies=[full, {name: skip_decode, targets: [1.4], params: {expected_length: 9, "
       "min_layers: 4, warmup_layers: 0}}]"};
@@ -95,8 +96,8 @@ TEST_F(SweepCommands, SearchPrintsSchedulesAndTheBestToPaste) {
   ASSERT_EQ(result.exit_code, 0) << result.errors;
   const Json found = Json::parse(result.output);
   EXPECT_EQ(found["strategy"], "skip_decode");
-  EXPECT_EQ(found["budget"], 5);  // of 7 layers
-  EXPECT_EQ(found["prompts"], 3);
+  EXPECT_EQ(found["budget"], 5);              // of 7 layers
+  EXPECT_EQ(found["prompts"], 2);             // of 4, 2 evaluated
   ASSERT_EQ(found["candidates"].size(), 3u);  // 3 to 5; the sweep's own 4 is not kept
   for (const Json& candidate : found["candidates"]) {
     EXPECT_EQ(candidate["params"]["warmup_layers"], "0");
@@ -132,7 +133,7 @@ TEST_F(SweepCommands, SearchPrintsSchedulesAndTheBestToPaste) {
   refused(run_skipbench({"search", path("sweep.yaml"), "--strategy", "unified"}),
           {"--strategy", "early_exit or skip_decode", "unified"});
   refused(run_skipbench({"search", path("sweep.yaml"), "--strategy", "skip_decode", "--target", "1",
-                         "--set", "datasets.d.limit=1"}),
+                         "--set", "datasets.d.limit=2"}),
           {"nothing to search", "7 of 7 layers"});
 }
 
