@@ -16,7 +16,7 @@ def open_text(path):
 
 def flat(value):
     """A field as text: the sentences of a list are joined by blanks."""
-    return " ".join(value) if isinstance(value, list) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def read_fields(path, columns):

@@ -43,11 +43,11 @@ def table(block_influence, steps, seeds):
             yield f"random_{seed}-{target}x", "random", target, [f"seed={seed}"], []
 
 
-def command(args, run):
-    folder, strategy, target, params, options = run
-    return [sys.executable, "-m", "recipes.finetune", "--model", str(args.base),
-            "--output", str(args.output / folder), "--strategy", strategy,
-            "--target", str(target), "--skipbench", str(args.skipbench),
+def options_of(args, run):
+    """Arguments of recipes.finetune, but for the output."""
+    _, strategy, target, params, options = run
+    return ["--model", str(args.base), "--strategy", strategy, "--target", str(target),
+            "--skipbench", str(args.skipbench),
             *[part for param in params for part in ("--param", param)],
             "--data", str(args.data / "train.tsv"), "--valid", str(args.data / "valid.tsv"),
             "--prompt", "{source}<en>", "--response", "{target}", "--lora-rank", str(RANK),
@@ -56,19 +56,20 @@ def command(args, run):
             *([] if args.f32 else ["--bf16"]), *options]
 
 
-def train(args, run):
-    folder = args.output / run[0]
+def finetune(folder, options):
+    """Runs recipes.finetune to its end, unless `folder` is finished; says what came out."""
     if (folder / "finetune.json").exists():
-        return f"{run[0]}: is there"
+        return f"{folder.name}: is there"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "train.out", "a", encoding="utf-8") as out:
-        done = subprocess.run(command(args, run), stdout=out, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run([sys.executable, "-m", "recipes.finetune", "--output", str(folder),
+                               *options], stdout=out, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
-        return f"{run[0]}: failed, see {folder / 'train.out'}"
+        return f"{folder.name}: failed, see {folder / 'train.out'}"
     # What only an interrupted run needs: twice the adapter's size, with the optimiser's state.
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     (folder / "train.out").unlink()
-    return f"{run[0]}: done"
+    return f"{folder.name}: done"
 
 
 def main():
@@ -91,7 +92,8 @@ def main():
             if run[0].startswith(args.only)]
     failed = False
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for message in pool.map(lambda run: train(args, run), runs):
+        for message in pool.map(
+                lambda run: finetune(args.output / run[0], options_of(args, run)), runs):
             print(message, flush=True)
             failed = failed or ": failed" in message
     sys.exit(failed)
