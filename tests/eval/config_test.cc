@@ -43,6 +43,23 @@ TEST(Config, MiniatureHasAnAdapterForEachStrategyAndTarget) {
   }
 }
 
+TEST(Config, SummariesHaveAnAdapterForEachStrategy) {
+  const SweepConfig config =
+      load_sweep_config(std::string(SKIPBENCH_SOURCE_DIR) + "/configs/scitldr.yaml");
+  std::set<std::string> trained;
+  for (const StrategySection& strategy : config.strategies) {
+    const std::string folder = adapter_folder(config, strategy, 2);
+    EXPECT_EQ(folder.empty(), strategy.name == "full" || strategy.label.ends_with("untrained"))
+        << strategy.label;
+    if (folder.empty()) continue;
+    trained.insert(folder);
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(SKIPBENCH_SOURCE_DIR) / folder /
+                                        "adapter_model.safetensors"))
+        << folder;
+  }
+  EXPECT_EQ(trained.size(), 3u);
+}
+
 TEST(Config, DemoModelAsItStands) {
   const std::string path = std::string(SKIPBENCH_SOURCE_DIR) + "/configs/smollm2.yaml";
   const SweepConfig config = load_sweep_config(path);
