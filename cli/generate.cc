@@ -1,4 +1,4 @@
-// skipbench generate: greedy texts under a strategy, one JSON line per input line.
+// skipbench generate: texts under a strategy, one JSON line per input line.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
