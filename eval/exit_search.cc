@@ -63,7 +63,9 @@ double run_once(Decoder& decoder, const SkipStrategy& strategy, const Calibratio
   for (int64_t begin = 0; begin < count; begin += data.batch_size) {
     const int64_t rows = std::min(data.batch_size, count - begin);
     const auto part = data.prompts.subspan(static_cast<size_t>(begin), static_cast<size_t>(rows));
-    const BatchTimings timings = decoder.generate(part, strategy, data.options).timings;
+    GenerateOptions options = data.options;
+    options.first_text = static_cast<int32_t>(begin);
+    const BatchTimings timings = decoder.generate(part, strategy, options).timings;
     tokens += static_cast<double>(timings.decode_tokens);
     decode_us += timings.decode_us;
     test_us += timings.exit_test_us;

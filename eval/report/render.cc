@@ -165,6 +165,19 @@ std::string render_json(const ResultTable& table) {
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+// Empty where decoding is greedy; `config`: a run's, resolved.
+std::string sampling_note(const std::string& config) {
+  const auto json = nlohmann::json::parse(config, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("decoding")) return "";
+  const auto& decoding = json["decoding"];
+  const double temperature = decoding.value("temperature", 0.0);
+  if (temperature == 0) return "";
+  const int top_k = decoding.value("top_k", 0);
+  return fmt::format("Texts were drawn: temperature {}, {}, seed {}.", temperature,
+                     top_k == 0 ? "all tokens" : fmt::format("top_k {}", top_k),
+                     json.value("seed", int64_t{0}));
+}
+
 }  // namespace
 
 std::vector<std::string> column_definitions(const ResultTable& table, const TableLayout& layout) {
@@ -193,6 +206,7 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
                               from.device, from.device_name, from.threads,
                               from.instruction_set.empty() ? "" : ", " + from.instruction_set,
                               from.load_average));
+  if (const std::string draws = sampling_note(run.config); !draws.empty()) notes.push_back(draws);
   if (table.peak_read_bytes_per_second > 0) {
     notes.push_back(fmt::format("Measured peaks: {:.2f} GB/s read, {:.1f} GFLOP/s.",
                                 table.peak_read_bytes_per_second / 1e9,

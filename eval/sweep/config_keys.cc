@@ -71,7 +71,7 @@ constexpr std::array kKeys = {
     ConfigKey{"decoding.max_new_tokens", kInteger, "64", 1, 1 << 20, "", "longest output"},
     ConfigKey{"decoding.beams", kInteger, "1", 1, 64, "", "1: no beam search"},
     ConfigKey{"decoding.temperature", kNumber, "0", 0, 100, "",
-              "0: greedy; else tokens are drawn, by `seed`, from softmax(logits / temperature)"},
+              "0: greedy; from 0.01 on tokens are drawn, by `seed`, from softmax(logits / temperature)"},
     ConfigKey{"decoding.top_k", kInteger, "0", 0, kBig, "",
               "how many of the most probable tokens may be drawn; 0: all"},
 

@@ -32,6 +32,7 @@ class TimingGroup {
 
   // The measured shape, untimed; once is enough to fill caches and buffers.
   void warm_up(Contestant& contestant) {
+    options_.first_text = 0;
     decoder(contestant).generate(batch(0), *contestant.strategy, options_);
     session_.finish_batch();
   }
@@ -39,6 +40,7 @@ class TimingGroup {
   void measure(Contestant& contestant, int64_t repetition) {
     for (int64_t index = 0; index < num_batches(); ++index) {
       const auto part = batch(index);
+      options_.first_text = static_cast<int32_t>(index * batch_);
       const GenerateResult result =
           decoder(contestant).generate(part, *contestant.strategy, options_);
       contestant.timed.samples.push_back({repetition, index, std::ssize(part), result.timings});

@@ -275,6 +275,14 @@ TEST(Sweep, DrawnTextsDependOnTheSeedAlone) {
   const std::string one = run("a.db", "1", "3");
   EXPECT_EQ(run("b.db", "1", "1"), one);
   EXPECT_NE(run("c.db", "2", "3"), one);
+  // Timed texts likewise: of prompt i the draws are the same in every batch.
+  EXPECT_EQ(folder.run("d.db", {"decoding.temperature=2", "batch_sizes=[1,2]", "timing.prompts=4"}),
+            SweepOutcome::kDone);
+  for (const Json& row : folder.rows("d.db")) {
+    if (row.contains("output_difference") && !row.at("output_difference").is_null()) {
+      EXPECT_EQ(row.at("output_difference"), 0) << row;
+    }
+  }
   // Another seed is another cell of the same file.
   const std::string both = run("a.db", "2", "3");
   EXPECT_GT(both.size(), one.size());
