@@ -103,7 +103,10 @@ Json schedule_json(const ScheduleCandidate& candidate) {
   json["layers"] = candidate.realised_budget;
   json["on_target"] = candidate.calibration.on_target;
   json["loss"] = candidate.loss;
-  if (candidate.score) json["score"] = *candidate.score;
+  if (candidate.score) {
+    json["score"] = *candidate.score;
+    json["decoded_layers"] = *candidate.decoded_layers;
+  }
   return json;
 }
 
@@ -117,11 +120,12 @@ const MetricSpec* metric_of(const SearchRun& run) {
 }
 
 // As a quality cell decodes and scores its prompts.
-double decoded_score(const SearchRun& run, const CalibrationTexts& data, const Metric& metric,
+ScheduleTexts::Score decoded_score(const SearchRun& run, const CalibrationTexts& data, const Metric& metric,
                      const SkipStrategy& strategy) {
   GenerateOptions options = natural_length(run.setup, run.dataset);
   const auto batch = static_cast<size_t>(run.batch_size);
   std::vector<std::string> texts;
+  std::vector<LayersPerToken> layers;
   for (size_t begin = 0; begin < data.texts.size(); begin += batch) {
     std::vector<TokenIds> prompts;
     for (size_t i = begin; i < std::min(begin + batch, data.texts.size()); ++i) {
@@ -132,10 +136,11 @@ double decoded_score(const SearchRun& run, const CalibrationTexts& data, const M
       texts.push_back(
           postprocess(run.setup.tokenizer->decode_known(output.tokens, /*skip_special=*/true),
                       run.dataset.stop, run.dataset.post));
+      layers.push_back(output.layers_per_token);
     }
     end_of_batch();
   }
-  return corpus_scores(metric, texts, data.references).at(0).score;
+  return {corpus_scores(metric, texts, data.references).at(0).score, realised_budget(layers)};
 }
 
 void search_skip_decode(const SearchRun& run, Json& json) {

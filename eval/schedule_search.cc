@@ -13,6 +13,7 @@ namespace skipbench {
 namespace {
 
 constexpr int kMostTried = 16;
+constexpr double kTolerance = 0.01;  // of the budget
 constexpr int kLongest = 1 << 20;  // the greatest expected_length
 
 // Throws Error unless there is more than one schedule to choose from.
@@ -79,7 +80,13 @@ void measure(Decoder& decoder, const ScheduleTexts& data, ScheduleCandidate& can
   candidate.realised_budget = realised_budget(layers);
   const Calibration& found = candidate.calibration;
   candidate.within_budget = found.on_target || candidate.realised_budget <= found.budget;
-  if (data.score) candidate.score = data.score(*strategy);
+  if (data.score) {
+    const ScheduleTexts::Score own = data.score(*strategy);
+    candidate.score = own.value;
+    candidate.decoded_layers = own.layers;
+    // A text that ends early has run the schedule's many layers alone.
+    if (own.layers > (1 + kTolerance) * found.budget) candidate.within_budget = false;
+  }
   candidate.loss = loss / static_cast<double>(tokens);
   if (std::isfinite(candidate.loss)) return;
   throw Error({.what = "the model's log-probabilities are not finite",

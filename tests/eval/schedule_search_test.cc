@@ -143,7 +143,10 @@ TEST_F(ScheduleSearch, AScoreDecidesWhereThereIsOne) {
         small_.decoder(), {.name = "skip_decode", .target = 1.4}, {},
         {.texts = texts,
          .batch_size = 20,
-         .score = [](const SkipStrategy& strategy) { return strategy.step_layers(7, 0).layers(); },
+         .score =
+             [](const SkipStrategy& strategy) {
+               return ScheduleTexts::Score{strategy.step_layers(7, 0).layers(), 1};
+             },
          .higher_is_better = higher_is_better});
     ASSERT_EQ(found.size(), 3u);
     for (size_t i = 0; i < 3; ++i) EXPECT_EQ(*found[i].score, found[i].max_layers);
@@ -154,6 +157,23 @@ TEST_F(ScheduleSearch, AScoreDecidesWhereThereIsOne) {
       last = *one.score;
     }
   }
+}
+
+// Texts that end early run the steep schedule's many layers alone.
+TEST_F(ScheduleSearch, ASchedulesOwnTextsMustKeepTheBudgetToo) {
+  const auto texts = some_texts(14, small_.loaded().config.vocab_size);
+  const auto found = search_schedules(
+      small_.decoder(), {.name = "skip_decode", .target = 1.4}, {},
+      {.texts = texts, .batch_size = 20, .score = [](const SkipStrategy& strategy) {
+         const double most = strategy.step_layers(7, 0).layers();
+         return ScheduleTexts::Score{most, most};
+       }});
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0].max_layers, 5);  // the flat one: all others ran more than 5
+  EXPECT_TRUE(found[0].within_budget);
+  EXPECT_FALSE(found[1].within_budget);
+  EXPECT_FALSE(found[2].within_budget);
+  EXPECT_EQ(*found[1].decoded_layers, *found[1].score);
 }
 
 TEST_F(ScheduleSearch, RefusesWhatHasNothingToSearch) {
