@@ -49,7 +49,7 @@ void add_table(CLI::App& app) {
       ->delimiter(',');
   sub->add_option("--columns", command->layout.columns,
                   "the columns to show, comma-separated, by their keys in csv; more than the usual "
-                  "ones: first_token_ms, step_p50_ms, step_p99_ms, cache_mib")
+                  "ones: differs_from_full, first_token_ms, step_p50_ms, step_p99_ms, cache_mib")
       ->delimiter(',');
   sub->add_option("--where", command->layout.where,
                   "only rows with COLUMN=VALUE or COLUMN=VALUE,VALUE; repeatable")

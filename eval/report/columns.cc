@@ -169,16 +169,16 @@ const std::vector<Column>& trailing_columns() {
          if (!share) return std::nullopt;
          return fmt::format("{:.1f}%", 100 * *share);
        },
-       acceptance, /*on_request=*/true},
+       acceptance, /*on_request=*/false, /*if_present=*/true},
       {"drafted", "drafted", "tokens drafted for the scored outputs",
        [](const TableRow& row) { return formatted(row.drafted, "{}"); }, drafted,
-       /*on_request=*/true},
+       /*on_request=*/false, /*if_present=*/true},
       {"accepted", "accepted", "those of them that were kept",
        [](const TableRow& row) { return formatted(row.accepted, "{}"); }, accepted,
-       /*on_request=*/true},
+       /*on_request=*/false, /*if_present=*/true},
       {"verify calls", "verify_calls", "passes of the whole model over a text's draft",
        [](const TableRow& row) { return formatted(row.verify_calls, "{}"); }, verify_calls,
-       /*on_request=*/true},
+       /*on_request=*/false, /*if_present=*/true},
       {"outputs differ", "output_difference",
        "share of timed prompts whose tokens differ from those at the first batch size",
        [](const TableRow& row) -> Text {

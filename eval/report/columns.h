@@ -17,6 +17,7 @@ struct Column {
   std::optional<std::string> (*text)(const TableRow& row);
   std::optional<double> (*value)(const TableRow& row);  // exact; null for columns of text
   bool on_request = false;  // in Markdown and LaTeX only where --columns names it
+  bool if_present = false;  // there only where a row has a value, or --columns names it
 };
 
 // Before and after the columns of scores, which depend on the data set's metrics.

@@ -46,7 +46,8 @@ const TableScore* find_score(const TableRow& row, const ScoreColumn& column) {
 }
 
 TableField fixed_field(const Column& column) {
-  TableField field{column.name, column.key, column.definition, column.on_request, column.text};
+  TableField field{column.name, column.key, column.definition, column.on_request, column.if_present,
+                   column.text};
   if (column.value != nullptr) field.value = column.value;
   return field;
 }
@@ -261,6 +262,14 @@ Grid paper_grid(const ResultTable& table, const std::optional<PublishedNumbers>&
   return grid;
 }
 
+// By itself, in Markdown and LaTeX.
+bool is_shown(const TableField& field, const ResultTable& table) {
+  if (field.on_request) return false;
+  return !field.if_present || std::any_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
+    return field.text(row).has_value();
+  });
+}
+
 }  // namespace
 
 std::vector<std::string> datasets_of(const ResultTable& table) {
@@ -306,7 +315,7 @@ std::vector<TableField> chosen_fields(const ResultTable& table, const std::strin
   for (const std::string& key : layout.columns) add(key, "--columns");
   if (!layout.columns.empty()) return chosen;
   for (size_t i = all ? 0 : 1; i < known.size(); ++i) {
-    if (all || !known[i].on_request) add(known[i].key, "--columns");
+    if (all || is_shown(known[i], table)) add(known[i].key, "--columns");
   }
   return chosen;
 }

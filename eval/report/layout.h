@@ -26,6 +26,7 @@ struct TableLayout {
 struct TableField {
   std::string name, key, definition;
   bool on_request = false;
+  bool if_present = false;
   std::function<std::optional<std::string>(const TableRow&)> text;
   std::function<std::optional<double>(const TableRow&)> value;  // null for texts
   std::function<bool(const TableRow&)> bold;                    // null: never
