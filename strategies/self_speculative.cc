@@ -50,7 +50,8 @@ StrategyInfo describe_self_speculative() {
                   "in a text's first round; then two more after a round that was accepted "
                   "whole, one less after another"},
                  {"stop_below", "0", "[0, 1]",
-                  "a draft ends after a token of less probability than this"}},
+                  "a draft ends after a token if the most probable one had less probability than "
+                  "this (at temperature 1)"}},
       .make = make};
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "strategies/plugin.h"
 #include "tests/cli/run_skipbench.h"
 
 namespace skipbench {
@@ -57,7 +58,7 @@ TEST(Plugin, WhatIsNoneIsRefusedByName) {
   for (const Refused& refused : {
            Refused{"/nonexistent/x.so", {"/nonexistent/x.so", "No such file"}},
            Refused{text, {"not_a_library.so", "cannot load"}},
-           Refused{SKIPBENCH_OTHER_ABI_PLUGIN, {"version 999", "version 4", "rebuild"}},
+           Refused{SKIPBENCH_OTHER_ABI_PLUGIN, {"version 999", "version " + std::to_string(PluginAbi{}.version), "rebuild"}},
            Refused{SKIPBENCH_TAKEN_NAME_PLUGIN, {"'unified'", "built-in"}},
            Refused{SKIPBENCH_LIBRARY_OF_NO_PLUGIN, {"skipbench_plugin_abi"}},
        }) {
