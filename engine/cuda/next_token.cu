@@ -10,12 +10,6 @@
 namespace skipbench::cuda {
 namespace {
 
-// A NaN counts as -inf: it is never chosen.
-__device__ __forceinline__ float logit_at(const float* logits, int64_t i) {
-  const float value = logits[i];
-  return std::isnan(value) ? -INFINITY : value;
-}
-
 struct Top {
   float top = -INFINITY;
   float second = -INFINITY;

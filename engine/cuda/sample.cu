@@ -14,11 +14,6 @@ namespace {
 constexpr unsigned kSelectThreads = 1024;
 constexpr int kDigits = 256;  // values of eight bits
 
-__device__ __forceinline__ float logit_at(const float* logits, int64_t i) {
-  const float value = logits[i];
-  return std::isnan(value) ? -INFINITY : value;  // a NaN is never drawn
-}
-
 // Larger floats have larger keys; -0 and 0 the same.
 __device__ __forceinline__ uint32_t key_of(float value) {
   const uint32_t bits = __float_as_uint(value + 0.0f);

@@ -11,6 +11,12 @@ namespace skipbench::cuda {
 constexpr int64_t kSoftmaxChunk = 4096;  // logits that a block reduces
 constexpr int kSoftmaxWarps = 8;         // of such a block
 
+// A NaN counts as -inf: it is never chosen.
+__device__ __forceinline__ float logit_at(const float* logits, int64_t i) {
+  const float value = logits[i];
+  return std::isnan(value) ? -INFINITY : value;
+}
+
 // What one chunk of a row says; sums are relative to the chunk's own maximum.
 struct SoftmaxChunk {
   float top = -INFINITY;
