@@ -88,7 +88,8 @@ Json weights_json(const WeightCount& count) {
       {"norms_and_biases", {{"tensors", count.vectors.tensors}, {"bytes", count.vectors.bytes}}}};
 }
 
-// The strategy, with a threshold where calibration would find one: the memory needs none, nor how it decays.
+// The strategy, with a threshold where calibration would find one, and any length of its decay: the
+// memory needs neither.
 std::unique_ptr<SkipStrategy> strategy_of(const StrategyOptions& options, int num_layers) {
   StrategySpec spec = options.spec();
   layer_budget(num_layers, spec.target);  // refuses a bad target

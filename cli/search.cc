@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,14 +12,9 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/sweep_options.h"
-#include "datasets/postprocess.h"
 #include "engine/base/error.h"
-#include "eval/exit_search.h"
-#include "eval/metrics/registry.h"
-#include "eval/metrics/response_metrics.h"
-#include "eval/schedule_search.h"
 #include "eval/sweep/interrupt.h"
-#include "eval/sweep/session.h"
+#include "eval/sweep/parameter_search.h"
 
 namespace skipbench {
 namespace {
@@ -36,17 +30,6 @@ struct SearchOptions {
   int limit = 0;
   int repetitions = 5;
   bool by_loss = false;
-};
-
-// What a search works on: one data set of a sweep and the model that decodes it.
-struct SearchRun {
-  const SearchOptions& options;
-  const SweepSetup& setup;
-  const DatasetSection& dataset;
-  const SweepInputs& inputs;
-  StrategySpec base;  // without the parameters that are searched or calibrated
-  Decoder& decoder;
-  int64_t batch_size = 1;
 };
 
 // Stops between two batches.
@@ -72,22 +55,13 @@ Json exit_json(const ExitCandidate& candidate) {
   return json;
 }
 
-void search_early_exit(const SearchRun& run, Json& json) {
-  constexpr size_t kPrompts = 16;  // each trial of a threshold decodes all of them
-  const std::span<const TokenIds> prompts = run.inputs.calibration_prompts;
-  const auto limit = run.options.limit == 0 ? kPrompts : static_cast<size_t>(run.options.limit);
-  const CalibrationPrompts data{.prompts = prompts.first(std::min(prompts.size(), limit)),
-                                .batch_size = run.batch_size,
-                                .options = natural_length(run.setup, run.dataset),
-                                .on_batch = end_of_batch};
-  const auto candidates =
-      search_exits(run.decoder, run.base, run.options.grid, data, run.options.repetitions);
-  json["budget"] = candidates.front().calibration.budget;
-  json["prompts"] = data.prompts.size();
-  if (!candidates.front().tokens_per_second.empty()) {
-    json["best"] = exit_json(candidates.front())["params"];
-  }
-  for (const ExitCandidate& candidate : candidates) {
+void search_early_exit(ParameterSearch& search, const SearchOptions& options, Json& json) {
+  const ExitSearchResult found = search.search_exits(options.grid, options.repetitions);
+  const ExitCandidate& first = found.candidates.front();
+  json["budget"] = first.calibration.budget;
+  json["prompts"] = found.num_prompts;
+  if (!first.tokens_per_second.empty()) json["best"] = exit_json(first)["params"];
+  for (const ExitCandidate& candidate : found.candidates) {
     json["candidates"].push_back(exit_json(candidate));
   }
 }
@@ -110,75 +84,25 @@ Json schedule_json(const ScheduleCandidate& candidate) {
   return json;
 }
 
-// The data set's first metric of texts; null where it has none or the loss is asked for.
-const MetricSpec* metric_of(const SearchRun& run) {
-  if (run.options.by_loss) return nullptr;
-  for (const MetricSpec& spec : run.dataset.metrics) {
-    if (find_response_metric(spec.name) == nullptr) return &spec;
-  }
-  return nullptr;
-}
-
-// As a quality cell decodes and scores its prompts.
-ScheduleTexts::Score decoded_score(const SearchRun& run, const CalibrationTexts& data, const Metric& metric,
-                     const SkipStrategy& strategy) {
-  GenerateOptions options = natural_length(run.setup, run.dataset);
-  const auto batch = static_cast<size_t>(run.batch_size);
-  std::vector<std::string> texts;
-  std::vector<LayersPerToken> layers;
-  for (size_t begin = 0; begin < data.texts.size(); begin += batch) {
-    std::vector<TokenIds> prompts;
-    for (size_t i = begin; i < std::min(begin + batch, data.texts.size()); ++i) {
-      prompts.push_back(data.texts[i].prompt);
-    }
-    options.first_text = static_cast<int32_t>(begin);
-    for (const GenerateOutput& output : run.decoder.generate(prompts, strategy, options).outputs) {
-      texts.push_back(
-          postprocess(run.setup.tokenizer->decode_known(output.tokens, /*skip_special=*/true),
-                      run.dataset.stop, run.dataset.post));
-      layers.push_back(output.layers_per_token);
-    }
-    end_of_batch();
-  }
-  return {corpus_scores(metric, texts, data.references).at(0).score, realised_budget(layers)};
-}
-
-void search_skip_decode(const SearchRun& run, Json& json) {
-  const size_t limit = run.options.limit == 0 ? run.inputs.calibration_prompts.size()
-                                              : static_cast<size_t>(run.options.limit);
-  const CalibrationTexts data = calibration_texts(run.dataset, run.inputs, *run.setup.tokenizer,
-                                                  run.setup.loaded.config, limit);
-  ScheduleTexts asked{
-      .texts = data.texts, .batch_size = run.batch_size, .on_batch = end_of_batch, .score = {}};
-  const MetricSpec* spec = metric_of(run);
-  std::unique_ptr<Metric> metric;
-  if (spec != nullptr) {
-    metric = make_metric(spec->name, spec->options, spec->where);
-    asked.score = [&](const SkipStrategy& strategy) {
-      return decoded_score(run, data, *metric, strategy);
-    };
-    asked.higher_is_better = metric->higher_is_better();
-  }
-  const auto candidates =
-      search_schedules(run.decoder, run.base, run.options.grid.min_layers, asked);
-  size_t tokens = 0;
-  for (const ScoreRequest& text : data.texts) tokens += text.continuation.size();
-  json["budget"] = candidates.front().calibration.budget;
-  json["prompts"] = data.texts.size();
-  json["reference_tokens"] = tokens;
-  json["by"] = spec == nullptr ? "loss" : spec->name;
-  if (candidates.front().within_budget) {
-    json["best"] = schedule_json(candidates.front())["params"];
-  }
-  for (const ScheduleCandidate& candidate : candidates) {
+void search_skip_decode(ParameterSearch& search, const SearchOptions& options, Json& json) {
+  const ScheduleSearchResult found =
+      search.search_schedules(options.grid.min_layers, options.by_loss);
+  const ScheduleCandidate& first = found.candidates.front();
+  json["budget"] = first.calibration.budget;
+  json["prompts"] = found.num_texts;
+  json["reference_tokens"] = found.reference_tokens;
+  json["by"] = found.by;
+  if (first.within_budget) json["best"] = schedule_json(first)["params"];
+  for (const ScheduleCandidate& candidate : found.candidates) {
     json["candidates"].push_back(schedule_json(candidate));
   }
 }
 
 struct SearchMethod {
   const char* strategy;
-  void (*search)(const SearchRun& run, Json& json);  // sets budget, prompts, best, candidates
-  std::vector<const char*> own_options;              // that no other method reads
+  // Sets budget, prompts, best and candidates.
+  void (*search)(ParameterSearch& search, const SearchOptions& options, Json& json);
+  std::vector<const char*> own_options;  // that no other method reads
 };
 
 const std::vector<SearchMethod>& search_methods() {
@@ -216,95 +140,31 @@ const SearchMethod& find_method(const StrategyOptions& strategy, const CLI::App&
   return *found;
 }
 
-const DatasetSection& find_dataset(const SweepConfig& config, const std::string& name,
-                                   size_t& index) {
-  std::vector<std::string> known;
-  for (index = 0; index < config.datasets.size(); ++index) {
-    if (name.empty() || config.datasets[index].name == name) return config.datasets[index];
-    known.push_back(config.datasets[index].name);
-  }
-  throw unknown_name("dataset", name, known, "--dataset");
-}
-
-// The sweep's own entry of this strategy and target, if it has one: its adapter and parameters are
-// kept.
-const Cell* find_cell(const SweepSetup& setup, size_t dataset, const StrategySpec& spec) {
-  for (const Cell& cell : setup.cells) {
-    if (cell.spec.name == spec.name && cell.dataset == dataset && cell.spec.target == spec.target &&
-        cell.status == cell_status::kPending) {
-      return &cell;
-    }
-  }
-  return nullptr;
-}
-
-// Parameters that a search looks for, and the one that each candidate is calibrated by.
-std::vector<std::string> searched_params(const StrategySpec& spec, int num_layers) {
-  std::vector<std::string> names;
-  StrategySpec bare = spec;
-  bare.params.clear();
-  for (const ParamInfo& param : find_strategy(spec.name).params) {
-    if (param.is_searched) names.push_back(param.name);
-  }
-  if (const auto calibrated = param_to_calibrate(bare, num_layers)) {
-    names.push_back(calibrated->name);
-  }
-  return names;
-}
-
-// What all candidates have in common: --param first, then the sweep's. Throws Error for a parameter
-// of --param that is searched.
-StrategySpec base_spec(const StrategyOptions& options, const Cell* cell, int num_layers) {
-  StrategySpec base = options.spec();
-  for (const std::string& name : searched_params(base, num_layers)) {
-    const auto given = base.params.find(name);
-    if (given == base.params.end()) continue;
-    throw Error({.what = fmt::format("parameter '{}' is what the search finds", name),
-                 .where = given->second.where,
-                 .expected = "parameters that are not searched",
-                 .got = name + "=" + given->second.text,
-                 .hint = "leave it out; `skipbench search --help` lists what can be narrowed"});
-  }
-  if (cell == nullptr) return base;
-  base.params.insert(cell->spec.params.begin(), cell->spec.params.end());
-  for (const std::string& name : searched_params(base, num_layers)) base.params.erase(name);
-  return base;
-}
-
 void search(const SearchOptions& options, const CLI::App& command) {
   const SearchMethod& method = find_method(options.strategy, command);
   const SweepSetup setup =
       prepare_sweep(load_sweep_config(options.sweep.config, options.sweep.overrides));
-  size_t index = 0;
-  const DatasetSection& dataset = find_dataset(setup.config, options.dataset, index);
   const InterruptGuard interrupt_guard;
-  const Cell* cell = find_cell(setup, index, options.strategy.spec());
-  Model model(cell == nullptr ? setup.loaded : setup.model_of(*cell), *setup.backend);
-  Decoder decoder(model);
-  const SearchRun run{
-      .options = options,
-      .setup = setup,
-      .dataset = dataset,
-      .inputs = setup.inputs[index],
-      .base = with_new_tokens(base_spec(options.strategy, cell, setup.context.num_layers),
-                              setup.config.max_new_tokens),
-      .decoder = decoder,
-      .batch_size = options.batch > 0 ? options.batch : setup.config.largest_batch()};
+  ParameterSearch run(setup, {.strategy = options.strategy.spec(),
+                              .dataset = options.dataset,
+                              .batch_size = options.batch,
+                              .limit = options.limit,
+                              .on_batch = end_of_batch});
 
   Json json;
-  json["strategy"] = run.base.name;
-  json["target"] = run.base.target;
+  json["strategy"] = run.base().name;
+  json["target"] = run.base().target;
   json["budget"] = nullptr;
-  json["dataset"] = dataset.name;
+  json["dataset"] = run.dataset().name;
   json["prompts"] = 0;
-  json["batch"] = run.batch_size;
-  json["adapter"] = cell == nullptr ? "" : cell->adapter;
+  json["batch"] = run.batch_size();
+  json["adapter"] = run.adapter();
   json["device"] = setup.backend->device_name();
   json["best"] = nullptr;
   json["candidates"] = Json::array();
-  method.search(run, json);
+  method.search(run, options, json);
   // A sweep calibrates on its own calibration split.
-  if (const auto calibrated = param_to_calibrate(run.base, setup.context.num_layers)) {
+  if (const auto calibrated = param_to_calibrate(run.base(), setup.context.num_layers)) {
     if (json["best"].is_object()) json["best"].erase(calibrated->name);
   }
   std::cout << json.dump(1, ' ', false, Json::error_handler_t::replace) << '\n';

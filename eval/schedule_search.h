@@ -41,11 +41,12 @@ struct ScheduleCandidate {
 
 // Brings the schedule of each of `min_layers` to the budget K on the lengths of the texts and reads
 // these, teacher-forced: the prompt through all layers, every later token through its step's. The
-// best score first, without scores and among equal ones the least loss; those more than 1 % above K,
-// on the references or in the texts that were scored, come last. `min_layers` empty: all of [the steepest schedule's, K], of more than 16 values 16
-// spread evenly, both ends among them. `base`: skip_decode at its target; its warmup_layers are
-// kept. Throws Error where there is one schedule only, for a value that the strategy refuses, texts
-// without a decoding step, and log-probabilities that are not finite.
+// best score first, without scores and among equal ones the least loss; those more than 1 % above
+// K, on the references or in the texts that were scored, come last. `min_layers` empty: all of [the
+// steepest schedule's, K], of more than 16 values 16 spread evenly, both ends among them. `base`:
+// skip_decode at its target; its warmup_layers are kept. Throws Error where there is one schedule
+// only, for a value that the strategy refuses, texts without a decoding step, and log-probabilities
+// that are not finite.
 std::vector<ScheduleCandidate> search_schedules(Decoder& decoder, StrategySpec base,
                                                 std::span<const int> min_layers,
                                                 const ScheduleTexts& data);

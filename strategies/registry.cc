@@ -113,7 +113,9 @@ std::unique_ptr<SkipStrategy> make_strategy(const StrategySpec& spec, int num_la
 }
 
 StrategySpec with_new_tokens(StrategySpec spec, int max_new_tokens) {
-  for (const ParamInfo& param : find_strategy(spec.name, spec.where.empty() ? "--strategy" : spec.where).params) {
+  const StrategyInfo& info =
+      find_strategy(spec.name, spec.where.empty() ? "--strategy" : spec.where);
+  for (const ParamInfo& param : info.params) {
     if (!spec.params.contains(param.new_tokens_beside)) continue;
     spec.params.try_emplace(param.name,
                             ParamValue{std::to_string(max_new_tokens), "max_new_tokens"});

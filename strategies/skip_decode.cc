@@ -76,8 +76,9 @@ StrategyInfo describe_skip_decode() {
       .kv_policy = "absent (never read: a layer once skipped stays skipped)",
       .needs_training = true,
       .params = {{"expected_length", "64", "[2, 1048576]",
-                  "steps (need not be whole) over which the layers fall from 2K - min_layers to min_layers; the "
-                  "number at a step is rounded half up; a sweep finds it on the calibration split"},
+                  "steps, whole or not, over which the layers fall from 2K - min_layers to "
+                  "min_layers; the number at a step is rounded half up; a sweep finds it on the "
+                  "calibration split"},
                  {.name = "min_layers",
                   .default_text = "max(warmup_layers + 1, 2K - N)",
                   .range = "[its default, K]",

@@ -154,7 +154,8 @@ const StrategyInfo& find_strategy(std::string_view name, const std::string& wher
 std::unique_ptr<SkipStrategy> make_strategy(const StrategySpec& spec, int num_layers);
 
 // `spec` with the parameters that follow the greatest number of new tokens per text (of early_exit
-// the length of a decayed threshold), where it leaves them out. Throws Error for an unknown strategy.
+// the length of a decayed threshold), where it leaves them out. Throws Error for an unknown
+// strategy.
 StrategySpec with_new_tokens(StrategySpec spec, int max_new_tokens);
 
 // What `spec` leaves to a calibration on `num_layers` layers; make_strategy refuses or, where there
