@@ -1,4 +1,4 @@
-// skipbench export: raw outputs of a results file as JSON lines.
+// skipbench export: raw outputs and drifts of a results file as JSON lines.
 #include "eval/report/export.h"
 
 #include <CLI/CLI.hpp>
@@ -14,7 +14,7 @@ namespace skipbench {
 void add_export(CLI::App& app) {
   struct Options {
     std::string path, to;
-    bool outputs = false, timing = false;
+    bool outputs = false, timing = false, drift = false;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand(
@@ -22,19 +22,30 @@ void add_export(CLI::App& app) {
   sub->add_option("db", options->path, "results file that `skipbench run` wrote")->required();
   CLI::Option* outputs = sub->add_flag("--outputs", options->outputs, "export the scored outputs");
   sub->add_flag("--timing", options->timing, "the timed outputs too, once per repetition");
+  CLI::Option* drift =
+      sub->add_flag("--drift", options->drift,
+                    "per cell and step the hidden states and distributions against full's")
+          ->excludes(outputs);
   sub->add_option("--to", options->to,
                   "llama-bench or google-benchmark: the timings as that program's JSON")
-      ->excludes(outputs);
+      ->excludes(outputs)
+      ->excludes(drift);
   sub->footer("Example:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl");
   sub->callback([options] {
-    if (!options->outputs && options->to.empty()) throw CLI::RequiredError("--outputs or --to");
+    if (!options->outputs && !options->drift && options->to.empty()) {
+      throw CLI::RequiredError("--outputs, --drift or --to");
+    }
     ResultStore store(options->path, OpenMode::kReadOnly);
     if (!options->to.empty()) {
       std::cout << export_timings(store, options->to);
       return;
     }
-    export_outputs(store, options->timing,
-                   [](const std::string& line) { std::cout << line << '\n'; });
+    const auto write = [](const std::string& line) { std::cout << line << '\n'; };
+    if (options->drift) {
+      export_drift(store, write);
+    } else {
+      export_outputs(store, options->timing, write);
+    }
   });
 }
 

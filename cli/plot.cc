@@ -9,8 +9,8 @@
 #include "cli/commands.h"
 #include "engine/base/error.h"
 #include "engine/base/text_file.h"
+#include "eval/report/drift_plots.h"
 #include "eval/report/result_plots.h"
-#include "eval/report/similarity_plot.h"
 
 namespace skipbench {
 namespace {
@@ -30,13 +30,7 @@ bool is_database(const std::string& path) {
 // Of a probe's output: what it holds is the drift of layers.
 Plot probe_plot(const PlotCommand& command) {
   const DriftLine line = probe_drift(read_text_file(command.db), command.db);
-  if (command.options.kind != "similarity") {
-    throw Error({.what = "a probe's output can be drawn in one way alone",
-                 .where = "--kind",
-                 .expected = "similarity",
-                 .got = command.options.kind});
-  }
-  return similarity_plot(std::span(&line, 1));
+  return drift_plot(std::span(&line, 1), command.options.kind);
 }
 
 void draw(const PlotCommand& command) {
@@ -54,20 +48,25 @@ void draw(const PlotCommand& command) {
 void add_plot(CLI::App& app) {
   const auto command = std::make_shared<PlotCommand>();
   CLI::App* sub = app.add_subcommand("plot", "Quality and speed of a results file as SVG or PNG");
-  sub->add_option("db", command->db,
-                  "results file that `skipbench run` wrote, or for --kind similarity the JSON of "
-                  "`skipbench probe --strategy`")
+  sub->add_option(
+         "db", command->db,
+         "results file that `skipbench run` wrote, or for --kind similarity, divergence or "
+         "steps the JSON of `skipbench probe --strategy`")
       ->required();
   sub->add_option("-o,--output", command->path, "the file to write: NAME.svg or NAME.png")
       ->required();
   sub->add_option(
          "--kind", command->options.kind,
          "pareto: quality against speed; target: achieved against asked-for speedup; "
-         "batch: speed against batch size; similarity: hidden states against full's, by layer")
+         "batch: speed against batch size; similarity: hidden states against full's, by layer; "
+         "divergence: KL and top-1 agreement with full, by token; steps: hidden states against "
+         "full's, by layer and token")
       ->capture_default_str();
   sub->add_option("--dataset", command->options.dataset, "only this data set");
   sub->add_option("--metric", command->options.score,
                   "pareto: the score to draw, as the table names it; default: the first");
+  sub->add_option("--strategy", command->options.strategy,
+                  "similarity, divergence, steps: only this strategy, as the table names it");
   sub->footer(
       "Example:\n  skipbench plot results/quickstart.db -o results/quickstart.png --kind target\n"
       "Drawn by gnuplot, which must be on PATH (Debian: gnuplot-nox).");

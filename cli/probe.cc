@@ -15,6 +15,7 @@
 #include "engine/weights/load.h"
 #include "eval/probe/divergence.h"
 #include "eval/probe/layer_statistics.h"
+#include "eval/probe/step_json.h"
 #include "eval/sweep/interrupt.h"
 #include "strategies/adaskip.h"
 
@@ -112,12 +113,6 @@ ProbeResult measure(const ProbeOptions& options, Model& model, const ProbeTexts&
                                       options.texts.batch, options.max_steps, on_pass);
   }
   return result;
-}
-
-Json step_json(const StepDivergence& step) {
-  return {{"texts", step.texts},   {"layers", step.layers},
-          {"kl", step.kl},         {"top1_agreement", step.top1_agreement},
-          {"cosine", step.cosine}, {"norm_ratio", step.norm_ratio}};
 }
 
 void print_json(const ProbeOptions& options, const ProbeTexts& texts, const LoadedModel& loaded,

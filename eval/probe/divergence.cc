@@ -163,35 +163,43 @@ class PairedRun {
   std::optional<ObservedRun> full_, skipping_;
 };
 
-// Adds the states of the runs' latest pass to sums over `entries` rows.
-void add_states(const PairedRun& run, size_t entries, std::vector<double>& cosines,
-                std::vector<double>& norm_ratios) {
+void add_states(StepSums& sums, const PairedRun& run, size_t entries) {
   const size_t num_layers = run.full().num_layers();
-  cosines.resize(num_layers);
-  norm_ratios.resize(num_layers);
+  sums.cosine.resize(num_layers);
+  sums.norm_ratio.resize(num_layers);
   for (size_t entry = 0; entry < entries; ++entry) {
     for (size_t layer = 0; layer < num_layers; ++layer) {
       const auto wanted = run.full().state(layer, entry);
       const auto got = run.skipping().state(layer, entry);
-      cosines[layer] += cosine(got, wanted);
-      norm_ratios[layer] += norm(got) / std::max(norm(wanted), 1e-30);
+      sums.cosine[layer] += cosine(got, wanted);
+      sums.norm_ratio[layer] += norm(got) / std::max(norm(wanted), 1e-30);
     }
   }
 }
 
-void add_pass(StepDivergence& sums, const PairedRun& run, size_t entries) {
-  add_states(run, entries, sums.cosine, sums.norm_ratio);
+// How the distributions of one entry differ.
+struct EntryDivergence {
+  double kl = 0;
+  bool agrees = false;
+};
+
+// Adds the runs' latest pass to its sums.
+std::vector<EntryDivergence> add_pass(StepSums& sums, const PairedRun& run, size_t entries) {
+  add_states(sums, run, entries);
+  std::vector<EntryDivergence> found;
   for (size_t entry = 0; entry < entries; ++entry) {
     const auto wanted = run.full().logits(entry), got = run.skipping().logits(entry);
-    sums.kl += kl_divergence(wanted, got);
-    sums.top1_agreement += top(wanted) == top(got) ? 1 : 0;
+    found.push_back({kl_divergence(wanted, got), top(wanted) == top(got)});
+    sums.kl += found.back().kl;
+    sums.agreeing += found.back().agrees ? 1 : 0;
     sums.layers += run.skipping().layers(entry);
     ++sums.texts;
   }
+  return found;
 }
 
-void add_batch(std::vector<StepDivergence>& sums, DivergenceModels models,
-               const SkipStrategy& strategy, std::span<const ScoreRequest> texts, int64_t max_steps,
+void add_batch(std::vector<StepSums>& sums, DivergenceModels models, const SkipStrategy& strategy,
+               std::span<const ScoreRequest> texts, int64_t max_steps,
                const std::function<void()>& on_pass) {
   PairedRun run(models, strategy, texts, static_cast<size_t>(max_steps));
   if (sums.size() < run.steps() + 1) sums.resize(run.steps() + 1);
@@ -202,19 +210,19 @@ void add_batch(std::vector<StepDivergence>& sums, DivergenceModels models,
   }
 }
 
-// The pass whose distributions are of token `index` of the texts' continuations.
-void add_responses(std::vector<ResponseScore>& scores, const PairedRun& run,
-                   std::span<const int32_t> of_entries, std::span<const ScoreRequest> texts,
-                   size_t index) {
+// Adds a pass of the batch, whose distributions are of token `index` of the texts' continuations.
+void add_responses(BatchDivergence& sums, const PairedRun& run, std::span<const int32_t> of_entries,
+                   std::span<const ScoreRequest> texts, size_t index) {
+  const auto found = add_pass(sums.steps[index], run, of_entries.size());
   for (size_t entry = 0; entry < of_entries.size(); ++entry) {
     const auto text = static_cast<size_t>(of_entries[entry]);
-    const auto wanted = run.full().logits(entry), got = run.skipping().logits(entry);
+    const auto got = run.skipping().logits(entry);
     const auto token = static_cast<size_t>(texts[text].continuation[index]);
-    ResponseScore& score = scores[text];
+    ResponseScore& score = sums.texts[text];
     ++score.tokens;
     score.nll += log_sum_exp(got) - got[token];
-    score.kl += kl_divergence(wanted, got);
-    score.agreeing += top(wanted) == top(got) ? 1 : 0;
+    score.kl += found[entry].kl;
+    score.agreeing += found[entry].agrees ? 1 : 0;
   }
 }
 
@@ -233,45 +241,60 @@ std::vector<StepDivergence> measure_divergence(DivergenceModels models,
                                                int64_t max_steps,
                                                const std::function<void()>& on_pass) {
   check_texts(texts, models.full.config());
-  std::vector<StepDivergence> sums;
+  std::vector<StepSums> sums;
   const auto size = static_cast<size_t>(batch);
   for (size_t begin = 0; begin < texts.size(); begin += size) {
     add_batch(sums, models, strategy, texts.subspan(begin, std::min(size, texts.size() - begin)),
               max_steps, on_pass);
   }
-  for (StepDivergence& step : sums) {
-    const auto count = static_cast<double>(step.texts);
-    for (std::vector<double>* values : {&step.cosine, &step.norm_ratio}) {
-      for (double& value : *values) value /= count;
-    }
-    for (double* value : {&step.kl, &step.top1_agreement, &step.layers}) *value /= count;
-  }
-  return sums;
+  std::vector<StepDivergence> means;
+  for (const StepSums& step : sums) means.push_back(mean_of(step));
+  return means;
 }
 
-void LayerDrift::add(const LayerDrift& other) {
+BatchDivergence measure_batch_divergence(DivergenceModels models, const SkipStrategy& strategy,
+                                         std::span<const ScoreRequest> texts) {
+  check_texts(texts, models.full.config());
+  PairedRun run(models, strategy, texts, std::numeric_limits<size_t>::max());
+  BatchDivergence found{.texts = std::vector<ResponseScore>(texts.size()),
+                        .steps = std::vector<StepSums>(run.steps() + 1)};
+  add_responses(found, run, run.prefill(), texts, 0);
+  for (size_t step = 0; step < run.steps(); ++step) {
+    add_responses(found, run, run.step(step), texts, step + 1);
+  }
+  return found;
+}
+
+void StepSums::add(const StepSums& other) {
+  texts += other.texts;
+  layers += other.layers;
+  kl += other.kl;
+  agreeing += other.agreeing;
   cosine.resize(std::max(cosine.size(), other.cosine.size()));
   norm_ratio.resize(cosine.size());
-  tokens += other.tokens;
   for (size_t layer = 0; layer < other.cosine.size(); ++layer) {
     cosine[layer] += other.cosine[layer];
     norm_ratio[layer] += other.norm_ratio[layer];
   }
 }
 
-BatchDivergence measure_batch_divergence(DivergenceModels models, const SkipStrategy& strategy,
-                                         std::span<const ScoreRequest> texts) {
-  check_texts(texts, models.full.config());
-  BatchDivergence found{.texts = std::vector<ResponseScore>(texts.size())};
-  PairedRun run(models, strategy, texts, std::numeric_limits<size_t>::max());
-  add_responses(found.texts, run, run.prefill(), texts, 0);
-  for (size_t step = 0; step < run.steps(); ++step) {
-    const std::vector<int32_t> of_entries = run.step(step);
-    add_responses(found.texts, run, of_entries, texts, step + 1);
-    add_states(run, of_entries.size(), found.drift.cosine, found.drift.norm_ratio);
-    found.drift.tokens += std::ssize(of_entries);
+void add_steps(std::vector<StepSums>& sums, std::span<const StepSums> others) {
+  sums.resize(std::max(sums.size(), others.size()));
+  for (size_t step = 0; step < others.size(); ++step) sums[step].add(others[step]);
+}
+
+StepDivergence mean_of(const StepSums& sums) {
+  const auto count = static_cast<double>(sums.texts);
+  StepDivergence means{.texts = sums.texts,
+                       .layers = sums.layers / count,
+                       .cosine = sums.cosine,
+                       .norm_ratio = sums.norm_ratio,
+                       .kl = sums.kl / count,
+                       .top1_agreement = static_cast<double>(sums.agreeing) / count};
+  for (std::vector<double>* values : {&means.cosine, &means.norm_ratio}) {
+    for (double& value : *values) value /= count;
   }
-  return found;
+  return means;
 }
 
 }  // namespace skipbench

@@ -10,18 +10,35 @@
 
 namespace skipbench {
 
-// Means over the texts that have this step. Entry 0 of a list is the prefill, seen at each prompt's
+// Sums over the texts that have a step. Entry 0 of a list is the prefill, seen at each prompt's
 // last token; entry t + 1 is decoding step t.
-struct StepDivergence {
+struct StepSums {
   int64_t texts = 0;
-  double layers = 0;  // that the skipping run ran
+  double layers = 0;     // that the skipping run ran
+  double kl = 0;         // KL(full || skipping) of the next token's distributions, nats
+  int64_t agreeing = 0;  // texts whose most probable next token is the same
   // [N]: after each layer, the cosine of the skipping run's hidden state with the full run's, and
   // its norm over the full run's. Where a layer is skipped the state is the one passed through.
   std::vector<double> cosine;
   std::vector<double> norm_ratio;
-  double kl = 0;              // KL(full || skipping) of the next token's distributions, nats
-  double top1_agreement = 0;  // share of texts whose most probable token is the same
+
+  void add(const StepSums& other);
 };
+
+// Entry by entry; the longer list decides how many there are.
+void add_steps(std::vector<StepSums>& sums, std::span<const StepSums> others);
+
+// The same as means.
+struct StepDivergence {
+  int64_t texts = 0;
+  double layers = 0;
+  std::vector<double> cosine;
+  std::vector<double> norm_ratio;
+  double kl = 0;
+  double top1_agreement = 0;  // share of the texts
+};
+
+StepDivergence mean_of(const StepSums& sums);
 
 struct DivergenceModels {
   Model& full;      // runs all layers
@@ -36,18 +53,9 @@ std::vector<StepDivergence> measure_divergence(DivergenceModels models,
                                                int64_t max_steps,
                                                const std::function<void()>& on_pass = {});
 
-// Sums over decoding steps: of `tokens` hidden states each.
-struct LayerDrift {
-  int64_t tokens = 0;
-  std::vector<double> cosine;      // [N], as StepDivergence's
-  std::vector<double> norm_ratio;  // [N]
-
-  void add(const LayerDrift& other);
-};
-
 struct BatchDivergence {
   std::vector<ResponseScore> texts;  // of each text, its first token (the prefill's) included
-  LayerDrift drift;
+  std::vector<StepSums> steps;
 };
 
 // All texts as one batch, over their whole continuations. Errors as measure_divergence's.

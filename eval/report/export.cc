@@ -4,6 +4,9 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "eval/probe/step_json.h"
+#include "eval/store/response_scores.h"
+
 namespace skipbench {
 namespace {
 
@@ -25,22 +28,25 @@ Json layers_json(const std::string& stored) {
 }
 
 // What metrics of responses measured on the example's reference, one entry per prefix.
-Json responses_json(ResultStore& store, int64_t cell, int64_t index) {
-  Statement rows(store.database(),
-                 // By way of layer_drift, which has a row per prefix: the key ends with idx.
-                 "SELECT d.prefix, r.tokens, r.nll, r.kl, r.agreeing FROM layer_drift d"
-                 " JOIN response_scores r USING(cell_id, prefix)"
-                 " WHERE d.cell_id = ? AND r.idx = ? ORDER BY d.prefix");
-  rows.bind(cell, index);
+Json responses_json(ResultStore& store, int64_t cell, std::span<const std::string> prefixes,
+                    int64_t index) {
   Json list = Json::array();
-  while (rows.step()) {
-    list.push_back({{"prefix", rows.text(0)},
-                    {"tokens", rows.integer(1)},
-                    {"nll", rows.real(2)},
-                    {"kl", rows.real(3)},
-                    {"top1", rows.integer(4)}});
+  for (const std::string& prefix : prefixes) {
+    Statement row(store.database(),
+                  "SELECT tokens, nll, kl, agreeing FROM response_scores"
+                  " WHERE cell_id = ? AND prefix = ? AND idx = ?");
+    if (!row.bind(cell, prefix, index).step()) continue;
+    list.push_back({{"prefix", prefix},
+                    {"tokens", row.integer(0)},
+                    {"nll", row.real(1)},
+                    {"kl", row.real(2)},
+                    {"top1", row.integer(3)}});
   }
   return list;
+}
+
+std::string dumped(const Json& line) {
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -58,9 +64,15 @@ void export_outputs(ResultStore& store, bool timing,
                  " WHERE r.run_id = (SELECT max(id) FROM runs) AND (? OR c.kind = 'quality')"
                  " ORDER BY c.kind, r.ordinal, s.group_id, s.repetition, o.idx");
   rows.bind(timing);
+  int64_t cell = 0;
+  std::vector<std::string> prefixes;  // of that cell
   while (rows.step()) {
+    if (rows.integer(0) != cell) {
+      cell = rows.integer(0);
+      prefixes = measured_prefixes(store, cell);
+    }
     Json line;
-    line["cell"] = rows.integer(0);
+    line["cell"] = cell;
     line["kind"] = rows.text(1);
     line["strategy"] = rows.text(2);
     line["target"] = rows.real(3);
@@ -75,14 +87,38 @@ void export_outputs(ResultStore& store, bool timing,
     line["layers_per_token"] = layers_json(rows.text(11));
     line["prefill_us"] = rows.real(12);
     line["decode_us"] = rows.real(13);
-    if (Json scores = responses_json(store, rows.integer(0), rows.integer(6)); !scores.empty()) {
+    if (Json scores = responses_json(store, cell, prefixes, rows.integer(6)); !scores.empty()) {
       line["reference_scores"] = std::move(scores);
     }
     if (rows.text(1) == "timing") {
       line["group"] = rows.integer(14);
       line["repetition"] = rows.integer(15);
     }
-    write(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+    write(dumped(line));
+  }
+}
+
+void export_drift(ResultStore& store, const std::function<void(const std::string& line)>& write) {
+  Statement rows(store.database(),
+                 "SELECT c.id, r.strategy, r.target, r.dataset, r.variant"
+                 " FROM run_cells r JOIN cells c ON c.id = r.cell_id"
+                 " WHERE r.run_id = (SELECT max(id) FROM runs) AND c.kind = 'quality'"
+                 " ORDER BY r.ordinal");
+  while (rows.step()) {
+    for (const std::string& prefix : measured_prefixes(store, rows.integer(0))) {
+      const std::vector<StepSums> steps = stored_drift(store, rows.integer(0), prefix).steps;
+      if (steps.empty()) continue;
+      Json line;
+      line["cell"] = rows.integer(0);
+      line["strategy"] = rows.text(1);
+      line["target"] = rows.real(2);
+      line["dataset"] = rows.text(3);
+      if (!rows.text(4).empty()) line["variant"] = rows.text(4);
+      line["prefix"] = prefix;
+      line["steps"] = Json::array();
+      for (const StepSums& step : steps) line["steps"].push_back(step_json(mean_of(step)));
+      write(dumped(line));
+    }
   }
 }
 

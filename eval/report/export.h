@@ -17,4 +17,10 @@ namespace skipbench {
 void export_outputs(ResultStore& store, bool timing,
                     const std::function<void(const std::string& line)>& write);
 
+// One line per quality cell of the latest run and prefix with which metrics of responses were
+// measured. Keys: cell, strategy, target, dataset, variant (of a run with a matrix), prefix, steps
+// (as in the JSON of `skipbench probe`: means, entry 0 the prefill's). Cells whose steps were not
+// told apart (an older version's) have none.
+void export_drift(ResultStore& store, const std::function<void(const std::string& line)>& write);
+
 }  // namespace skipbench

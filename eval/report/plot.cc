@@ -10,6 +10,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/subprocess.h"
+#include "eval/report/plot_heat.h"
 #include "eval/report/plot_ticks.h"
 
 namespace skipbench {
@@ -24,7 +25,7 @@ constexpr std::array kMarkers = {7, 5, 9, 13, 11, 6, 4, 8, 12, 10};
 
 // Pixels at scale 1.
 constexpr double kLeft = 105, kRight = 32, kTop = 40, kAxis = 76, kLegendRow = 24;
-constexpr double kLegendLine = 34, kLetter = 9;
+constexpr double kLegendLine = 34, kLetter = 9, kHeatScale = 68, kHeatLabel = 56;
 constexpr double kColumnGap = 120, kRowGap = 105;
 
 // A gnuplot string in single quotes has one special character, the quote itself.
@@ -78,7 +79,8 @@ Layout layout_of(const Plot& plot) {
       (static_cast<int>(entries) + layout.legend_columns - 1) / layout.legend_columns;
   // Names below the axis stand upright and are cut at about twelve characters.
   const double names = plot.x_names.empty() ? 0 : 75;
-  layout.bottom = kAxis + names + kLegendRow * layout.legend_rows;
+  const double legend = plot.heat_scale ? kHeatScale : kLegendRow * layout.legend_rows;
+  layout.bottom = kAxis + names + legend;
   layout.height = kTop + layout.rows * plot.panel_height + (layout.rows - 1) * (kRowGap + names) +
                   layout.bottom;
   return layout;
@@ -194,6 +196,8 @@ std::string panel_text(const Plot& plot, size_t panel_index) {
   place_labels(placed, plot.panel_width, plot.panel_height);
   const PlotPanel& panel = placed;
   const auto names = series_names(plot, /*guide=*/false);
+  const std::string title = "set title " + quoted(panel.title) + "\n";
+  if (!panel.heat.empty()) return title + heat_text(plot, panel, panel_index);
   std::string blocks, drawings;
   int count = 0;
   for (const bool guide : {true, false}) {
@@ -211,7 +215,7 @@ std::string panel_text(const Plot& plot, size_t panel_index) {
     ticks = distance > 0 ? fmt::format("set xtics {}\n", distance) : "set xtics autofreq\n";
   }
   if (!panel.y_label.empty()) ticks += "set ylabel " + quoted(panel.y_label) + "\n";
-  return blocks + ticks + "set title " + quoted(panel.title) + "\nplot " + drawings + "\n";
+  return blocks + ticks + title + "plot " + drawings + "\n";
 }
 
 // gnuplot's own legend takes the width of one panel at most; this one takes the page's.
@@ -251,6 +255,7 @@ std::string legend(const Plot& plot, const Layout& layout) {
 
 bool has_points(const Plot& plot) {
   for (const PlotPanel& panel : plot.panels) {
+    if (!panel.heat.empty()) return true;
     for (const PlotSeries& series : panel.series) {
       if (!series.guide && !series.points.empty()) return true;
     }
@@ -263,9 +268,15 @@ bool has_points(const Plot& plot) {
 std::string gnuplot_script(const Plot& plot, const std::string& format) {
   const Layout layout = layout_of(plot);
   std::string script = terminal(layout, format) + axes(plot, layout);
-  script += legend(plot, layout);
+  if (plot.heat_scale) {
+    script += heat_colours(*plot.heat_scale, layout.width, layout.height) +
+              fmt::format("set label {} at screen 0.5,{:.4f} center\n",
+                          quoted(plot.heat_scale->label), kHeatLabel / layout.height);
+  } else {
+    script += legend(plot, layout);
+  }
   for (size_t i = 0; i < plot.panels.size(); ++i) {
-    if (i == 1) script += "unset label\nunset arrow\n";
+    if (i == 1) script += "unset label\nunset arrow\nunset colorbox\n";
     script += panel_text(plot, i);
   }
   return script + "unset multiplot\n";
@@ -299,6 +310,7 @@ std::string drawn_plot(const Plot& plot, const std::string& format) {
                                                         result.exit_code, result.errors),
                  .where = "gnuplot"});
   }
+  if (format == "svg" && plot.heat_scale) return with_sharp_images(result.output);
   return result.output;
 }
 

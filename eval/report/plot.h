@@ -26,6 +26,14 @@ struct PlotPanel {
   std::string title;
   std::vector<PlotSeries> series;
   std::string y_label = {};  // empty: the plot's
+  // A heat map instead of series: of column x from the left the values from y = 0 up. All columns
+  // are of one length.
+  std::vector<std::vector<double>> heat = {};
+};
+
+struct HeatScale {
+  double low = 0, high = 1;
+  std::string label;
 };
 
 struct Plot {
@@ -34,6 +42,7 @@ struct Plot {
   bool powers_of_two_x = false;      // a logarithmic axis with a tick at each power of two
   std::vector<std::string> x_names;  // where not empty: entry i stands below x = i
   std::vector<PlotPanel> panels;
+  std::optional<HeatScale> heat_scale;  // of all panels, which are then heat maps
   int panels_per_row = 3;
   double panel_width = 430, panel_height = 320;  // without axis labels; pixels of an SVG
 };

@@ -53,6 +53,11 @@ bool fits(Range range, double distance, double width) {
 
 double tick_distance(const PlotPanel& panel, double width) {
   const Range range = range_of(panel, &PlotPoint::x);
+  return tick_distance(range.low, range.high, width);
+}
+
+double tick_distance(double low, double high, double width) {
+  const Range range{low, high};
   if (!(range.high > range.low)) return 0;
   double power = std::pow(10, std::floor(std::log10((range.high - range.low) / 20)));
   while (true) {

@@ -7,9 +7,11 @@
 
 namespace skipbench {
 
-// The distance of ticks on the x axis of a panel of `width` pixels: 1, 2 or 5 times a power of ten,
-// the least at which the labels of neighbours stay apart. 0 where the panel has no finite point or
-// all of them share one x.
+// The distance of ticks on an axis from `low` to `high` of `width` pixels: 1, 2 or 5 times a power
+// of ten, the least at which the labels of neighbours stay apart. 0 unless low < high.
+double tick_distance(double low, double high, double width);
+
+// Of the x axis of a panel; 0 where it has no finite point or all of them share one x.
 double tick_distance(const PlotPanel& panel, double width);
 
 // Sends the label of a point to the other side, below right, where it would lie on the label of

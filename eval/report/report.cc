@@ -82,32 +82,40 @@ std::string plot_name(const std::string& kind) {
   if (kind == "target") return "Achieved against asked-for speedup";
   if (kind == "batch") return "Speed against batch size";
   if (kind == "similarity") return "Hidden states against full's";
+  if (kind == "divergence") return "Distributions against full's";
+  if (kind == "steps") return "Hidden states against full's by layer and token";
   return kind;
 }
 
-std::string figures(const ResultTable& table) {
+std::string figures(const ResultTable& table, const std::string& kind) {
   std::string text;
-  for (const std::string& kind : result_plot_kinds()) {
-    const Plot plot = possible_plot(table, {.kind = kind});
-    for (const Plot& single : single_panels(plot)) {
-      const PlotPanel& panel = single.panels[0];
-      const std::string measure = panel.y_label.empty() ? "" : ", " + panel.y_label;
-      const std::string name =
-          escaped_html(fmt::format("{}: {}{}", plot_name(kind), panel.title, measure));
-      text += fmt::format(
-          "<figure><img alt=\"{}\" src=\"data:image/svg+xml;base64,{}\"><figcaption "
-          "class=muted>{}</figcaption></figure>\n",
-          name, base64(drawn_plot(single, "svg")), name);
-    }
+  for (const Plot& single : single_panels(possible_plot(table, {.kind = kind}))) {
+    const PlotPanel& panel = single.panels[0];
+    const std::string measure = panel.y_label.empty() ? "" : ", " + panel.y_label;
+    const std::string name =
+        escaped_html(fmt::format("{}: {}{}", plot_name(kind), panel.title, measure));
+    text += fmt::format(
+        "<figure><img alt=\"{}\" src=\"data:image/svg+xml;base64,{}\"><figcaption "
+        "class=muted>{}</figcaption></figure>\n",
+        name, base64(drawn_plot(single, "svg")), name);
   }
   return text;
 }
 
 std::string plots_section(const ResultTable& table) {
   try {
-    const std::string drawn = figures(table);
+    std::string drawn;
+    for (const std::string& kind : result_plot_kinds()) {
+      const std::string all = figures(table, kind);
+      if (all.empty()) continue;
+      // Heat maps are many: one for each strategy at each target.
+      const bool is_folded = kind == "steps";
+      if (is_folded) drawn += "<details><summary>" + plot_name(kind) + "</summary>\n";
+      drawn += "<div class=plots>\n" + all + "</div>\n";
+      if (is_folded) drawn += "</details>\n";
+    }
     if (drawn.empty()) return "";
-    return "<h2>Plots</h2>\n<div class=plots>\n" + drawn + "</div>\n";
+    return "<h2>Plots</h2>\n" + drawn;
   } catch (const Error& error) {
     return "<h2>Plots</h2>\n<p>Not drawn: " + escaped_html(error.what()) + "</p>\n";
   }

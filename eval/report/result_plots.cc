@@ -6,8 +6,8 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "eval/report/drift_plots.h"
 #include "eval/report/layout.h"
-#include "eval/report/similarity_plot.h"
 
 namespace skipbench {
 namespace {
@@ -144,7 +144,13 @@ Plot batch_plot(const ResultTable& table, const ResultPlotOptions& options) {
   return plot;
 }
 
-Plot drift_plot(const ResultTable& table, const ResultPlotOptions& options) {
+Plot plot_of_drift(const ResultTable& table, const ResultPlotOptions& options) {
+  std::set<std::string> names;
+  for (const TableRow& row : table.rows) names.insert(row.strategy);
+  if (!options.strategy.empty() && !names.contains(options.strategy)) {
+    const std::vector<std::string> known(names.begin(), names.end());
+    throw unknown_name("strategy", options.strategy, known, "--strategy");
+  }
   std::vector<DriftLine> lines;
   for (const std::string& dataset : chosen_datasets(table, options.dataset)) {
     std::set<int64_t> cells;  // data sets may share one
@@ -152,10 +158,12 @@ Plot drift_plot(const ResultTable& table, const ResultPlotOptions& options) {
       // Rows of one cell at several batch sizes have the same drift.
       if (row.dataset != dataset || row.layer_cosine.empty()) continue;
       if (!cells.insert(row.quality_cell).second) continue;
-      lines.push_back({dataset, row.strategy, row.target, row.layer_cosine, row.layer_norm_ratio});
+      if (!options.strategy.empty() && row.strategy != options.strategy) continue;
+      lines.push_back(
+          {dataset, row.strategy, row.target, row.layer_cosine, row.layer_norm_ratio, row.steps});
     }
   }
-  return similarity_plot(lines);
+  return drift_plot(lines, options.kind);
 }
 
 struct Kind {
@@ -165,12 +173,17 @@ struct Kind {
 };
 
 const std::vector<Kind>& kinds() {
+  static const std::string kDrift =
+      "cells other than `full` of a data set with one of the metrics perplexity, kl and top1";
+  static const std::string kSteps =
+      "; a file of an older version lacks the steps until `run --fresh` measures them";
   static const std::vector<Kind> all = {
       {"pareto", pareto_plot, "cells with a score and a measured speed"},
       {"target", target_plot, "timed cells, `full` among them at the same batch size"},
       {"batch", batch_plot, "timed cells"},
-      {"similarity", drift_plot,
-       "cells other than `full` of a data set with one of the metrics perplexity, kl and top1"}};
+      {"similarity", plot_of_drift, kDrift},
+      {"divergence", plot_of_drift, kDrift + kSteps},
+      {"steps", plot_of_drift, kDrift + kSteps}};
   return all;
 }
 

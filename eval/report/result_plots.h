@@ -11,15 +11,16 @@ namespace skipbench {
 
 struct ResultPlotOptions {
   std::string kind = "pareto";
-  std::string dataset;  // empty: all of them, in panels of their own
-  std::string score;    // pareto: the score's name; empty: the data set's first
+  std::string dataset;        // empty: all of them, in panels of their own
+  std::string score;          // pareto: the score's name; empty: the data set's first
+  std::string strategy = {};  // similarity, divergence, steps: this one alone; empty: all
 };
 
 // Kinds: "pareto" (quality against decode tok/s, a panel per data set and batch size, with the
 // front of what nothing beats in both), "target" (achieved against asked-for speedup), "batch"
-// (decode tok/s against batch size), "similarity" (cosine and ratio of norms of hidden states with
-// the full model's after each layer). Cells that are not done are left out. Throws Error for an
-// unknown kind, data set or score, and where no cell has what the kind needs.
+// (decode tok/s against batch size), and those of drift_plots.h. Cells that are not done are left
+// out. Throws Error for an unknown kind, data set, score or strategy, and where no cell has what
+// the kind needs.
 Plot result_plot(const ResultTable& table, const ResultPlotOptions& options);
 
 // The same, but without panels where no cell has what the kind needs.

@@ -180,14 +180,17 @@ class TableLoader {
     return row;
   }
 
+  // Of several prefixes the first.
   void add_drift(TableRow& row, int64_t cell) {
-    auto drift = layer_drift(store_, cell);
-    if (!drift) return;
-    for (std::vector<double>* sums : {&drift->cosine, &drift->norm_ratio}) {
-      for (double& sum : *sums) sum /= static_cast<double>(drift->tokens);
+    for (const std::string& prefix : measured_prefixes(store_, cell)) {
+      StoredDrift drift = stored_drift(store_, cell, prefix);
+      if (drift.decoding.texts == 0) continue;
+      StepDivergence means = mean_of(drift.decoding);
+      row.layer_cosine = std::move(means.cosine);
+      row.layer_norm_ratio = std::move(means.norm_ratio);
+      row.steps = std::move(drift.steps);
+      return;
     }
-    row.layer_cosine = std::move(drift->cosine);
-    row.layer_norm_ratio = std::move(drift->norm_ratio);
   }
 
   void add_drafts(TableRow& row, int64_t cell) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "eval/probe/divergence.h"
 #include "eval/store/store.h"
 
 namespace skipbench {
@@ -74,6 +75,8 @@ struct TableRow {
   // Means over decoding steps of the cosine and the ratio of norms of the hidden state after each
   // layer with the full model's, where metrics of responses were measured.
   std::vector<double> layer_cosine, layer_norm_ratio;  // [N], or empty
+  std::vector<StepSums>
+      steps;  // what they are means of; entry 0 the prefill's, which is not in them
   std::optional<double> output_difference;  // share of prompts, against the first batch size
   // Share of the scored outputs whose text is another than `full`'s for the same prompt.
   std::optional<double> differs_from_full;

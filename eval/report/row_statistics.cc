@@ -92,6 +92,8 @@ void fold_drift(TableRow& folded, std::span<const TableRow* const> rows) {
       means[layer] = sum / static_cast<double>(rows.size());
     }
   }
+  folded.steps.clear();
+  for (const TableRow* row : rows) add_steps(folded.steps, row->steps);
 }
 
 TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {

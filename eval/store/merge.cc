@@ -197,7 +197,8 @@ class Merger {
 
   // What stands there is not finished: the other file's takes its place.
   void replace(Statement& row, int64_t from, int64_t to) {
-    for (const char* table : {"outputs", "samples", "scores", "response_scores", "layer_drift"}) {
+    for (const char* table :
+         {"outputs", "samples", "scores", "response_scores", "step_drift", "layer_drift"}) {
       Statement(output_, fmt::format("DELETE FROM {} WHERE cell_id = ?", table)).bind(to).run();
     }
     Statement(output_, "DELETE FROM cells WHERE id = ?").bind(to).run();

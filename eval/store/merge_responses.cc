@@ -10,7 +10,7 @@
 namespace skipbench {
 namespace {
 
-constexpr const char* kTables[] = {"response_scores", "layer_drift"};
+constexpr const char* kTables[] = {"response_scores", "step_drift", "layer_drift"};
 constexpr const char* kColumns[] = {"tokens", "nll", "kl", "agreeing"};
 
 std::vector<std::string> prefixes(Database& database, int64_t cell) {
@@ -25,6 +25,21 @@ int64_t count(Database& database, int64_t cell, const std::string& prefix) {
   Statement rows(database, "SELECT count(*) FROM response_scores WHERE cell_id = ? AND prefix = ?");
   rows.bind(cell, prefix).step();
   return rows.integer(0);
+}
+
+// Whether an older version measured it, whose drift does not tell steps apart.
+bool lacks_steps(Database& database, int64_t cell, const std::string& prefix) {
+  Statement rows(database,
+                 "SELECT 1 FROM step_drift WHERE cell_id = ? AND prefix = ? AND step < -1");
+  return rows.bind(cell, prefix).step();
+}
+
+// Whether the input has more responses, or as many with steps that the output's lack.
+bool is_better(Database& input, int64_t from, Database& output, int64_t to,
+               const std::string& prefix) {
+  const int64_t theirs = count(input, from, prefix), ours = count(output, to, prefix);
+  if (theirs != ours) return theirs > ours;
+  return lacks_steps(output, to, prefix) && !lacks_steps(input, from, prefix);
 }
 
 std::string difference(Database& input, int64_t from, Database& output, int64_t to,
@@ -51,7 +66,7 @@ std::string join_responses(Database& input, int64_t from, Database& output, int6
   for (const std::string& prefix : prefixes(input, from)) {
     const std::string differs = difference(input, from, output, to, prefix);
     if (!differs.empty()) return differs;
-    if (count(input, from, prefix) <= count(output, to, prefix)) continue;
+    if (!is_better(input, from, output, to, prefix)) continue;
     for (const char* table : kTables) {
       Statement(output, fmt::format("DELETE FROM {} WHERE cell_id = ? AND prefix = ?", table))
           .bind(to, prefix)

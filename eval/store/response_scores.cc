@@ -1,21 +1,35 @@
 #include "eval/store/response_scores.h"
 
-#include <nlohmann/json.hpp>
+#include <map>
 
 namespace skipbench {
 namespace {
 
-using Json = nlohmann::json;
+constexpr int64_t kPrefill = -1;  // as a step
 
-LayerDrift parsed_drift(int64_t tokens, const std::string& sums, const std::string& path) {
-  const Json json = Json::parse(sums, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("cosine") || !json.contains("norm_ratio")) {
-    throw StoreError({.what = "a broken row of layer_drift",
-                      .where = path,
-                      .hint = "delete the row; the next run measures it again"});
+void add_drift(Database& database, int64_t cell, const std::string& prefix,
+               std::span<const StepSums> steps) {
+  Statement step_row(database,
+                     "INSERT INTO step_drift(cell_id, prefix, step, texts, layers, kl, agreeing)"
+                     " VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(cell_id, prefix, step) DO UPDATE SET"
+                     " texts = texts + excluded.texts, layers = layers + excluded.layers,"
+                     " kl = kl + excluded.kl, agreeing = agreeing + excluded.agreeing");
+  Statement layer_row(database,
+                      "INSERT INTO layer_drift(cell_id, prefix, step, layer, cosine, norm_ratio)"
+                      " VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(cell_id, prefix, step, layer) DO"
+                      " UPDATE SET cosine = cosine + excluded.cosine,"
+                      " norm_ratio = norm_ratio + excluded.norm_ratio");
+  int64_t step = kPrefill;
+  for (const StepSums& sums : steps) {
+    step_row.bind(cell, prefix, step, sums.texts, sums.layers, sums.kl, sums.agreeing).run();
+    for (size_t layer = 0; layer < sums.cosine.size(); ++layer) {
+      layer_row
+          .bind(cell, prefix, step, static_cast<int64_t>(layer), sums.cosine[layer],
+                sums.norm_ratio[layer])
+          .run();
+    }
+    ++step;
   }
-  return {tokens, json["cosine"].get<std::vector<double>>(),
-          json["norm_ratio"].get<std::vector<double>>()};
 }
 
 }  // namespace
@@ -42,7 +56,7 @@ std::vector<ResponseScore> response_scores(ResultStore& store, int64_t cell,
 }
 
 void add_response_scores(ResultStore& store, int64_t cell, const std::string& prefix,
-                         std::span<const ResponseScore> scores, const LayerDrift& drift) {
+                         std::span<const ResponseScore> scores, std::span<const StepSums> steps) {
   Database& database = store.database();
   Transaction transaction(database);
   int64_t index = num_response_scores(store, cell, prefix);
@@ -53,28 +67,47 @@ void add_response_scores(ResultStore& store, int64_t cell, const std::string& pr
         .bind(cell, prefix, index++, score.tokens, score.nll, score.kl, score.agreeing)
         .run();
   }
-  LayerDrift sum;
-  {
-    Statement known(database,
-                    "SELECT tokens, sums FROM layer_drift WHERE cell_id = ? AND prefix = ?");
-    known.bind(cell, prefix);
-    if (known.step()) sum = parsed_drift(known.integer(0), known.text(1), database.path());
-  }
-  sum.add(drift);
-  const Json sums = {{"cosine", sum.cosine}, {"norm_ratio", sum.norm_ratio}};
-  Statement(database,
-            "INSERT OR REPLACE INTO layer_drift(cell_id, prefix, tokens, sums) VALUES(?, ?, ?, ?)")
-      .bind(cell, prefix, sum.tokens, sums.dump())
-      .run();
+  add_drift(database, cell, prefix, steps);
   transaction.commit();
 }
 
-std::optional<LayerDrift> layer_drift(ResultStore& store, int64_t cell) {
-  Statement statement(store.database(),
-                      "SELECT tokens, sums FROM layer_drift WHERE cell_id = ? AND tokens > 0"
-                      " ORDER BY prefix LIMIT 1");
-  if (!statement.bind(cell).step()) return std::nullopt;
-  return parsed_drift(statement.integer(0), statement.text(1), store.database().path());
+std::vector<std::string> measured_prefixes(ResultStore& store, int64_t cell) {
+  Statement rows(store.database(),
+                 "SELECT DISTINCT prefix FROM response_scores WHERE cell_id = ? ORDER BY prefix");
+  rows.bind(cell);
+  std::vector<std::string> prefixes;
+  while (rows.step()) prefixes.push_back(rows.text(0));
+  return prefixes;
+}
+
+StoredDrift stored_drift(ResultStore& store, int64_t cell, const std::string& prefix) {
+  std::map<int64_t, StepSums> by_step;
+  Statement steps(store.database(),
+                  "SELECT step, texts, layers, kl, agreeing FROM step_drift"
+                  " WHERE cell_id = ? AND prefix = ?");
+  steps.bind(cell, prefix);
+  while (steps.step()) {
+    by_step[steps.integer(0)] = {.texts = steps.integer(1),
+                                 .layers = steps.real(2),
+                                 .kl = steps.real(3),
+                                 .agreeing = steps.integer(4)};
+  }
+  Statement layers(store.database(),
+                   "SELECT step, cosine, norm_ratio FROM layer_drift"
+                   " WHERE cell_id = ? AND prefix = ? ORDER BY step, layer");
+  layers.bind(cell, prefix);
+  while (layers.step()) {
+    StepSums& step = by_step[layers.integer(0)];
+    step.cosine.push_back(layers.real(1));
+    step.norm_ratio.push_back(layers.real(2));
+  }
+  StoredDrift drift;
+  for (const auto& [step, sums] : by_step) {
+    drift.steps.push_back(sums);
+    if (step != kPrefill) drift.decoding.add(sums);
+  }
+  if (!by_step.empty() && by_step.begin()->first < kPrefill) drift.steps.clear();
+  return drift;
 }
 
 }  // namespace skipbench

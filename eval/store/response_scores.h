@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,12 +19,24 @@ std::vector<ResponseScore> response_scores(ResultStore& store, int64_t cell,
                                            const std::string& prefix);
 int64_t num_response_scores(ResultStore& store, int64_t cell, const std::string& prefix);
 
-// The next responses of the cell; their drift is added to what is there. One transaction.
+// The next responses of the cell; `steps`, entry 0 the prefill's, are added to what is there. One
+// transaction.
 void add_response_scores(ResultStore& store, int64_t cell, const std::string& prefix,
-                         std::span<const ResponseScore> scores, const LayerDrift& drift);
+                         std::span<const ResponseScore> scores, std::span<const StepSums> steps);
 
-// Sums over the decoding steps of all responses; none where there was no step. Of several prefixes
-// the first.
-std::optional<LayerDrift> layer_drift(ResultStore& store, int64_t cell);
+// The prefixes with which responses of the cell were measured.
+std::vector<std::string> measured_prefixes(ResultStore& store, int64_t cell);
+
+struct StoredDrift {
+  // Entry 0 the prefill's. Empty: there are none, or an older version measured some responses,
+  // whose sums do not tell steps apart.
+  std::vector<StepSums> steps;
+  // All decoding steps together, texts once per step; of an older version's responses the hidden
+  // states alone.
+  StepSums decoding;
+};
+
+// Sums over all responses of the cell.
+StoredDrift stored_drift(ResultStore& store, int64_t cell, const std::string& prefix);
 
 }  // namespace skipbench

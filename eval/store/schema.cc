@@ -131,6 +131,31 @@ CREATE TABLE layer_drift(
   tokens INTEGER NOT NULL, sums TEXT NOT NULL,
   PRIMARY KEY(cell_id, prefix)) WITHOUT ROWID;
 )sql",
+    R"sql(
+-- Sums over the texts that have a step, beside those of response_scores over the steps of a text.
+-- step: t of decoding step t; -1: the prefill, at the prompts' last tokens; -2: all decoding steps
+-- together, as an older version summed them up (the rest is then null).
+CREATE TABLE step_drift(
+  cell_id INTEGER NOT NULL REFERENCES cells, prefix TEXT NOT NULL, step INTEGER NOT NULL,
+  texts INTEGER NOT NULL, layers REAL, kl REAL, agreeing INTEGER,
+  PRIMARY KEY(cell_id, prefix, step)) WITHOUT ROWID;
+
+-- Sums over the same texts of the cosine and the ratio of norms of the hidden state after each
+-- layer with that of the full model.
+ALTER TABLE layer_drift RENAME TO old_drift;
+CREATE TABLE layer_drift(
+  cell_id INTEGER NOT NULL REFERENCES cells, prefix TEXT NOT NULL, step INTEGER NOT NULL,
+  layer INTEGER NOT NULL, cosine REAL NOT NULL, norm_ratio REAL NOT NULL,
+  PRIMARY KEY(cell_id, prefix, step, layer)) WITHOUT ROWID;
+DELETE FROM old_drift WHERE tokens = 0 OR NOT json_valid(sums);
+INSERT INTO step_drift(cell_id, prefix, step, texts)
+  SELECT cell_id, prefix, -2, tokens FROM old_drift;
+INSERT INTO layer_drift(cell_id, prefix, step, layer, cosine, norm_ratio)
+  SELECT d.cell_id, d.prefix, -2, c.key, c.value, n.value
+  FROM old_drift d, json_each(d.sums, '$.cosine') c, json_each(d.sums, '$.norm_ratio') n
+  WHERE n.key = c.key;
+DROP TABLE old_drift;
+)sql",
 };
 
 int64_t pragma(Database& database, const std::string& name) {

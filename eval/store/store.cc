@@ -93,9 +93,10 @@ ResultStore::~ResultStore() {
 
 void ResultStore::clear() {
   Transaction transaction(*database_);
-  for (const char* table : {"response_scores", "layer_drift", "scores", "samples", "outputs",
-                            "run_scores", "run_variants", "run_cells", "cells", "timing_groups",
-                            "layer_scores", "calibration_data", "calibrations", "runs"}) {
+  for (const char* table :
+       {"response_scores", "step_drift", "layer_drift", "scores", "samples", "outputs",
+        "run_scores", "run_variants", "run_cells", "cells", "timing_groups", "layer_scores",
+        "calibration_data", "calibrations", "runs"}) {
     database_->execute(fmt::format("DELETE FROM {}", table));
   }
   transaction.commit();

@@ -51,7 +51,7 @@ void score_batch(const SweepSession& session, RunnableCell cell, const SkipStrat
   }
   session.progress.add_tokens(tokens);
   check_finite(scores, static_cast<int64_t>(begin));
-  add_response_scores(session.store, cell.id, prefix, scores, found.drift);
+  add_response_scores(session.store, cell.id, prefix, scores, found.steps);
 }
 
 }  // namespace

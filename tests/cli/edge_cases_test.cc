@@ -165,9 +165,11 @@ TEST(Plot, OfAProbe) {
   ASSERT_EQ(probe.exit_code, 0) << probe.errors;
   const std::string json = (folder / "probe.json").string(), svg = (folder / "p.svg").string();
   std::ofstream(json) << probe.output;
-  const ProcessResult drawn = run_skipbench({"plot", json, "--kind", "similarity", "-o", svg});
-  ASSERT_EQ(drawn.exit_code, 0) << drawn.errors;
-  EXPECT_GT(fs::file_size(svg), 2000u);
+  for (const char* kind : {"similarity", "divergence", "steps"}) {
+    const ProcessResult drawn = run_skipbench({"plot", json, "--kind", kind, "-o", svg});
+    ASSERT_EQ(drawn.exit_code, 0) << drawn.errors;
+    EXPECT_GT(fs::file_size(svg), 2000u);
+  }
   EXPECT_EQ(run_skipbench({"plot", json, "-o", svg}).exit_code, 2);  // no Pareto front in it
   std::ofstream(json) << "{}";
   const ProcessResult other = run_skipbench({"plot", json, "--kind", "similarity", "-o", svg});

@@ -8,9 +8,9 @@
 #include <sstream>
 
 #include "engine/base/error.h"
+#include "eval/report/drift_plots.h"
 #include "eval/report/plot_ticks.h"
 #include "eval/report/result_plots.h"
-#include "eval/report/similarity_plot.h"
 
 namespace skipbench {
 namespace {
@@ -28,6 +28,9 @@ TableRow row(const std::string& strategy, double target, int64_t batch, double s
   made.speedup = speed / 100;
   made.layer_cosine = {1, 0.9, 0.7};
   made.layer_norm_ratio = {1, 1.2, 0.5};
+  made.steps = {
+      {.texts = 4, .kl = 2, .agreeing = 3, .cosine = {4, 4, 4}, .norm_ratio = {4, 4, 4}},
+      {.texts = 2, .kl = 3, .agreeing = 1, .cosine = {2, 1.8, 0.5}, .norm_ratio = {2, 2, 2}}};
   return made;
 }
 
@@ -204,19 +207,92 @@ TEST(Plot, SimilarityHasAPanelPerTargetAndMeasure) {
   EXPECT_THROW(result_plot(table, {.kind = "similarity"}), Error);
 }
 
+TEST(Plot, DivergenceByToken) {
+  ResultTable table = two_strategies();
+  table.rows.resize(4);
+  for (size_t i = 0; i < 4; ++i) table.rows[i].quality_cell = static_cast<int64_t>(i);
+  table.rows[1].steps.resize(60, table.rows[1].steps[1]);  // unified 3x
+  const Plot plot = result_plot(table, {.kind = "divergence"});
+  ASSERT_EQ(plot.panels.size(), 4u);
+  EXPECT_EQ(plot.panels[1].title, "de-en, target 3x");
+  EXPECT_EQ(plot.panels[0].y_label, "KL to full, nats");
+  const auto& kl = series_of(plot.panels[0], "unified").points;
+  ASSERT_EQ(kl.size(), 2u);
+  EXPECT_EQ(kl[0].x, 0);
+  EXPECT_EQ(kl[0].y, 0.5);
+  EXPECT_EQ(kl[1].y, 1.5);
+  EXPECT_EQ(series_of(plot.panels[2], "unified").points[0].y, 75);
+  // Of 60 tokens three share a point: means over the texts that have them.
+  const auto& long_kl = series_of(plot.panels[1], "unified").points;
+  ASSERT_EQ(long_kl.size(), 20u);
+  EXPECT_EQ(long_kl[0].x, 1);
+  EXPECT_EQ(long_kl[0].y, (2.0 + 3 + 3) / (4 + 2 + 2));
+  EXPECT_EQ(long_kl[19].x, 58);
+  EXPECT_EQ(long_kl[19].y, 1.5);
+  table.rows[1].steps.clear();  // an older version's
+  table.rows[2].steps.clear();
+  table.rows[3].steps.clear();
+  for (const char* kind : {"divergence", "steps"}) {
+    EXPECT_THROW(result_plot(table, {.kind = kind}), Error) << kind;
+  }
+}
+
+TEST(Plot, StepsAreAHeatMapPerStrategyAndTarget) {
+  ResultTable table = two_strategies();
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    table.rows[i].quality_cell = static_cast<int64_t>(i % 4);
+  }
+  table.rows[3].steps[1].cosine[0] = NAN;
+  const Plot plot = result_plot(table, {.kind = "steps"});
+  ASSERT_EQ(plot.panels.size(), 3u);  // not full
+  EXPECT_EQ(plot.panels[0].title, "de-en, unified 3x");
+  EXPECT_EQ(plot.panels[2].title, "de-en, early_exit 2x");
+  EXPECT_EQ(plot.panels[0].heat, (std::vector<std::vector<double>>{{1, 1, 1}, {1, 0.9, 0.25}}));
+  ASSERT_TRUE(plot.heat_scale);
+  EXPECT_EQ(plot.heat_scale->low, 0.2);
+  const std::string svg = drawn_plot(plot, "svg");
+  EXPECT_NE(svg.find("image-rendering='pixelated'"), std::string::npos);
+  for (const char* text : {"de-en, unified 3x", "cosine with full", "after layer"}) {
+    EXPECT_NE(svg.find(text), std::string::npos) << text;
+  }
+  EXPECT_EQ(drawn_plot(plot, "png").substr(1, 3), "PNG");
+  EXPECT_EQ(result_plot(table, {.kind = "steps", .strategy = "unified"}).panels.size(), 2u);
+  EXPECT_THROW(result_plot(table, {.kind = "steps", .strategy = "full"}), Error);
+  EXPECT_THROW(result_plot(table, {.kind = "steps", .strategy = "unifid"}), Error);
+}
+
+// A single layer and a single token, and colours that are all one.
+TEST(Plot, SmallHeatMaps) {
+  const DriftLine line{
+      .strategy = "a", .cosine = {1}, .steps = {{.texts = 1, .cosine = {1}, .norm_ratio = {1}}}};
+  const Plot plot = drift_plot(std::span(&line, 1), "steps");
+  EXPECT_EQ(plot.heat_scale->low, 0.9);
+  EXPECT_NE(drawn_plot(plot, "svg").find("<image "), std::string::npos);
+}
+
 TEST(Plot, DriftOfAProbe) {
   const std::string probe = R"({"strategy": {"name": "unified", "target": 2.0}, "steps": [
-      {"texts": 9, "cosine": [0, 0], "norm_ratio": [0, 0]},
-      {"texts": 3, "cosine": [1, 0.5], "norm_ratio": [2, 1]},
-      {"texts": 1, "cosine": [0, 0.1], "norm_ratio": [1, 5]}]})";
+      {"texts": 9, "layers": 2, "kl": 1, "top1_agreement": 1, "cosine": [0, 0],
+       "norm_ratio": [0, 0]},
+      {"texts": 3, "layers": 1, "kl": 0.5, "top1_agreement": 0.6666666666666666,
+       "cosine": [1, 0.5], "norm_ratio": [2, 1]},
+      {"texts": 1, "layers": 1, "kl": 0.5, "top1_agreement": 0, "cosine": [0, 0.1],
+       "norm_ratio": [1, 5]}]})";
   const DriftLine line = probe_drift(probe, "probe.json");
   EXPECT_EQ(line.target, 2);
   EXPECT_NEAR(line.cosine.at(0), 0.75, 1e-12);
   EXPECT_NEAR(line.cosine.at(1), 0.4, 1e-12);
   EXPECT_NEAR(line.norm_ratio.at(1), 2, 1e-12);
-  const Plot plot = similarity_plot(std::span(&line, 1));
+  ASSERT_EQ(line.steps.size(), 3u);
+  EXPECT_EQ(line.steps[1].agreeing, 2);
+  EXPECT_NEAR(line.steps[1].kl, 1.5, 1e-12);
+  const Plot plot = drift_plot(std::span(&line, 1), "similarity");
   ASSERT_EQ(plot.panels.size(), 2u);
   EXPECT_TRUE(plot.panels[0].series.back().guide);
+  const Plot heat = drift_plot(std::span(&line, 1), "steps");
+  ASSERT_EQ(heat.panels.size(), 1u);
+  EXPECT_NEAR(heat.panels[0].heat.at(1).at(1), 0.5, 1e-12);
+  EXPECT_THROW(drift_plot(std::span(&line, 1), "pareto"), Error);
   for (const char* wrong : {"", "[]", "{}", R"({"strategy": 3})", R"({"strategy": {"name": "a",
        "target": 2}, "steps": []})"}) {
     EXPECT_THROW(probe_drift(wrong, "probe.json"), Error) << wrong;

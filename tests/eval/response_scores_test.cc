@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -54,7 +55,7 @@ TEST(ResponseMetrics, AreMeansOverTokens) {
             std::string::npos);
 }
 
-// The same fixtures as the drift per step, summed over steps instead.
+// The same fixtures as the drift per step, as sums, and summed up over a text's steps instead.
 TEST(ResponseMetrics, SumsAreTheReferences) {
   int compared = 0;
   for (const char* name : {"bloom-7layers", "qwen3"}) {
@@ -81,17 +82,25 @@ TEST(ResponseMetrics, SumsAreTheReferences) {
       if (one["steps"].size() != longest) continue;  // the fixture stops earlier
       ++compared;
       double kl = 0, agreeing = 0, want_kl = 0, want_agreeing = 0;
-      std::vector<double> want_cosine(static_cast<size_t>(loaded.num_layers()));
-      for (size_t step = 0; step < one["steps"].size(); ++step) {
+      int64_t tokens = 0;
+      ASSERT_EQ(found.steps.size(), longest);
+      for (size_t step = 0; step < longest; ++step) {
         const Json& want = one["steps"][step];
+        const StepSums& got = found.steps[step];
         const auto texts = want["texts"].get<double>();
+        EXPECT_EQ(static_cast<double>(got.texts), texts);
+        EXPECT_NEAR(got.kl, texts * want["kl"].get<double>(), 1e-3 * texts);
+        EXPECT_NEAR(static_cast<double>(got.agreeing), texts * want["top1_agreement"].get<double>(),
+                    1e-9);
+        for (size_t l = 0; l < static_cast<size_t>(loaded.num_layers()); ++l) {
+          const auto cosine = want["cosine"][l].get<double>();
+          const auto ratio = want["norm_ratio"][l].get<double>();
+          EXPECT_NEAR(got.cosine.at(l), texts * cosine, 1e-4 * texts) << step << ' ' << l;
+          EXPECT_NEAR(got.norm_ratio.at(l), texts * ratio, 1e-4 * texts * std::max(1.0, ratio));
+        }
         want_kl += texts * want["kl"].get<double>();
         want_agreeing += texts * want["top1_agreement"].get<double>();
-        for (size_t l = 0; step > 0 && l < want_cosine.size(); ++l) {
-          want_cosine[l] += texts * want["cosine"][l].get<double>();
-        }
       }
-      int64_t tokens = 0;
       for (const ResponseScore& text : found.texts) {
         kl += text.kl;
         agreeing += static_cast<double>(text.agreeing);
@@ -99,14 +108,30 @@ TEST(ResponseMetrics, SumsAreTheReferences) {
       }
       EXPECT_NEAR(kl, want_kl, 1e-3 * static_cast<double>(tokens));
       EXPECT_NEAR(agreeing, want_agreeing, 1e-6);
-      EXPECT_EQ(found.drift.tokens, tokens - std::ssize(requests));
-      for (size_t l = 0; l < want_cosine.size(); ++l) {
-        EXPECT_NEAR(found.drift.cosine[l], want_cosine[l],
-                    1e-4 * static_cast<double>(found.drift.tokens));
-      }
     }
   }
   EXPECT_GT(compared, 0);
+}
+
+// All of a file's drift, whatever numbers its cells have.
+std::string drift_in(const std::string& results) {
+  return text_in(results,
+                 "SELECT json_group_array(json_array(identity, step, texts, layers, kl, agreeing,"
+                 " layer, cosine, norm_ratio)) FROM (SELECT c.identity, s.*, l.layer, l.cosine,"
+                 " l.norm_ratio FROM cells c"
+                 " JOIN step_drift s ON s.cell_id = c.id JOIN layer_drift l ON l.cell_id = c.id"
+                 " AND l.prefix = s.prefix AND l.step = s.step ORDER BY identity, s.step, layer)");
+}
+
+// Leaves of a file's drift what version 5 kept.
+void forget_steps(const std::string& results) {
+  Database(results, OpenMode::kReadWrite)
+      .execute(
+          "INSERT INTO layer_drift SELECT cell_id, prefix, -2, layer, sum(cosine),"
+          " sum(norm_ratio) FROM layer_drift WHERE step >= 0 GROUP BY cell_id, prefix, layer;"
+          "INSERT INTO step_drift SELECT cell_id, prefix, -2, sum(texts), NULL, NULL, NULL"
+          " FROM step_drift WHERE step >= 0 GROUP BY cell_id, prefix;"
+          "DELETE FROM layer_drift WHERE step != -2; DELETE FROM step_drift WHERE step != -2");
 }
 
 class ResponseSweep : public testing::Test {
@@ -164,13 +189,109 @@ TEST_F(ResponseSweep, ScoresStandInTheTable) {
   EXPECT_EQ(plot.panels[3].y_label, "norm / norm of full");
 }
 
+// The numbers per layer and step again, as `probe` measures them: text by text.
+TEST_F(ResponseSweep, ExportHoldsEveryStep) {
+  ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
+  const SweepSetup setup = folder_.setup(kUntimed);
+  const SweepInputs& inputs = setup.inputs[0];
+  Model model(setup.loaded, *setup.backend);
+  std::vector<ScoreRequest> requests;
+  for (size_t i = 0; i < inputs.prompts.size(); ++i) {
+    requests.push_back({inputs.prompts[i], inputs.responses.at(" ")[i]});
+  }
+  ResultStore store(folder_.path("a.db"), OpenMode::kReadOnly);
+  std::vector<Json> lines;
+  export_drift(store, [&](const std::string& line) { lines.push_back(Json::parse(line)); });
+  const ResultTable made = load_result_table(store);
+  ASSERT_EQ(lines.size(), made.rows.size());
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const Json& line = lines[i];
+    const TableRow& row = made.rows[i];
+    EXPECT_EQ(line.at("strategy"), row.strategy);
+    EXPECT_EQ(line.at("target"), row.target);
+    EXPECT_EQ(line.at("prefix"), " ");
+    ASSERT_EQ(line.at("steps").size(), row.steps.size());
+    std::vector<double> layer_cosine(6), layer_norm_ratio(6);
+    double kl = 0, agreeing = 0, tokens = 0, step_tokens = 0;
+    std::vector<StepDivergence> wanted;
+    if (row.strategy != "early_exit") {  // its threshold is in the store
+      const auto strategy = make_strategy({row.strategy, row.target}, 6);
+      wanted = measure_divergence({model, model}, *strategy, requests, /*batch=*/1, 1000);
+      ASSERT_EQ(line.at("steps").size(), wanted.size());
+    }
+    for (size_t step = 0; step < row.steps.size(); ++step) {
+      const Json& got = line.at("steps")[step];
+      const auto texts = got.at("texts").get<double>();
+      tokens += texts;
+      kl += texts * got.at("kl").get<double>();
+      agreeing += texts * got.at("top1_agreement").get<double>();
+      if (step > 0) step_tokens += texts;
+      for (size_t l = 0; step > 0 && l < 6; ++l) {
+        layer_cosine[l] += texts * got.at("cosine").at(l).get<double>();
+        layer_norm_ratio[l] += texts * got.at("norm_ratio").at(l).get<double>();
+      }
+      if (wanted.empty()) continue;
+      const StepDivergence& want = wanted[step];
+      EXPECT_EQ(got.at("texts"), want.texts);
+      EXPECT_NEAR(got.at("layers").get<double>(), want.layers, 1e-9) << row.strategy << step;
+      EXPECT_NEAR(got.at("kl").get<double>(), want.kl, 1e-9) << row.strategy << step;
+      EXPECT_NEAR(got.at("top1_agreement").get<double>(), want.top1_agreement, 1e-9) << step;
+      for (size_t l = 0; l < 6; ++l) {
+        EXPECT_NEAR(got.at("cosine").at(l).get<double>(), want.cosine[l], 1e-9) << step << ' ' << l;
+        EXPECT_NEAR(got.at("norm_ratio").at(l).get<double>(), want.norm_ratio[l], 1e-9);
+      }
+    }
+    // What sums them up the other way, and over all steps.
+    EXPECT_NEAR(value(row, "KL"), kl / tokens, 1e-9);
+    EXPECT_NEAR(value(row, "top-1"), 100 * agreeing / tokens, 1e-9);
+    for (size_t l = 0; l < 6; ++l) {
+      EXPECT_NEAR(row.layer_cosine.at(l), layer_cosine[l] / step_tokens, 1e-12);
+      EXPECT_NEAR(row.layer_norm_ratio.at(l), layer_norm_ratio[l] / step_tokens, 1e-12);
+    }
+  }
+  const Plot heat = result_plot(made, {.kind = "steps", .strategy = "unified"});
+  ASSERT_EQ(heat.panels.size(), 2u);
+  EXPECT_EQ(heat.panels[0].heat.size(), made.rows[0].steps.size());
+  EXPECT_NEAR(heat.panels[0].heat.at(2).at(5), lines[1].at("steps")[2].at("cosine")[5], 1e-12);
+}
+
+// A file that an older version wrote: the drift by layer is there, the steps are not, and what is
+// measured from then on is added up with it.
+TEST_F(ResponseSweep, OlderSumsAreKept) {
+  ASSERT_EQ(folder_.run("whole.db", kUntimed), SweepOutcome::kDone);
+  const int status = run_in_child([&] {
+    int batches = 0;
+    folder_.run("a.db", kUntimed, {.after_batch = [&] {
+                  if (++batches == 5) _exit(7);  // two of the three batches of the first cell
+                }});
+    return 0;
+  });
+  ASSERT_EQ(WEXITSTATUS(status), 7);
+  forget_steps(folder_.path("a.db"));
+  ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
+  EXPECT_GT(count_in(folder_.path("a.db"), "SELECT count(*) FROM step_drift WHERE step = -2"), 0);
+  const ResultTable got = table("a.db"), want = table("whole.db");
+  EXPECT_TRUE(got.rows[0].steps.empty());
+  EXPECT_FALSE(got.rows[1].steps.empty());
+  for (size_t i = 0; i < want.rows.size(); ++i) {
+    for (size_t l = 0; l < 6; ++l) {
+      EXPECT_NEAR(got.rows[i].layer_cosine.at(l), want.rows[i].layer_cosine.at(l), 1e-12);
+      EXPECT_NEAR(got.rows[i].layer_norm_ratio.at(l), want.rows[i].layer_norm_ratio.at(l), 1e-12);
+    }
+  }
+}
+
 TEST_F(ResponseSweep, FreshForgetsThem) {
   ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
   const Json rows = folder_.untimed_rows("a.db");
+  const std::string drift = drift_in(folder_.path("a.db"));
   Database(folder_.path("a.db"), OpenMode::kReadWrite)
-      .execute("UPDATE response_scores SET nll = nll + 1");
+      .execute(
+          "UPDATE response_scores SET nll = nll + 1; UPDATE step_drift SET kl = kl + 1;"
+          " UPDATE layer_drift SET cosine = cosine + 1");
   ASSERT_EQ(folder_.run("a.db", kUntimed, {.fresh = true}), SweepOutcome::kDone);
   EXPECT_EQ(folder_.untimed_rows("a.db"), rows);
+  EXPECT_EQ(drift_in(folder_.path("a.db")), drift);
 }
 
 // A kill between two batches: the sums are the same.
@@ -190,6 +311,7 @@ TEST_F(ResponseSweep, GoesOnWhereItEnded) {
     ASSERT_EQ(WEXITSTATUS(status), 7);
     ASSERT_EQ(folder_.run(name, kUntimed), SweepOutcome::kDone);
     EXPECT_EQ(folder_.untimed_rows(name), whole) << killed_after;
+    EXPECT_EQ(drift_in(folder_.path(name)), drift_in(folder_.path("whole.db"))) << killed_after;
   }
 }
 
@@ -265,8 +387,18 @@ TEST_F(ResponseSweep, ShardsAreJoined) {
   const std::vector<std::string> parts = {folder_.path("1.db"), folder_.path("2.db")};
   merge_stores(parts, folder_.path("all.db"), "merge");
   EXPECT_EQ(folder_.untimed_rows("all.db"), folder_.untimed_rows("whole.db"));
-  EXPECT_EQ(table("all.db").rows.back().layer_norm_ratio,
-            table("whole.db").rows.back().layer_norm_ratio);
+  const std::string drift = drift_in(folder_.path("whole.db"));
+  EXPECT_NE(drift, "[]");
+  EXPECT_EQ(drift_in(folder_.path("all.db")), drift);
+  // Of the same cells those with steps are kept, whichever file comes first.
+  std::filesystem::copy_file(folder_.path("whole.db"), folder_.path("old.db"));
+  forget_steps(folder_.path("old.db"));
+  const std::vector<std::string> old_first = {folder_.path("old.db"), folder_.path("all.db")};
+  merge_stores(old_first, folder_.path("new1.db"), "");
+  EXPECT_EQ(drift_in(folder_.path("new1.db")), drift);
+  const std::vector<std::string> old_last = {folder_.path("all.db"), folder_.path("old.db")};
+  merge_stores(old_last, folder_.path("new2.db"), "");
+  EXPECT_EQ(drift_in(folder_.path("new2.db")), drift);
   const std::vector<std::string> same = {folder_.path("all.db"), folder_.path("whole.db")};
   Database(same[1], OpenMode::kReadWrite)
       .execute("UPDATE response_scores SET kl = kl + 1 WHERE idx = 2");

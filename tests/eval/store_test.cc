@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "eval/report/result_table.h"
+#include "eval/store/response_scores.h"
 #include "eval/store/schema.h"
 #include "tests/eval/sweep_fixture.h"
 
@@ -113,6 +114,34 @@ TEST_P(OlderVersion, KeepsRunsCellsAndScores) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, OlderVersion, testing::Range<int64_t>(1, current_version()));
+
+// Version 5 kept sums over all decoding steps, as JSON.
+TEST(Store, SumsOfDriftOfVersion5) {
+  const SweepFolder folder;
+  {
+    Database database(folder.path("a.db"), OpenMode::kReadWrite);
+    migrate_to(database, 5);
+    database.execute(
+        "INSERT INTO cells(id, identity, kind, resolved, status) VALUES"
+        " (1, 'x', 'quality', '{}', 'done'), (2, 'y', 'quality', '{}', 'done');"
+        "INSERT INTO response_scores VALUES(1, '', 0, 3, 1, 0.5, 2), (2, ' ', 0, 1, 1, 0.5, 1);"
+        "INSERT INTO layer_drift VALUES"
+        " (1, '', 2, '{\"cosine\":[1.5,0.25],\"norm_ratio\":[2.0,4.5]}'),"
+        " (2, ' ', 0, '{\"cosine\":[],\"norm_ratio\":[]}')");  // one token: no decoding step
+  }
+  for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kReadWrite}) {
+    ResultStore store(folder.path("a.db"), mode);
+    const StoredDrift drift = stored_drift(store, 1, "");
+    EXPECT_EQ(drift.decoding.texts, 2);
+    EXPECT_EQ(drift.decoding.cosine, (std::vector<double>{1.5, 0.25}));
+    EXPECT_EQ(drift.decoding.norm_ratio, (std::vector<double>{2, 4.5}));
+    EXPECT_TRUE(drift.steps.empty());
+    EXPECT_EQ(stored_drift(store, 2, " ").decoding.texts, 0);
+    EXPECT_EQ(measured_prefixes(store, 2), (std::vector<std::string>{" "}));
+  }
+  EXPECT_EQ(count_in(folder.path("a.db"), "SELECT count(*) FROM step_drift"), 1);
+  EXPECT_EQ(count_in(folder.path("a.db"), "SELECT count(*) FROM layer_drift"), 2);
+}
 
 TEST(Store, EmptyFile) {
   const SweepFolder folder;
