@@ -14,7 +14,7 @@ namespace skipbench {
 void add_export(CLI::App& app) {
   struct Options {
     std::string path, to;
-    bool outputs = false, timing = false, drift = false;
+    bool outputs = false, timing = false, drift = false, probes = false;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand(
@@ -26,14 +26,19 @@ void add_export(CLI::App& app) {
       sub->add_flag("--drift", options->drift,
                     "per cell and step the hidden states and distributions against full's")
           ->excludes(outputs);
+  CLI::Option* probes =
+      sub->add_flag("--probes", options->probes, "what `skipbench probe --results` kept")
+          ->excludes(outputs)
+          ->excludes(drift);
   sub->add_option("--to", options->to,
                   "llama-bench or google-benchmark: the timings as that program's JSON")
       ->excludes(outputs)
-      ->excludes(drift);
+      ->excludes(drift)
+      ->excludes(probes);
   sub->footer("Example:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl");
   sub->callback([options] {
-    if (!options->outputs && !options->drift && options->to.empty()) {
-      throw CLI::RequiredError("--outputs, --drift or --to");
+    if (!options->outputs && !options->drift && !options->probes && options->to.empty()) {
+      throw CLI::RequiredError("--outputs, --drift, --probes or --to");
     }
     ResultStore store(options->path, OpenMode::kReadOnly);
     if (!options->to.empty()) {
@@ -41,7 +46,9 @@ void add_export(CLI::App& app) {
       return;
     }
     const auto write = [](const std::string& line) { std::cout << line << '\n'; };
-    if (options->drift) {
+    if (options->probes) {
+      export_probes(store, write);
+    } else if (options->drift) {
       export_drift(store, write);
     } else {
       export_outputs(store, options->timing, write);

@@ -98,6 +98,16 @@ bool parse_whole(const std::string& text, Number& number) {
 
 }  // namespace
 
+std::string command_line() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string line, argument;
+  while (std::getline(file, argument, '\0')) {
+    const bool plain = argument.find_first_of(" \t\n'\"$&|;<>*?()[]{}\\") == std::string::npos;
+    line += (line.empty() ? "" : " ") + (plain ? argument : "'" + argument + "'");
+  }
+  return line;
+}
+
 CLI::Validator whole_number(int64_t lo, int64_t hi) {
   const auto check = [lo, hi](const std::string& text) {
     int64_t number = 0;

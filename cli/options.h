@@ -45,6 +45,9 @@ struct StrategyOptions {
                                      std::optional<int> max_new_tokens = std::nullopt) const;
 };
 
+// The command as it was typed: what a reader of its results can run again.
+std::string command_line();
+
 // Checks of an option's text before CLI11 converts it: CLI11 takes an empty text as 0 and the
 // nearest number for one too large.
 CLI::Validator whole_number(int64_t lo, int64_t hi);

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/options.h"
@@ -13,9 +14,12 @@
 #include "cli/probe_texts.h"
 #include "engine/base/error.h"
 #include "engine/weights/load.h"
+#include "engine/weights/sha256.h"
 #include "eval/probe/divergence.h"
 #include "eval/probe/layer_statistics.h"
 #include "eval/probe/step_json.h"
+#include "eval/provenance.h"
+#include "eval/store/probes.h"
 #include "eval/sweep/interrupt.h"
 #include "strategies/adaskip.h"
 
@@ -34,6 +38,7 @@ struct ProbeOptions {
   int protect_last = 2;
   int64_t max_steps = 64;
   std::string format = "json";
+  std::string results;  // file that keeps them as well; empty: none
 };
 
 struct ProbeResult {
@@ -115,8 +120,8 @@ ProbeResult measure(const ProbeOptions& options, Model& model, const ProbeTexts&
   return result;
 }
 
-void print_json(const ProbeOptions& options, const ProbeTexts& texts, const LoadedModel& loaded,
-                const ProbeResult& result) {
+// What was probed.
+Json subject_json(const ProbeOptions& options, const ProbeTexts& texts, const LoadedModel& loaded) {
   Json json;
   json["model_hash"] = model_hash(loaded);
   json["layers"] = loaded.config.num_layers;
@@ -124,17 +129,45 @@ void print_json(const ProbeOptions& options, const ProbeTexts& texts, const Load
                   {"tokens", texts.num_tokens()},
                   {"predicted_tokens", texts.num_predicted()},
                   {"hash", texts.hash()}};
+  if (!options.with_strategy) return json;
+  json["strategy"] = {{"name", options.strategy.name}, {"target", options.strategy.target}};
+  for (const std::string& param : options.strategy.params) {
+    json["strategy"]["params"].push_back(param);
+  }
+  return json;
+}
+
+Json result_json(Json json, const ProbeOptions& options, const ProbeResult& result) {
   json["perplexity_full"] = result.full_perplexity;
   json["scores"] = Json::parse(layer_scores_json(result.scores));
   if (options.with_strategy) {
-    json["strategy"] = {{"name", options.strategy.name}, {"target", options.strategy.target}};
-    for (const std::string& param : options.strategy.params) {
-      json["strategy"]["params"].push_back(param);
-    }
     json["steps"] = Json::array();
     for (const StepDivergence& step : result.steps) json["steps"].push_back(step_json(step));
   }
-  std::cout << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+  return json;
+}
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// In place of what the same model, texts and settings gave before.
+void keep(ResultStore& store, const ProbeOptions& options, const ProbeInput& input, Json subject,
+          const std::string& result) {
+  const Provenance provenance = collect_provenance(*input.backend);
+  subject["settings"] = {
+      {"dtype", input.setup ? input.setup->config.model.dtype_name : options.texts.engine.dtype},
+      {"device", provenance.device},
+      {"scores", options.scores},
+      {"greedy", {options.greedy_layers, options.protect_first, options.protect_last}},
+      {"max_steps", options.max_steps}};
+  Sha256 hash;
+  hash.update(dump(subject));
+  add_probe(store, {.identity = hash.hex_digest(),
+                    .command = command_line(),
+                    .commit = provenance.commit,
+                    .device_name = provenance.device_name,
+                    .result = result});
 }
 
 void print_csv(const ProbeOptions& options, const ProbeResult& result) {
@@ -188,14 +221,19 @@ void probe(const ProbeOptions& options) {
                        "--output");
   }
   check_scores(options);
+  std::optional<ResultStore> store;  // first of all: one that cannot be written costs no probing
+  if (!options.results.empty()) store.emplace(options.results, OpenMode::kReadWrite);
   const ProbeInput input = open_probe_input(options.texts);
   Model model(*input.loaded, *input.backend);
   const ProbeTexts texts = read_probe_texts(options.texts, input, model);
   const ProbeResult result = measure(options, model, texts);
+  const Json subject = subject_json(options, texts, *input.loaded);
+  const std::string json = dump(result_json(subject, options, result));
+  if (store) keep(*store, options, input, subject, json);
   if (options.format == "csv") {
     print_csv(options, result);
   } else {
-    print_json(options, texts, *input.loaded, result);
+    std::cout << json << '\n';
   }
   flush_output();
 }
@@ -227,6 +265,8 @@ void add_probe(CLI::App& app) {
       ->check(whole_number(0, 1 << 20))
       ->capture_default_str();
   sub->add_option("-o,--output", options->format, "json, csv")->capture_default_str();
+  sub->add_option("--results", options->results,
+                  "keep it in this results file as well (`skipbench export FILE --probes`)");
   sub->footer(
       "Examples:\n  skipbench probe --model models/smollm2-135m --input texts.txt > scores.json\n"
       "  skipbench probe configs/smollm2.yaml --strategy unified --target 2 -o csv");

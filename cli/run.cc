@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -26,17 +25,6 @@ struct RunCommand {
   bool dry_run = false;
   std::string format = "md";
 };
-
-// As typed: what a reader of the table can run again.
-std::string command_line() {
-  std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  std::string line, argument;
-  while (std::getline(file, argument, '\0')) {
-    const bool plain = argument.find_first_of(" \t\n'\"$&|;<>*?()[]{}\\") == std::string::npos;
-    line += (line.empty() ? "" : " ") + (plain ? argument : "'" + argument + "'");
-  }
-  return line;
-}
 
 // With the status that the results file has for them, if there is one.
 void list_cells(const SweepSetup& setup, ResultStore* store) {

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "engine/base/error.h"
 #include "eval/probe/step_json.h"
+#include "eval/store/probes.h"
 #include "eval/store/response_scores.h"
 
 namespace skipbench {
@@ -119,6 +121,25 @@ void export_drift(ResultStore& store, const std::function<void(const std::string
       for (const StepSums& step : steps) line["steps"].push_back(step_json(mean_of(step)));
       write(dumped(line));
     }
+  }
+}
+
+void export_probes(ResultStore& store, const std::function<void(const std::string& line)>& write) {
+  for (const ProbeRecord& record : probes(store)) {
+    Json json;
+    json["stored"] = {{"probed", record.probed},
+                      {"command", record.command},
+                      {"commit", record.commit},
+                      {"device_name", record.device_name}};
+    const Json result = Json::parse(record.result, nullptr, /*allow_exceptions=*/false);
+    if (!result.is_object()) {
+      throw StoreError({.what = "results file: a stored probe is damaged",
+                        .where = store.database().path(),
+                        .expected = "a JSON object",
+                        .hint = "run that `skipbench probe` again: " + record.command});
+    }
+    json.update(result);
+    write(json.dump(-1, ' ', false, Json::error_handler_t::replace));
   }
 }
 

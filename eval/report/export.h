@@ -23,4 +23,8 @@ void export_outputs(ResultStore& store, bool timing,
 // told apart (an older version's) have none.
 void export_drift(ResultStore& store, const std::function<void(const std::string& line)>& write);
 
+// What `skipbench probe --results` kept, one line per probing, as it was printed; in front of it
+// `stored`: probed (UTC), command, commit, device_name.
+void export_probes(ResultStore& store, const std::function<void(const std::string& line)>& write);
+
 }  // namespace skipbench

@@ -11,6 +11,7 @@
 
 #include "eval/store/joint_run.h"
 #include "eval/store/merge_responses.h"
+#include "eval/store/probes.h"
 #include "eval/store/row_copy.h"
 #include "eval/store/store.h"
 
@@ -42,6 +43,7 @@ class Merger {
     copy_calibration_data();
     copy_calibrations();
     copy_layer_scores();
+    merge_probes(*input_, output_);
     copy_groups();
     copy_cells();
     copy_run_tables();

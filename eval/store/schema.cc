@@ -155,6 +155,11 @@ INSERT INTO layer_drift(cell_id, prefix, step, layer, cosine, norm_ratio)
   FROM old_drift d, json_each(d.sums, '$.cosine') c, json_each(d.sums, '$.norm_ratio') n
   WHERE n.key = c.key;
 DROP TABLE old_drift;
+
+-- What `skipbench probe` printed, as JSON. identity: of model, texts and settings.
+CREATE TABLE probes(
+  identity TEXT PRIMARY KEY, probed TEXT NOT NULL, command TEXT NOT NULL,
+  commit_hash TEXT NOT NULL, device_name TEXT NOT NULL, result TEXT NOT NULL) WITHOUT ROWID;
 )sql",
 };
 

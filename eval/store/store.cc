@@ -94,7 +94,7 @@ ResultStore::~ResultStore() {
 void ResultStore::clear() {
   Transaction transaction(*database_);
   for (const char* table :
-       {"response_scores", "step_drift", "layer_drift", "scores", "samples", "outputs",
+       {"probes", "response_scores", "step_drift", "layer_drift", "scores", "samples", "outputs",
         "run_scores", "run_variants", "run_cells", "cells", "timing_groups", "layer_scores",
         "calibration_data", "calibrations", "runs"}) {
     database_->execute(fmt::format("DELETE FROM {}", table));

@@ -178,5 +178,43 @@ TEST(Plot, OfAProbe) {
   fs::remove_all(folder);
 }
 
+// Of probings of the same the latest.
+TEST(Probe, KeepsWhatItPrints) {
+  const fs::path folder = fresh_folder();
+  std::ofstream(folder / "ids.jsonl") << "{\"prompt\": [1, 2], \"continuation\": [3, 4, 5]}\n";
+  const auto probe = [&](const std::string& file, const std::string& target,
+                         const std::string& format) {
+    const ProcessResult result = run_skipbench(
+        {"probe", "--model", fixture("bloom-7layers"), "--input", (folder / "ids.jsonl").string(),
+         "--strategy", "unified", "--target", target, "--results", (folder / file).string(), "-o",
+         format});
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return result.output;
+  };
+  const auto kept = [&](const std::string& file) {
+    const ProcessResult result = run_skipbench({"export", (folder / file).string(), "--probes"});
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return json_lines(result.output);
+  };
+  const std::string first = probe("a.db", "2", "json");
+  probe("a.db", "2", "csv");
+  ASSERT_EQ(kept("a.db").size(), 1u);
+  nlohmann::json line = kept("a.db")[0];
+  EXPECT_NE(line["stored"]["command"].get<std::string>().find("-o csv"), std::string::npos);
+  EXPECT_EQ(line["stored"].size(), 4u);
+  line.erase("stored");
+  EXPECT_EQ(line, nlohmann::json::parse(first));
+  EXPECT_EQ(line["steps"].size(), 3u);  // the prefill and two decoding steps
+  EXPECT_EQ(line["steps"][1]["cosine"].size(), 7u);
+
+  probe("a.db", "3", "json");
+  EXPECT_EQ(kept("a.db").size(), 2u);
+  // There is no table in it.
+  const ProcessResult table = run_skipbench({"table", (folder / "a.db").string()});
+  EXPECT_EQ(table.exit_code, 2);
+  EXPECT_NE(table.errors.find("holds no run"), std::string::npos) << table.errors;
+  fs::remove_all(folder);
+}
+
 }  // namespace
 }  // namespace skipbench

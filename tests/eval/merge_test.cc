@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <set>
 #include <sstream>
 
 #include "engine/base/error.h"
 #include "eval/report/export.h"
+#include "eval/store/probes.h"
 #include "eval/sweep/shard.h"
 #include "tests/eval/sweep_fixture.h"
 
@@ -53,6 +55,34 @@ TEST_F(Merge, RunsOfOneFileStayApart) {
   EXPECT_EQ(merge_stores(files, path("all.db"), "").done, 5);
   const std::vector<std::string> copies = {path("all.db"), path("2.db"), path("1.db")};
   EXPECT_EQ(merge_stores(copies, path("again.db"), "").done, 5);
+}
+
+TEST_F(Merge, OfProbingsAlikeTheLatestIsKept) {
+  const auto files = run_shards(2, "p");
+  const auto add = [&](const std::string& file, const std::string& identity,
+                       const std::string& result) {
+    ResultStore store(file, OpenMode::kReadWrite);
+    add_probe(store, {identity, "probe", "c0ffee", "a CPU", result});
+  };
+  add(files[0], "one", "{\"of\": 1}");
+  add(files[0], "both", "{\"of\": 1}");
+  add(files[1], "both", "{\"of\": 2}");
+  add(files[1], "two", "{\"of\": 2}");
+  change(files[0], "UPDATE probes SET probed = '2026-11-24T13:20:00Z'");
+  change(files[1], "UPDATE probes SET probed = '2026-11-24T13:20:01Z'");
+  // Whichever comes first.
+  for (const auto& order : {files, std::vector<std::string>{files[1], files[0]}}) {
+    const std::string joined = path(order == files ? "j1.db" : "j2.db");
+    merge_stores(order, joined, "");
+    ResultStore store(joined, OpenMode::kReadOnly);
+    std::map<std::string, std::string> found;
+    for (const ProbeRecord& record : probes(store)) found[record.identity] = record.result;
+    EXPECT_EQ(found, (std::map<std::string, std::string>{
+                         {"one", "{\"of\": 1}"}, {"both", "{\"of\": 2}"}, {"two", "{\"of\": 2}"}}));
+  }
+  ResultStore store(files[0], OpenMode::kReadWrite);
+  store.clear();
+  EXPECT_TRUE(probes(store).empty());
 }
 
 TEST_F(Merge, ShardsTogetherAreTheSweep) {
