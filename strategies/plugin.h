@@ -13,7 +13,7 @@ namespace skipbench {
 // with every change to what the virtual functions of SkipStrategy or the fields of its structs
 // mean; the sizes and the compiler's ABI catch builds that differ without a new version.
 struct PluginAbi {
-  uint32_t version = 5;
+  uint32_t version = 6;
   uint32_t strategy_info_bytes = sizeof(StrategyInfo);
   uint32_t strategy_spec_bytes = sizeof(StrategySpec);
   uint32_t skip_rule_bytes = sizeof(SkipRule);
