@@ -42,6 +42,11 @@ BatchPass::BatchPass(Model& model, const SkipStrategy& strategy, std::span<const
   std::iota(texts_.begin(), texts_.end(), 0);
 }
 
+void BatchPass::draw(const GenerateOptions& options) {
+  draws_ = &options;
+  std::iota(texts_.begin(), texts_.end(), options.first_text);
+}
+
 // Of two neighbours that are both skipped the scales are multiplied first.
 void BatchPass::run_layer(int layer, const LayerSet& set, Model::RowRange rows) {
   const std::span<const float> scales = strategy_.skip_scales();

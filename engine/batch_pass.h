@@ -36,8 +36,8 @@ class BatchPass {
   BatchPass(Model& model, const SkipStrategy& strategy, std::span<const TokenIds> prompts,
             int64_t capacity);
 
-  // Tokens are drawn as the options say; greedy without this.
-  void draw(const GenerateOptions& options) { draws_ = &options; }
+  // Tokens are drawn as the options say, and the prompts numbered; greedy without this.
+  void draw(const GenerateOptions& options);
   // The prompts' numbers: what tells their draws and replayed exits apart. From 0 without this.
   void number_texts(std::span<const int32_t> texts) { texts_.assign(texts.begin(), texts.end()); }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 #include <optional>
 #include <string>
 
@@ -225,9 +224,6 @@ GenerateResult Decoder::generate_batch(std::span<const TokenIds> prompts,
   // The last new token is never fed back.
   BatchPass pass(model_, strategy, prompts, longest(prompts) + options.max_new_tokens - 1);
   pass.draw(options);
-  std::vector<int32_t> texts(prompts.size());
-  std::iota(texts.begin(), texts.end(), options.first_text);
-  pass.number_texts(texts);
   GrowingRows rows(prompts.size(), options);
   BatchTimings& timings = result.timings;
   timings.step_us.reserve(static_cast<size_t>(options.max_new_tokens));
