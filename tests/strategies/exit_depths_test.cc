@@ -135,5 +135,19 @@ TEST_F(DepthsFile, OfAnotherFormIsRefused) {
   }
 }
 
+// What scripts/gpu_check replays: real depths, on the budgets.
+TEST(ExitDepths, OfTheMiniatureAreWithinOnePercentOfTheBudget) {
+  const std::string path = std::string(SKIPBENCH_SOURCE_DIR) + "/configs/exit_depths.json";
+  for (const auto& [target, min_layer] : {std::pair{2.0, "14"}, {5.0, "5"}}) {
+    const auto strategy = make_strategy(
+        early_exit({{"depths", {path, ""}}, {"min_layer", {min_layer, ""}}}, target), 30);
+    double sum = 0;
+    for (const int32_t depth : strategy->rule()->depths) sum += depth;
+    const double budget = layer_budget(30, target);
+    EXPECT_EQ(strategy->rule()->depths.size(), 64);
+    EXPECT_NEAR(sum / 64, budget, 0.01 * budget);
+  }
+}
+
 }  // namespace
 }  // namespace skipbench
