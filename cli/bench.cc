@@ -33,7 +33,7 @@ std::vector<StrategySpec> strategy_grid(const BenchCommand& command, int num_lay
     for (const double target : command.targets) {
       const StrategyOptions options{
           .name = name, .target = uses_target ? target : 1.0, .params = command.params};
-      grid.push_back(options.spec());
+      grid.push_back(with_new_tokens(options.spec(), std::max(1, command.request.new_tokens)));
       if (!uses_target) {
         grid.back().params.clear();  // parameters are for the strategies that skip
         break;

@@ -87,7 +87,8 @@ void generate(const GenerateCommand& command) {
   const auto tokenizer = find_tokenizer(command);
   check_sampling(command.sampling, "--temperature or --top-k");
   const std::vector<TokenIds> prompts = read_prompts(command, tokenizer.get(), loaded.config);
-  const auto strategy = command.strategy.make(loaded.config.num_layers);
+  const auto strategy =
+      command.strategy.make(loaded.config.num_layers, command.max_new_tokens);
   const auto backend = make_backend(command.engine.device_spec());
   Model model(loaded, *backend);
   Decoder decoder(model);

@@ -88,14 +88,14 @@ Json weights_json(const WeightCount& count) {
       {"norms_and_biases", {{"tensors", count.vectors.tensors}, {"bytes", count.vectors.bytes}}}};
 }
 
-// The strategy, with a threshold where calibration would find one: the memory needs none.
+// The strategy, with a threshold where calibration would find one: the memory needs none, nor how it decays.
 std::unique_ptr<SkipStrategy> strategy_of(const StrategyOptions& options, int num_layers) {
   StrategySpec spec = options.spec();
   layer_budget(num_layers, spec.target);  // refuses a bad target
   if (find_strategy(spec.name).is_dynamic && param_to_calibrate(spec, num_layers)) {
     spec.params["threshold"] = {"1", "inspect"};
   }
-  return make_strategy(spec, num_layers);
+  return make_strategy(with_new_tokens(std::move(spec), 1), num_layers);
 }
 
 // The plan of `request` for a batch under the strategy: the cache that the decoder will ask for.

@@ -78,9 +78,11 @@ StrategySpec StrategyOptions::spec() const {
   return spec;
 }
 
-std::unique_ptr<SkipStrategy> StrategyOptions::make(int num_layers) const {
-  const StrategySpec strategy = spec();
+std::unique_ptr<SkipStrategy> StrategyOptions::make(int num_layers,
+                                                    std::optional<int> max_new_tokens) const {
+  StrategySpec strategy = spec();
   find_strategy(strategy.name);
+  if (max_new_tokens) strategy = with_new_tokens(std::move(strategy), *max_new_tokens);
   layer_budget(num_layers, target);
   return make_strategy(strategy, num_layers);
 }

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,9 +38,11 @@ struct StrategyOptions {
   void add_parameters_to(CLI::App& command);
   // Throws Error for a parameter without a value or given twice.
   StrategySpec spec() const;
-  // The strategy for a model of `num_layers`. A target outside [1, N/2] is refused for every
-  // strategy, also for one that does not use it. Throws Error.
-  std::unique_ptr<SkipStrategy> make(int num_layers) const;
+  // The strategy for a model of `num_layers` that makes at most `max_new_tokens` (none where a
+  // command makes no texts). A target outside [1, N/2] is refused for every strategy, also for one
+  // that does not use it. Throws Error.
+  std::unique_ptr<SkipStrategy> make(int num_layers,
+                                     std::optional<int> max_new_tokens = std::nullopt) const;
 };
 
 // Checks of an option's text before CLI11 converts it: CLI11 takes an empty text as 0 and the

@@ -57,8 +57,9 @@ void check_scores(const ProbeOptions& options) {
 
 // The strategy to compare with `full`; what it leaves to a score is taken from `probe`.
 std::unique_ptr<SkipStrategy> strategy_of(const ProbeOptions& options, int num_layers,
-                                          LayerProbe& probe, LayerScores& scores) {
-  StrategySpec spec = options.strategy.spec();
+                                          int max_new_tokens, LayerProbe& probe,
+                                          LayerScores& scores) {
+  StrategySpec spec = with_new_tokens(options.strategy.spec(), max_new_tokens);
   find_strategy(spec.name);
   layer_budget(num_layers, spec.target);
   const auto missing = param_to_calibrate(spec, num_layers);
@@ -105,7 +106,8 @@ ProbeResult measure(const ProbeOptions& options, Model& model, const ProbeTexts&
                                         options.protect_first, options.protect_last});
   }
   if (options.with_strategy) {
-    const auto strategy = strategy_of(options, num_layers, probe, result.scores);
+    const auto strategy =
+        strategy_of(options, num_layers, texts.max_new_tokens, probe, result.scores);
     result.steps = measure_divergence({model, model}, *strategy, texts.requests,
                                       options.texts.batch, options.max_steps, on_pass);
   }

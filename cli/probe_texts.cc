@@ -191,6 +191,14 @@ ProbeTexts read_probe_texts(const ProbeTextOptions& options, const ProbeInput& i
                  .where = input.setup ? options.config : options.input,
                  .expected = "at least one text of two tokens or more"});
   }
+  if (input.setup) {
+    texts.max_new_tokens = input.setup->config.max_new_tokens;
+    return texts;
+  }
+  for (const ScoreRequest& request : texts.requests) {
+    texts.max_new_tokens =
+        std::max(texts.max_new_tokens, static_cast<int>(request.continuation.size()));
+  }
   return texts;
 }
 

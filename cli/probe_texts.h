@@ -39,6 +39,7 @@ struct ProbeInput {
 
 struct ProbeTexts {
   std::vector<ScoreRequest> requests;
+  int max_new_tokens = 0;  // of the configuration; without one of the longest continuation
 
   int64_t num_tokens() const;
   int64_t num_predicted() const;

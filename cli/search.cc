@@ -98,7 +98,7 @@ Json schedule_json(const ScheduleCandidate& candidate) {
   json["min_layers"] = candidate.min_layers;
   json["max_layers"] = candidate.max_layers;
   if (candidate.min_layers < candidate.max_layers) {
-    json["expected_length"] = std::stoi(candidate.calibration.value);
+    json["expected_length"] = std::stod(candidate.calibration.value);
   }
   json["layers"] = candidate.realised_budget;
   json["on_target"] = candidate.calibration.on_target;
@@ -286,7 +286,8 @@ void search(const SearchOptions& options, const CLI::App& command) {
       .setup = setup,
       .dataset = dataset,
       .inputs = setup.inputs[index],
-      .base = base_spec(options.strategy, cell, setup.context.num_layers),
+      .base = with_new_tokens(base_spec(options.strategy, cell, setup.context.num_layers),
+                              setup.config.max_new_tokens),
       .decoder = decoder,
       .batch_size = options.batch > 0 ? options.batch : setup.config.largest_batch()};
 

@@ -14,6 +14,7 @@ namespace skipbench {
 namespace {
 
 constexpr double kTolerance = 0.01;  // of K
+constexpr int kParts = 1000;         // of a length that is not whole
 // 2^-20 of the threshold's range: below that the budget is a step between two texts' confidences.
 constexpr int kMostPasses = 20;
 // Around the border that bisection ends at.
@@ -127,34 +128,36 @@ Calibration calibrate_adaskip(Model& model, const StrategySpec& spec,
 }
 
 Calibration calibrate_length(const StrategySpec& spec, const std::string& parameter, int num_layers,
-                             std::span<const ScoreRequest> data, int lowest, int highest) {
+                             std::span<const ScoreRequest> data, int64_t lowest, int64_t highest) {
   check_has_step(spec, data, parameter);
   const Lengths lengths(data);
-  const auto mean_at = [&](int value) {
-    return lengths.mean_layers(spec, parameter, std::to_string(value), num_layers);
-  };
   Calibration best{
       .parameter = parameter,
       .threshold = 0,
       .budget = static_cast<double>(layer_budget(num_layers, spec.target, spec.where))};
-  const auto consider = [&](int value, double mean) {
-    if (!best.value.empty() &&
-        std::abs(mean - best.budget) >= std::abs(best.realised_budget - best.budget)) {
-      return;
+  // The mean at `count` / `parts`.
+  const auto mean_at = [&](int64_t count, int parts) {
+    const std::string value = fmt::format("{}", static_cast<double>(count) / parts);
+    const double mean = lengths.mean_layers(spec, parameter, value, num_layers);
+    if (best.value.empty() ||
+        std::abs(mean - best.budget) < std::abs(best.realised_budget - best.budget)) {
+      best.value = value;
+      best.realised_budget = mean;
     }
-    best.value = std::to_string(value);
-    best.realised_budget = mean;
+    return mean;
   };
-  // The border between means below K and not: the nearest is one of its two sides.
-  int low = lowest, high = highest;
-  consider(low, mean_at(low));
-  consider(high, mean_at(high));
-  while (high - low > 1) {
-    const int middle = low + (high - low) / 2;
-    const double mean = mean_at(middle);
-    consider(middle, mean);
-    (mean < best.budget ? low : high) = middle;
-  }
+  // The lower side of the border between means below K and not; the nearest is one of its sides.
+  const auto border = [&](int64_t low, int64_t high, int parts) {
+    mean_at(low, parts);
+    mean_at(high, parts);
+    while (high - low > 1) {
+      const int64_t middle = low + (high - low) / 2;
+      (mean_at(middle, parts) < best.budget ? low : high) = middle;
+    }
+    return low;
+  };
+  const int64_t whole = border(lowest, highest, 1);
+  if (!is_on_target(best)) border(whole * kParts, (whole + 1) * kParts, kParts);
   best.on_target = is_on_target(best);
   return best;
 }

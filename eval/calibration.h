@@ -37,12 +37,12 @@ struct CalibrationPrompts {
 Calibration calibrate_threshold(Decoder& decoder, const StrategySpec& spec,
                                 const CalibrationPrompts& data);
 
-// The same for a strategy whose sets do not depend on the input and whose mean grows with the whole
-// number `parameter`, here of skip_decode its expected_length: found by bisection over [lowest,
-// highest] on the lengths of `data`, prompts with the tokens that `full` makes of them, without a
-// pass of the model.
+// The same for a strategy whose sets do not depend on the input and whose mean grows with
+// `parameter`, here of skip_decode its expected_length: found by bisection over [lowest, highest] on
+// the lengths of `data`, prompts with the tokens that `full` makes of them, without a pass of the
+// model. A whole number where one is within 1 % of K, else to a thousandth.
 Calibration calibrate_length(const StrategySpec& spec, const std::string& parameter, int num_layers,
-                             std::span<const ScoreRequest> data, int lowest, int highest);
+                             std::span<const ScoreRequest> data, int64_t lowest, int64_t highest);
 
 // The similarities and norm ratios that adaskip needs, measured on `data` (prompts with the tokens
 // that `full` makes of them), and the share of its steps that come late: `realised_budget` is the

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kMostTried = 16;
 constexpr double kTolerance = 0.01;  // of the budget
-constexpr int kLongest = 1 << 20;  // the greatest expected_length
+constexpr int64_t kLongest = 1 << 20;  // the greatest expected_length
 
 // Throws Error unless there is more than one schedule to choose from.
 std::vector<int> default_values(const StrategySpec& base, int num_layers) {

@@ -62,12 +62,13 @@ std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
   } else {
     rule.threshold_lambda = param_threshold(spec, num_layers, "0.9");
   }
-  rule.decay_tau = param_number(spec, "decay_tau", 0.0, 0.0, 1e6);
   rule.decay_length = param_integer(spec, "decay_length", 0, 0, 1 << 30);
+  rule.decay_tau = param_number(spec, "decay_tau", rule.decay_length > 0 ? 4.0 : 0.0, 0.0, 1e6);
   if (rule.decay_tau > 0.0 && rule.decay_length == 0) {
     throw Error({.what = "decay_tau needs decay_length",
                  .where = spec.params.at("decay_tau").where,
-                 .expected = "decay_length = the number of new tokens, at least 1"});
+                 .expected = "decay_length = the number of new tokens, at least 1",
+                 .hint = "commands that make texts take their own"});
   }
   const size_t kv = param_choice(spec, "kv", {"project", "absent"}, 0);
   rule.rows_done = param_rows_done(spec);
@@ -108,10 +109,14 @@ StrategyInfo describe_early_exit() {
                   .range = "[1, N]",
                   .help = "layers between two exit tests",
                   .is_searched = true},
-                 {"decay_tau", "0", "[0, 1e6]",
+                 {"decay_tau", "0, with decay_length 4", "[0, 1e6]",
                   "position decay of the threshold: 0.9 L + 0.1 L exp(-tau step / "
-                  "decay_length); 0: constant"},
-                 {"decay_length", "0", "whole number", "T of the decay: new tokens per text"},
+                  "decay_length), CALM's tau is 4; 0: constant"},
+                 {.name = "decay_length",
+                  .default_text = "max_new_tokens",
+                  .range = "whole number",
+                  .help = "T of the decay: new tokens per text",
+                  .new_tokens_beside = "decay_tau"},
                  {"kv", "project", "project, absent", "what the layers above the exit keep"},
                  {.name = "depths",
                   .default_text = "by confidence",

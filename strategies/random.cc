@@ -51,12 +51,14 @@ LayerSet draw_set(int num_layers, int budget, SplitMix64 generator) {
 
 class RandomPerStep final : public SkipStrategy {
  public:
-  RandomPerStep(int budget, uint64_t seed) : budget_(budget), seed_(seed) {}
+  RandomPerStep(int num_layers, int budget, uint64_t seed) : budget_(budget), seed_(seed) {
+    for (int step = 0; step < kDrawnAhead; ++step) ahead_.push_back(draw(num_layers, step));
+  }
 
-  // The step's own generator: a set depends on no other step.
   LayerSet step_layers(int num_layers, int step) const override {
-    const uint64_t seed_of_step = SplitMix64(seed_ + 1).next() + static_cast<uint64_t>(step);
-    return draw_set(num_layers, budget_, SplitMix64(SplitMix64(seed_of_step).next()));
+    const auto place = static_cast<size_t>(step);
+    const bool is_drawn = place < ahead_.size() && ahead_[place].num_layers() == num_layers;
+    return is_drawn ? ahead_[place] : draw(num_layers, step);
   }
   // With a layer left to choose, any of them is chosen at some step.
   LayerSet any_step_layers(int num_layers) const override {
@@ -65,8 +67,18 @@ class RandomPerStep final : public SkipStrategy {
   bool sets_can_grow() const override { return budget_ > 2; }
 
  private:
+  // A draw takes longer than any other strategy's set: those of usual lengths are made before.
+  static constexpr int kDrawnAhead = 256;
+
+  // The step's own generator: a set depends on no other step.
+  LayerSet draw(int num_layers, int step) const {
+    const uint64_t seed_of_step = SplitMix64(seed_ + 1).next() + static_cast<uint64_t>(step);
+    return draw_set(num_layers, budget_, SplitMix64(SplitMix64(seed_of_step).next()));
+  }
+
   int budget_;
   uint64_t seed_;
+  std::vector<LayerSet> ahead_;
 };
 
 std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
@@ -74,7 +86,9 @@ std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
   const auto seed =
       static_cast<uint64_t>(param_integer(spec, "seed", 0, 0, std::numeric_limits<int>::max()));
   const bool per_step = param_choice(spec, "per", {"run", "step"}, 0) == 1;
-  if (per_step && budget < num_layers) return std::make_unique<RandomPerStep>(budget, seed);
+  if (per_step && budget < num_layers) {
+    return std::make_unique<RandomPerStep>(num_layers, budget, seed);
+  }
   return std::make_unique<ConstantSets>(LayerSet::all(num_layers),
                                         draw_set(num_layers, budget, SplitMix64(seed)));
 }

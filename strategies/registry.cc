@@ -112,6 +112,15 @@ std::unique_ptr<SkipStrategy> make_strategy(const StrategySpec& spec, int num_la
   return strategy;
 }
 
+StrategySpec with_new_tokens(StrategySpec spec, int max_new_tokens) {
+  for (const ParamInfo& param : find_strategy(spec.name, spec.where.empty() ? "--strategy" : spec.where).params) {
+    if (!spec.params.contains(param.new_tokens_beside)) continue;
+    spec.params.try_emplace(param.name,
+                            ParamValue{std::to_string(max_new_tokens), "max_new_tokens"});
+  }
+  return spec;
+}
+
 std::optional<CalibratedParam> param_to_calibrate(const StrategySpec& spec, int num_layers) {
   const StrategyInfo& info = find_strategy(spec.name, spec.where);
   if (info.calibrates != nullptr) return info.calibrates(spec, num_layers);

@@ -6,7 +6,7 @@
 #include "strategies/skip_decode.h"
 
 #include <algorithm>
-#include <cstdint>
+#include <cmath>
 
 #include "strategies/params.h"
 
@@ -30,13 +30,13 @@ class SkipDecode final : public SkipStrategy {
   bool sets_can_grow() const override { return false; }
 
  private:
-  // most - (most - least) * step / (expected_length - 1), halves rounded up, in whole numbers.
+  // most - (most - least) * step / (expected_length - 1), halves rounded up. At a whole
+  // expected_length a half is exact: a quotient that a double can hold is not rounded.
   int active_layers(int step) const {
-    const int64_t last = schedule_.expected_length - 1;
+    const double last = schedule_.expected_length - 1;
     if (step >= last) return schedule_.least;
-    const int64_t numerator =
-        schedule_.most * last - int64_t{schedule_.most - schedule_.least} * step;
-    return static_cast<int>((2 * numerator + last) / (2 * last));
+    const double fallen = static_cast<double>(schedule_.most - schedule_.least) * step / last;
+    return static_cast<int>(std::floor(schedule_.most - fallen + 0.5));
   }
 
   DecodeSchedule schedule_;
@@ -64,7 +64,7 @@ DecodeSchedule decode_schedule(const StrategySpec& spec, int num_layers) {
   const int lowest = std::min(budget, std::max(schedule.warmup + 1, 2 * budget - num_layers));
   schedule.least = param_integer(spec, "min_layers", lowest, lowest, budget);
   schedule.most = 2 * budget - schedule.least;
-  schedule.expected_length = param_integer(spec, "expected_length", 64, 2, 1 << 20);
+  schedule.expected_length = param_number(spec, "expected_length", 64, 2, 1 << 20);
   return schedule;
 }
 
@@ -76,7 +76,7 @@ StrategyInfo describe_skip_decode() {
       .kv_policy = "absent (never read: a layer once skipped stays skipped)",
       .needs_training = true,
       .params = {{"expected_length", "64", "[2, 1048576]",
-                  "steps over which the layers fall from 2K - min_layers to min_layers; the "
+                  "steps (need not be whole) over which the layers fall from 2K - min_layers to min_layers; the "
                   "number at a step is rounded half up; a sweep finds it on the calibration split"},
                  {.name = "min_layers",
                   .default_text = "max(warmup_layers + 1, 2K - N)",

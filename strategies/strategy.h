@@ -48,7 +48,7 @@ struct SkipRule {
   // Position-decayed threshold, CALM section 3.2 as the reference code has it:
   // clip(0.9 lambda + 0.1 lambda exp(-decay_tau * step / decay_length), 0, 1); 0: constant.
   double decay_tau = 0.0;
-  int decay_length = 0;  // T = max_new_tokens
+  int decay_length = 0;  // T, max_new_tokens where nothing else is given
   int last_layers = 0;   // kSkipMlps
   int warmup_steps = 0;  // kSkipMlps
   RowsDone rows_done = RowsDone::kAuto;
@@ -124,6 +124,8 @@ struct ParamInfo {
   std::string help;
   bool is_file = false;      // may name a file: its bytes are part of what identifies a result
   bool is_searched = false;  // `skipbench search` looks for its best value
+  // A parameter beside which this one, where it is not given, is the greatest number of new tokens.
+  std::string new_tokens_beside = {};
 };
 
 // A parameter that is found on a calibration split where it is not given, with a value of the right
@@ -158,6 +160,10 @@ const StrategyInfo& find_strategy(std::string_view name, const std::string& wher
 // out of range, naming where it was written. A dynamic strategy at a target above 1 needs its
 // `threshold` parameter (given, or put there by calibration).
 std::unique_ptr<SkipStrategy> make_strategy(const StrategySpec& spec, int num_layers);
+
+// `spec` with the parameters that follow the greatest number of new tokens per text (of early_exit
+// the length of a decayed threshold), where it leaves them out. Throws Error for an unknown strategy.
+StrategySpec with_new_tokens(StrategySpec spec, int max_new_tokens);
 
 // What `spec` leaves to a calibration on `num_layers` layers; make_strategy refuses or, where there
 // is a default, takes that without it. Throws Error as make_strategy does for the parameters read.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "datasets/prompt_template.h"
 #include "engine/base/error.h"
@@ -21,10 +22,12 @@ std::string adapter_folder(const SweepConfig& config, const StrategySection& str
   const AdapterPattern& own = strategy.adapter;
   const AdapterPattern& pattern = own.text.empty() && takes_common ? config.model.adapter : own;
   if (pattern.text.empty() || pattern.text == kNone) return "";
+  std::map<std::string, std::string> fields = {{"strategy", strategy.label},
+                                               {"target", fmt::format("{:g}", target)}};
+  const auto seed = strategy.params.find("seed");
+  if (seed != strategy.params.end()) fields["seed"] = seed->second.text;
   std::string folder;
-  for (const TextSegment& segment :
-       PromptTemplate(pattern.text, pattern.where)
-           .fill({{"strategy", strategy.label}, {"target", fmt::format("{:g}", target)}})) {
+  for (const TextSegment& segment : PromptTemplate(pattern.text, pattern.where).fill(fields)) {
     folder += segment.text;
   }
   return here_or_beside(folder, config.path);

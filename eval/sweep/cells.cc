@@ -67,7 +67,8 @@ class CellMaker {
                 config_.variant};
     cell.dataset = dataset;
     cell.strategy = strategy;
-    cell.spec = {section.name, target, section.params, section.where};
+    cell.spec = with_new_tokens({section.name, target, section.params, section.where},
+                                config_.max_new_tokens);
     cell.is_full = !info.uses_target && section.name == "full";
     const double highest = std::max(1.0, context_.num_layers / 2.0);
     if (!(target >= 1.0 && target <= highest)) {

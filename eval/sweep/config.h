@@ -17,7 +17,7 @@
 
 namespace skipbench {
 
-// A path with {strategy} and {target}; empty: not given.
+// A path with {strategy}, {target} and {seed}; empty: not given.
 struct AdapterPattern {
   std::string text;
   std::string where;

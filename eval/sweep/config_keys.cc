@@ -26,7 +26,8 @@ constexpr std::array kKeys = {
     ConfigKey{"model.dtype", kText, "f32", 0, 0, "f32|f16|bf16", "type of activations and cache"},
     ConfigKey{"model.tokenizer", kPath, "", 0, 0, "", "tokenizer file or folder; the model's own"},
     ConfigKey{"model.adapter", kPath, "", 0, 0, "",
-              "LoRA folder of every strategy but full; {strategy} is its label, {target} a number"},
+              "LoRA folder of every strategy but full; {strategy} is its label, {target} a number, "
+              "{seed} the strategy's"},
     ConfigKey{"model.threads", kInteger, "0", 0, 1024, "", "CPU threads; 0: the machine's cores"},
 
     ConfigKey{"datasets", kSections, kRequired, 0, 0, "", "what is decoded and scored"},

@@ -83,7 +83,7 @@ def main():
                         help="layers in static pruning's order of removal, as `order` takes them")
     parser.add_argument("--only", default="", help="folders that begin so")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--random-seeds", type=int, default=1, help="sets of the random control")
+    parser.add_argument("--random-seeds", type=int, default=5, help="sets of the random control")
     parser.add_argument("--f32", action="store_true",
                         help="products in f32: far quicker where the CPU has no bfloat16")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")

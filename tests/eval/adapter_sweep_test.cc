@@ -92,6 +92,26 @@ TEST_F(AdapterSweep, OutputsAreThoseOfTheMergedModel) {
   EXPECT_NE(log.str().find("all 15 cells are done"), std::string::npos) << log.str();
 }
 
+TEST_F(AdapterSweep, EachSeedHasItsOwn) {
+  write_adapter(folder_, "random_7-3x", "down_proj");
+  write_adapter(folder_, "random_8-3x", "up_proj");
+  std::string text = folder_.config_text();
+  const size_t begin = text.find("  - unified"), end = text.find("targets:");
+  text.replace(begin, end - begin,
+               "  - {name: random, label: chance, seeds: 2, params: {seed: 7}, adapter: "
+               "\"random_{seed}-{target}x\"}\n");
+  folder_.write_config(text);
+  const SweepSetup setup = folder_.setup({"targets=[3]"});
+  EXPECT_EQ(setup.adapted.size(), 2u);
+  int seen = 0;
+  for (const Cell& cell : setup.cells) {
+    if (cell.is_full) continue;
+    EXPECT_EQ(cell.adapter, folder_.path("random_" + cell.spec.params.at("seed").text + "-3x"));
+    ++seen;
+  }
+  EXPECT_EQ(seen, 2 * 3);  // quality, and times at two batch sizes
+}
+
 TEST_F(AdapterSweep, WrongPatternsAreNamed) {
   const auto message = [&](const std::string& pattern) -> std::string {
     try {
@@ -106,6 +126,8 @@ TEST_F(AdapterSweep, WrongPatternsAreNamed) {
             std::string::npos);
   EXPECT_NE(message("a-{budget}").find("unknown field 'budget'"), std::string::npos);
   EXPECT_NE(message("a-{target").find("a brace"), std::string::npos);
+  // unified has none.
+  EXPECT_NE(message("a-{seed}").find("unknown field 'seed'"), std::string::npos);
 }
 
 }  // namespace

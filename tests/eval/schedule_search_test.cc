@@ -28,7 +28,7 @@ std::vector<ScoreRequest> some_texts(int count, int vocabulary) {
 }
 
 // Mean layers per step, the schedule written once more in floating point.
-double mean_layers(int most, int least, int length, const std::vector<ScoreRequest>& texts) {
+double mean_layers(int most, int least, double length, const std::vector<ScoreRequest>& texts) {
   double layers = 0, steps = 0;
   for (const ScoreRequest& text : texts) {
     for (int step = 0; step + 1 < static_cast<int>(text.continuation.size()); ++step) {
@@ -77,15 +77,24 @@ class ScheduleSearch : public testing::Test {
       spec.params["min_layers"] = {std::to_string(one.min_layers), ""};
       spec.params["expected_length"] = {one.calibration.value, ""};
       EXPECT_NEAR(one.loss, loss_of(model.decoder(), spec, texts), 1e-9) << label;
-      const int length = std::stoi(one.calibration.value);
+      const double length = std::stod(one.calibration.value);
       EXPECT_NEAR(one.realised_budget, mean_layers(one.max_layers, one.min_layers, length, texts),
                   1e-9)
           << label;
-      // On target wherever some length is.
-      double nearest = std::numeric_limits<double>::infinity();
-      for (int other = 2; other < 200; ++other) {
+      // On target wherever some length is, a whole one where there is one.
+      double nearest = std::numeric_limits<double>::infinity(), at = 0;
+      const auto consider = [&](double other) {
         const double mean = mean_layers(one.max_layers, one.min_layers, other, texts);
-        nearest = std::min(nearest, std::abs(mean - budget));
+        if (std::abs(mean - budget) >= nearest) return;
+        nearest = std::abs(mean - budget);
+        at = other;
+      };
+      for (int other = 2; other < 200; ++other) consider(other);
+      if (nearest > 0.01 * budget) {
+        const int whole = static_cast<int>(at);
+        for (int part = -1000; part <= 1000; ++part) {
+          if (whole * 1000 + part >= 2000) consider((whole * 1000 + part) / 1000.0);
+        }
       }
       EXPECT_NEAR(std::abs(one.realised_budget - budget), nearest, 1e-9) << label;
       EXPECT_EQ(one.calibration.on_target, nearest <= 0.01 * budget) << label;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 
 #include "engine/base/error.h"
 #include "eval/calibration.h"
@@ -175,11 +176,48 @@ TEST(SkipDecodeCalibration, ReachesTheBudgetWithinOnePercent) {
                Error);
 }
 
+// Texts so short that every whole length misses by more than 3 %.
+TEST(SkipDecodeCalibration, ALengthBetweenTwoWholeOnes) {
+  const auto texts = texts_of_lengths({9, 8});
+  for (const double target : {1.5, 2.0}) {
+    StrategySpec spec{.name = "skip_decode", .target = target};
+    const Calibration found = calibrate_length(spec, "expected_length", 30, texts, 2, 1 << 20);
+    const double length = std::stod(found.value);
+    EXPECT_NE(length, std::floor(length)) << found.value;
+    EXPECT_GT(length, 7);
+    EXPECT_LT(length, 8);
+    EXPECT_TRUE(found.on_target);
+    spec.params["expected_length"] = {found.value, "test"};
+    const auto strategy = make_strategy(spec, 30);
+    double layers = 0;
+    for (int t = 0; t < 8; ++t) layers += strategy->step_layers(30, t).layers() * (t < 7 ? 2 : 1);
+    EXPECT_NEAR(layers / 15, std::floor(30 / target), 0.01 * std::floor(30 / target));
+  }
+}
+
 TEST(SkipDecodeCalibration, NothingToFindWhereTheNumberNeverFalls) {
   EXPECT_FALSE(param_to_calibrate({.name = "skip_decode", .target = 15}, 30));  // K = 2
   EXPECT_FALSE(param_to_calibrate({.name = "skip_decode", .target = 1}, 30));
   EXPECT_FALSE(param_to_calibrate(
       {.name = "skip_decode", .target = 2, .params = {{"expected_length", {"9", ""}}}}, 30));
+}
+
+TEST(EarlyExitCells, TheThresholdDecaysOverTheSweepsNewTokens) {
+  const SweepFolder folder;
+  const auto cell = [&](const std::string& params) {
+    return folder
+        .setup({"targets=[1.5]", "strategies=[{name: early_exit, params: {" + params + "}}]"})
+        .cells.at(0);
+  };
+  const Cell by_tau = cell("decay_tau: 4");
+  const Cell both = cell("decay_tau: 4, decay_length: 9");
+  const Cell longer = cell("decay_tau: 4, decay_length: 10");
+  EXPECT_EQ(by_tau.spec.params.at("decay_length").text, "9");
+  EXPECT_EQ(by_tau.identity, both.identity);
+  EXPECT_EQ(by_tau.calibration_identity, both.calibration_identity);
+  EXPECT_NE(by_tau.calibration_identity, longer.calibration_identity);
+  // What was stored without a decay is found again.
+  EXPECT_EQ(cell("min_layer: 1").spec.params.count("decay_length"), 0u);
 }
 
 TEST(SkipDecodeCalibration, ASweepStoresAndReusesIt) {
@@ -188,7 +226,7 @@ TEST(SkipDecodeCalibration, ASweepStoresAndReusesIt) {
   ASSERT_EQ(folder.run("a.db", {"targets=[1.5]"}), SweepOutcome::kDone);
   const Json rows = folder.untimed_rows("a.db");
   EXPECT_EQ(rows[2]["calibration"]["parameter"], "expected_length");
-  EXPECT_GE(std::stoi(rows[2]["calibration"]["expected_length"].get<std::string>()), 2);
+  EXPECT_GE(std::stod(rows[2]["calibration"]["expected_length"].get<std::string>()), 2);
   EXPECT_EQ(rows[2]["calibration"]["budget"], 4.0);
   ASSERT_EQ(folder.run("a.db", {"targets=[1.5]"}), SweepOutcome::kDone);
   EXPECT_EQ(folder.untimed_rows("a.db"), rows);

@@ -45,6 +45,35 @@ TEST(EarlyExit, NeedsAThresholdUnlessNothingIsSkipped) {
   EXPECT_FALSE(strategy->rule()->tests_after(3, 8));
 }
 
+TEST(EarlyExit, TheThresholdFallsOverTheNewTokens) {
+  const auto rule_of = [](StrategyParams params) {
+    params["threshold"] = {"0.8", ""};
+    const StrategySpec spec{.name = "early_exit", .target = 2, .params = std::move(params)};
+    return *make_strategy(with_new_tokens(spec, 48), 8)->rule();
+  };
+  EXPECT_EQ(rule_of({}).threshold(30), 0.8);
+  const SkipRule both = rule_of({{"decay_tau", {"2", ""}}, {"decay_length", {"10", ""}}});
+  EXPECT_DOUBLE_EQ(both.threshold(5), 0.72 + 0.08 * std::exp(-1.0));
+  const SkipRule by_tau = rule_of({{"decay_tau", {"4", ""}}});
+  EXPECT_DOUBLE_EQ(by_tau.threshold(12), 0.72 + 0.08 * std::exp(-1.0));
+  // CALM's tau.
+  const SkipRule by_length = rule_of({{"decay_length", {"12", ""}}});
+  EXPECT_DOUBLE_EQ(by_length.threshold(3), 0.72 + 0.08 * std::exp(-1.0));
+  // A command that makes no texts has no length to give.
+  const StrategySpec spec{.name = "early_exit",
+                          .target = 2,
+                          .params = {{"threshold", {"0.8", ""}}, {"decay_tau", {"4", "a.yaml:3"}}}};
+  try {
+    make_strategy(spec, 8);
+    FAIL() << "a decay over no tokens was accepted";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("a.yaml:3: decay_tau needs decay_length"),
+              std::string::npos)
+        << error.what();
+  }
+  EXPECT_THROW(with_new_tokens({.name = "none"}, 3), Error);
+}
+
 TEST(EarlyExit, ParametersReachTheRule) {
   const StrategySpec spec{.name = "early_exit",
                           .target = 2,

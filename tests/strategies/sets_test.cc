@@ -106,6 +106,13 @@ TEST(SkipDecode, ExactScheduleOf30LayersAt2x) {
             (std::vector<int>{0, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29}));
 }
 
+TEST(SkipDecode, TheLengthNeedNotBeWhole) {
+  const auto strategy = make("skip_decode", 30, 2, {{"expected_length", "3.6"}});
+  std::vector<double> active;
+  for (int step = 0; step < 5; ++step) active.push_back(strategy->step_layers(30, step).layers());
+  EXPECT_EQ(active, (std::vector<double>{28, 18, 8, 2, 2}));  // 28 - 10 step
+}
+
 TEST(SkipDecode, MinLayersSetsTheSlope) {
   const auto flat = make("skip_decode", 30, 2, {{"min_layers", "15"}});
   EXPECT_EQ(flat->step_layers(30, 0).layers(), 15);
@@ -116,6 +123,8 @@ TEST(SkipDecode, MinLayersSetsTheSlope) {
   EXPECT_NE(refusal("skip_decode", 30, 10, {{"warmup_layers", "3"}}).find("[0, 2]"),
             std::string::npos);
   EXPECT_NE(refusal("skip_decode", 30, 2, {{"expected_length", "1"}}).find("[2, 1048576]"),
+            std::string::npos);
+  EXPECT_NE(refusal("skip_decode", 30, 2, {{"expected_length", "1.99"}}).find("[2, 1048576]"),
             std::string::npos);
 }
 
@@ -159,7 +168,8 @@ TEST(Random, SetsPerStep) {
   for_all_targets([](int n, double target, int budget) {
     const auto strategy = make("random", n, target, {{"seed", "5"}, {"per", "step"}});
     LayerSet seen = strategy->step_layers(n, 0);
-    for (int step = 0; step < 20; ++step) {
+    // The first 256 are drawn ahead.
+    for (const int step : {0, 1, 2, 3, 9, 77, 254, 255, 256, 257, 100000}) {
       const uint64_t seed = mix(6 + 0x9e3779b97f4a7c15ULL) + static_cast<uint64_t>(step);
       EXPECT_EQ(strategy->step_layers(n, step).layer_list(),
                 random_layers(n, budget, mix(seed + 0x9e3779b97f4a7c15ULL)));
