@@ -7,7 +7,9 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "eval/report/export_bench.h"
+#include "eval/report/export_depths.h"
 
 namespace skipbench {
 
@@ -15,6 +17,7 @@ void add_export(CLI::App& app) {
   struct Options {
     std::string path, to;
     bool outputs = false, timing = false, drift = false, probes = false;
+    int64_t steps = 0;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand(
@@ -31,10 +34,16 @@ void add_export(CLI::App& app) {
           ->excludes(outputs)
           ->excludes(drift);
   sub->add_option("--to", options->to,
-                  "llama-bench or google-benchmark: the timings as that program's JSON")
+                  "llama-bench or google-benchmark: the timings as that program's JSON; "
+                  "exit-depths: early_exit's layers per step, which its `depths` replays")
       ->excludes(outputs)
       ->excludes(drift)
       ->excludes(probes);
+  sub->add_option("--steps", options->steps,
+                  "exit-depths: as many decoding steps in a row, those whose mean is nearest to "
+                  "the budget; 0: all")
+      ->check(whole_number(0, 1 << 16))
+      ->capture_default_str();
   sub->footer("Example:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl");
   sub->callback([options] {
     if (!options->outputs && !options->drift && !options->probes && options->to.empty()) {
@@ -42,7 +51,8 @@ void add_export(CLI::App& app) {
     }
     ResultStore store(options->path, OpenMode::kReadOnly);
     if (!options->to.empty()) {
-      std::cout << export_timings(store, options->to);
+      std::cout << (options->to == "exit-depths" ? export_exit_depths(store, options->steps)
+                                                 : export_timings(store, options->to));
       return;
     }
     const auto write = [](const std::string& line) { std::cout << line << '\n'; };

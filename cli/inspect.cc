@@ -93,7 +93,7 @@ Json weights_json(const WeightCount& count) {
 std::unique_ptr<SkipStrategy> strategy_of(const StrategyOptions& options, int num_layers) {
   StrategySpec spec = options.spec();
   layer_budget(num_layers, spec.target);  // refuses a bad target
-  if (find_strategy(spec.name).is_dynamic && !spec.params.contains("threshold")) {
+  if (find_strategy(spec.name).is_dynamic && param_to_calibrate(spec, num_layers)) {
     spec.params["threshold"] = {"1", "inspect"};
   }
   return make_strategy(with_new_tokens(std::move(spec), 1), num_layers);

@@ -47,6 +47,7 @@ std::vector<ScoreRequest> read_requests(const std::string& path, const ModelConf
   for (size_t i = 0; i < lines.size(); ++i) {
     const std::string where = path + ":" + std::to_string(i + 1);
     requests.push_back(parse_request(lines[i], where));
+    requests.back().text = static_cast<int32_t>(i);
     check_tokens(requests.back().prompt, config, where + ", prompt");
     const int64_t length = std::ssize(requests.back().continuation);
     if (length > 0) check_tokens(requests.back().continuation, config, where + ", continuation");

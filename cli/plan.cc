@@ -1,4 +1,6 @@
 // skipbench plan: the layers that a strategy runs, as `logprobs` and `generate` run them.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
@@ -51,6 +53,11 @@ Json rule_json(const SkipStrategy& strategy, const SkipRule& rule) {
   json["action"] = "stop";
   json["min_layer"] = rule.min_layer;
   json["exit_interval"] = rule.interval;
+  if (!rule.depths.empty()) {
+    json["depths"] = {{"replayed_from", rule.depths_from},
+                      {"entry", fmt::format("(step + 7 text) mod {}", rule.depths.size())},
+                      {"list", rule.depths}};
+  }
   if (rule.decay_tau > 0) {
     json["decay_tau"] = rule.decay_tau;
     json["decay_length"] = rule.decay_length;
@@ -64,7 +71,7 @@ void plan(const PlanOptions& options) {
   const StrategyInfo& info = find_strategy(spec.name);
   Json json;
   const int budget = layer_budget(options.layers, spec.target);  // refuses a bad target
-  if (info.is_dynamic && !spec.params.contains("threshold")) {
+  if (info.is_dynamic && param_to_calibrate(spec, options.layers)) {
     spec.params["threshold"] = {"1", "plan"};  // the rule's other parts do not depend on it
   }
   const auto strategy = make_strategy(spec, options.layers);

@@ -29,6 +29,7 @@ class FileReader {
                       where_);
       check_tokens(request.prompt, config_, where_);
       check_tokens(request.continuation, config_, where_);
+      request.text = static_cast<int32_t>(i);
       requests.push_back(std::move(request));
     }
     return requests;
@@ -102,7 +103,8 @@ std::vector<ScoreRequest> calibration_texts(const ProbeTextOptions& options,
     generate.first_text = static_cast<int32_t>(begin);
     GenerateResult result = Decoder(model).generate(part, *full, generate);
     for (size_t i = 0; i < part.size(); ++i) {
-      requests.push_back({part[i], std::move(result.outputs[i].tokens)});
+      requests.push_back({part[i], std::move(result.outputs[i].tokens),
+                          generate.first_text + static_cast<int32_t>(i)});
     }
   }
   return requests;

@@ -149,8 +149,8 @@ struct NextTokenArgs {
   NextToken* out = nullptr;   // [rows], device
 };
 
-// Draws the rows' tokens, see engine/sampling.h. A NaN logit is never drawn; where no logit is above
-// -inf the token stays as it is.
+// Draws the rows' tokens, see engine/sampling.h. A NaN logit is never drawn; where no logit is
+// above -inf the token stays as it is.
 struct SampleArgs {
   Matrix logits;                      // [rows, vocab] f32
   Sampling sampling;                  // temperature > 0
@@ -185,7 +185,8 @@ struct BeginExitsArgs {
   const int32_t* finished = nullptr;  // [rows]
 };
 
-// Running rows have run `sublayers` more, and stop where they are sure enough of `next`.
+// Running rows have run `sublayers` more, and stop where they are sure enough of `next`, or where a
+// list of depths that is replayed says so.
 struct TestExitsArgs {
   ExitState state;
   const NextToken* next = nullptr;  // [rows]
@@ -194,6 +195,9 @@ struct TestExitsArgs {
   double log_vocabulary = 1;
   const double* thresholds = nullptr;  // [num_thresholds] by step; null: after the last layer, no
   int num_thresholds = 0;              // test: all take `next`
+  const int32_t* depths = nullptr;     // [num_depths] layers, entry replayed_entry(step, text)
+  int num_depths = 0;                  // 0: the confidence decides
+  const int32_t* texts = nullptr;      // [rows], of replayed_entry
 };
 
 // out[i] = in[i] where flag[i] == value; `in` and `out` do not overlap.

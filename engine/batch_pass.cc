@@ -37,7 +37,15 @@ BatchPass::BatchPass(Model& model, const SkipStrategy& strategy, std::span<const
       strategy_(strategy),
       prompts_(prompts),
       num_layers_(model.config().num_layers),
-      cache_(model.cache(cache_shape(strategy, num_layers_, std::ssize(prompts), capacity))) {}
+      cache_(model.cache(cache_shape(strategy, num_layers_, std::ssize(prompts), capacity))),
+      texts_(prompts.size()) {
+  std::iota(texts_.begin(), texts_.end(), 0);
+}
+
+void BatchPass::draw(const GenerateOptions& options) {
+  draws_ = &options;
+  std::iota(texts_.begin(), texts_.end(), options.first_text);
+}
 
 // Of two neighbours that are both skipped the scales are multiplied first.
 void BatchPass::run_layer(int layer, const LayerSet& set, Model::RowRange rows) {
@@ -149,8 +157,11 @@ void BatchPass::step_with_rule(const SkipRule& rule, int step, const StepInput& 
     }
     if (is_tested) {
       const auto begin = Clock::now();
-      running = by_state ? move_settled_behind(running, rule.threshold(step))
-                         : move_exits_behind(running, rule, step, input);
+      const auto stops = [&](int32_t entry, double confidence) {
+        return rule.stops(layer + 1, step, texts_[sequences_[entry]], confidence);
+      };
+      running =
+          by_state ? move_settled_behind(running, stops) : move_exits_behind(running, stops, input);
       exit_test_us_ += microseconds_since(begin);
     }
     if (observer_) observer_(layer, order_);
@@ -186,7 +197,7 @@ void BatchPass::step_skipping_mlps(const SkipRule& rule, int step, const StepInp
     }
     if (is_tested) {
       const auto begin = Clock::now();
-      whole = move_settled_behind(needed, threshold);
+      whole = move_settled_behind(needed, [&](int32_t, double c) { return c > threshold; });
       exit_test_us_ += microseconds_since(begin);
     }
     if (observer_) observer_(layer, order_);
@@ -196,19 +207,22 @@ void BatchPass::step_skipping_mlps(const SkipRule& rule, int step, const StepInp
   record(order_, model_.logits(row_list_), input.targets);
 }
 
-// Of the first `running` rows those whose state is nearly what keep_states kept go behind the
-// others; returns how many are left.
-int64_t BatchPass::move_settled_behind(int64_t running, double threshold) {
+// Of the first `running` rows those go behind the others that stop by their state's cosine with
+// what keep_states kept; returns how many are left.
+template <typename Stops>
+int64_t BatchPass::move_settled_behind(int64_t running, const Stops& stops) {
   model_.cosines_with_kept({0, running}, cosines_);
   exit_tests_ += running;
   leaves_.clear();
-  for (const double cosine : cosines_) leaves_.push_back(cosine > threshold);
+  for (size_t row = 0; row < cosines_.size(); ++row) {
+    leaves_.push_back(stops(order_[row], cosines_[row]));
+  }
   return move_leaving_behind();
 }
 
 // Runs the exit test on the running rows, records what exits, and returns how many run on.
-int64_t BatchPass::move_exits_behind(int64_t running, const SkipRule& rule, int step,
-                                     const StepInput& input) {
+template <typename Stops>
+int64_t BatchPass::move_exits_behind(int64_t running, const Stops& stops, const StepInput& input) {
   row_list_.resize(static_cast<size_t>(running));
   std::iota(row_list_.begin(), row_list_.end(), 0);
   const Matrix logits = model_.logits(row_list_);
@@ -217,10 +231,11 @@ int64_t BatchPass::move_exits_behind(int64_t running, const SkipRule& rule, int 
   record_next(tested, logits);
   exit_tests_ += running;
 
-  const double threshold = rule.threshold(step);
   leaves_.clear();
   for (const int32_t entry : tested) {
-    leaves_.push_back(confidence(rule, rows_[entry].next, model_.config().vocab_size) > threshold);
+    const NextToken& next = rows_[entry].next;
+    leaves_.push_back(
+        stops(entry, confidence(*strategy_.rule(), next, model_.config().vocab_size)));
   }
   if (std::find(leaves_.begin(), leaves_.end(), true) == leaves_.end()) return running;
   record_log_probs(tested, logits, input.targets);
@@ -259,7 +274,7 @@ void BatchPass::record_next(std::span<const int32_t> entries, const Matrix& logi
     draw_positions_.clear();
     for (const int32_t entry : entries) {
       const int32_t sequence = sequences_.empty() ? entry : sequences_[entry];
-      draw_texts_.push_back(draws_->first_text + sequence);
+      draw_texts_.push_back(texts_[sequence]);
       draw_positions_.push_back(lengths_[sequence] - 1);
     }
     draws = {draws_->sampling, draw_texts_.data(), draw_positions_.data()};

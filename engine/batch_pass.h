@@ -36,8 +36,10 @@ class BatchPass {
   BatchPass(Model& model, const SkipStrategy& strategy, std::span<const TokenIds> prompts,
             int64_t capacity);
 
-  // Tokens are drawn as the options say; greedy without this.
-  void draw(const GenerateOptions& options) { draws_ = &options; }
+  // Tokens are drawn as the options say, and the prompts numbered; greedy without this.
+  void draw(const GenerateOptions& options);
+  // The prompts' numbers: what tells their draws and replayed exits apart. From 0 without this.
+  void number_texts(std::span<const int32_t> texts) { texts_.assign(texts.begin(), texts.end()); }
 
   // All prompts in one pass; a row per sequence, about the token that follows its prompt.
   std::span<const Row> prefill(std::span<const int32_t> targets);
@@ -64,10 +66,11 @@ class BatchPass {
   void step_skipping_mlps(const SkipRule& rule, int step, const StepInput& input);
   template <typename Run>
   void run_beside_done_rows(const SkipRule& rule, int64_t needed, const Run& run);
-  int64_t move_settled_behind(int64_t running, double threshold);
+  template <typename Stops>
+  int64_t move_settled_behind(int64_t running, const Stops& stops);
   int64_t move_leaving_behind();
-  int64_t move_exits_behind(int64_t running, const SkipRule& rule, int step,
-                            const StepInput& input);
+  template <typename Stops>
+  int64_t move_exits_behind(int64_t running, const Stops& stops, const StepInput& input);
   // `entries` name, per row of logits, the entry of rows_ and of targets that it belongs to.
   void record_next(std::span<const int32_t> entries, const Matrix& logits);
   void record_log_probs(std::span<const int32_t> entries, const Matrix& logits,
@@ -81,11 +84,12 @@ class BatchPass {
   const GenerateOptions* draws_ = nullptr;
   int num_layers_;
   std::unique_ptr<KvCache> cache_;
+  std::vector<int32_t> texts_;    // [sequences], their numbers
   std::vector<int32_t> lengths_;  // [sequences], positions that are filled
 
   std::span<const int32_t> sequences_;  // of the input; empty: the prefill, entry i is sequence i
   std::vector<Row> rows_;               // the result, per entry of the input
-  std::vector<int32_t> order_;  // pass row -> entry of the input; running rows first
+  std::vector<int32_t> order_;          // pass row -> entry of the input; running rows first
   std::vector<int32_t> next_order_;
   std::vector<int32_t> pass_index_;
   std::vector<int32_t> positions_;

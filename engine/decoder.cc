@@ -258,12 +258,14 @@ std::vector<ScoreOutput> Decoder::score_batch(std::span<const ScoreRequest> requ
                                               const SkipStrategy& strategy,
                                               const ScoreOptions& options) {
   std::vector<TokenIds> prompts;
+  std::vector<int32_t> texts;
   size_t longest_continuation = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     const ScoreRequest& request = requests[i];
     check_tokens(request.prompt, model_.config(), "prompt " + std::to_string(i));
     check_tokens(request.continuation, model_.config(), "continuation " + std::to_string(i));
     prompts.push_back(request.prompt);
+    texts.push_back(request.text);
     longest_continuation = std::max(longest_continuation, request.continuation.size());
   }
   std::vector<ScoreOutput> outputs(requests.size());
@@ -271,6 +273,7 @@ std::vector<ScoreOutput> Decoder::score_batch(std::span<const ScoreRequest> requ
 
   BatchPass pass(model_, strategy, prompts,
                  longest(prompts) + static_cast<int64_t>(longest_continuation) - 1);
+  pass.number_texts(texts);
   // Sequences whose next token the pass predicts, and those tokens.
   std::vector<int32_t> sequences, tokens, targets;
   const auto append = [&](std::span<const BatchPass::Row> rows) {

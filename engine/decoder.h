@@ -20,7 +20,8 @@ struct GenerateOptions {
   // Ids that end a row; the one that did is part of its tokens. Empty: the length is forced.
   std::vector<int32_t> end_of_text_ids;
   Sampling sampling;  // greedy unless it has a temperature
-  // Prompt i is text first_text + i: what tells the texts' draws apart, in whatever batch they are.
+  // Prompt i is text first_text + i: what tells the texts' draws and replayed exits apart, in
+  // whatever batch they are.
   int32_t first_text = 0;
   // Called after each new token of a row with its tokens so far; true ends the row (stop strings).
   std::function<bool(size_t row, std::span<const int32_t> tokens)> stop;
@@ -76,6 +77,7 @@ struct GenerateResult {
 struct ScoreRequest {
   TokenIds prompt;
   TokenIds continuation;
+  int32_t text = 0;  // its number, as GenerateOptions::first_text has it
 };
 
 struct ScoreOptions {

@@ -79,10 +79,12 @@ void DeviceSteps::start(const KvCache& cache, const GenerateOptions& options, co
 
 void DeviceSteps::queue(const LayerSet& layers) {
   assert(queued() < kAhead);
-  // Thresholds are read from memory, so rules that test at the same layers share recordings.
+  // Thresholds and depths are read from memory, so rules that test at the same layers share
+  // recordings.
   const auto rule_number = [&]() -> int64_t {
     if (rule_ == nullptr) return 0;
-    int64_t number = num_thresholds_;
+    int64_t number = 2 * int64_t{num_thresholds_};
+    if (!rule_->depths.empty()) number = 2 * std::ssize(rule_->depths) + 1;
     number = number * (LayerSet::kMaxLayers + 1) + rule_->min_layer;
     number = number * (LayerSet::kMaxLayers + 1) + rule_->interval;
     // A threshold that nothing passes is not tested at all.
@@ -169,7 +171,10 @@ void DeviceSteps::queue_until_test(const LayerSet& layers, int begin, int end, b
        .signal = rule_->signal,
        .log_vocabulary = std::log(std::max(2, vocabulary)),
        .thresholds = is_last ? nullptr : static_cast<const double*>(thresholds_.get()),
-       .num_thresholds = num_thresholds_});
+       .num_thresholds = num_thresholds_,
+       .depths = static_cast<const int32_t*>(depths_.get()),
+       .num_depths = static_cast<int>(rule_->depths.size()),
+       .texts = draws_.text});
 }
 
 // Arrays of the exit state, those of 8 bytes first.
@@ -180,7 +185,7 @@ void DeviceSteps::start_exits(int num_steps, int step) {
                                     (4 * capacity + 2) * sizeof(int32_t));
     exit_state_moves_ = ++moves_;
   }
-  num_thresholds_ = std::max(1, num_steps);
+  num_thresholds_ = rule_->depths.empty() ? std::max(1, num_steps) : 1;
   if (num_thresholds_ > thresholds_capacity_) {
     thresholds_ = backend_.allocate(static_cast<size_t>(num_thresholds_) * sizeof(double));
     thresholds_capacity_ = num_thresholds_;
@@ -190,6 +195,15 @@ void DeviceSteps::start_exits(int num_steps, int step) {
   for (int i = 0; i < num_thresholds_; ++i) host_thresholds_.push_back(rule_->threshold(i));
   backend_.upload(thresholds_.get(), host_thresholds_.data(),
                   host_thresholds_.size() * sizeof(double));
+  const std::vector<int32_t>& depths = rule_->depths;
+  if (std::ssize(depths) > depths_capacity_) {
+    depths_ = backend_.allocate(depths.size() * sizeof(int32_t));
+    depths_capacity_ = std::ssize(depths);
+    exit_state_moves_ = ++moves_;
+  }
+  if (!depths.empty()) {
+    backend_.upload(depths_.get(), depths.data(), depths.size() * sizeof(int32_t));
+  }
 
   auto* clock = static_cast<int64_t*>(exit_state_.get());
   auto* chosen = reinterpret_cast<NextToken*>(clock + 2);

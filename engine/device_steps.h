@@ -27,8 +27,8 @@ class DeviceSteps {
     std::span<const int32_t> sequences;
     std::span<const int32_t> tokens;
     std::span<const int32_t> positions;
-    std::span<const int32_t> texts;  // what tells their draws apart
-    int step = 0;  // decoding step, of an exit rule's thresholds
+    std::span<const int32_t> texts;  // what tells their draws and replayed exits apart
+    int step = 0;                    // decoding step, of an exit rule's thresholds
   };
 
   // Whether the device can run this strategy's steps by itself: skipped sublayers pass their input
@@ -86,6 +86,8 @@ class DeviceSteps {
   DeviceBuffer thresholds_;  // [thresholds_capacity_] f64
   int thresholds_capacity_ = 0;
   int num_thresholds_ = 0;
+  DeviceBuffer depths_;  // [depths_capacity_] i32, of a rule that replays exits
+  int64_t depths_capacity_ = 0;
   int64_t exit_state_moves_ = -1;  // moves_ when it was made
   std::vector<double> host_thresholds_;
   const SkipRule* rule_ = nullptr;

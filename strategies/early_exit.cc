@@ -4,8 +4,12 @@
 // code propagates the state of the first possible exit, the paper's (the state at the exit) is
 // followed.
 #include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "engine/base/error.h"
+#include "strategies/exit_depths.h"
 #include "strategies/params.h"
 #include "strategies/strategy.h"
 
@@ -15,7 +19,7 @@ namespace {
 
 class EarlyExit final : public SkipStrategy {
  public:
-  EarlyExit(SkipRule rule, KvPolicy kv_policy) : rule_(rule), kv_policy_(kv_policy) {}
+  EarlyExit(SkipRule rule, KvPolicy kv_policy) : rule_(std::move(rule)), kv_policy_(kv_policy) {}
 
   const SkipRule* rule() const override { return &rule_; }
   KvPolicy kv_policy() const override { return kv_policy_; }
@@ -25,15 +29,39 @@ class EarlyExit final : public SkipStrategy {
   KvPolicy kv_policy_;
 };
 
+// Without a threshold: exits are replayed instead of decided.
+void set_depths(SkipRule& rule, const StrategySpec& spec, int num_layers) {
+  for (const char* name : {"threshold", "decay_tau", "decay_length"}) {
+    if (!has_param(spec, name)) continue;
+    throw Error({.what = std::string("parameters '") + name + "' and 'depths' exclude each other",
+                 .where = spec.params.at(name).where,
+                 .expected = "a threshold, by which the confidence decides, or depths to replay",
+                 .got = "both; 'depths' was written at " + spec.params.at("depths").where});
+  }
+  ExitDepths found = param_depths(spec, num_layers, rule.min_layer);
+  rule.depths = std::move(found.depths);
+  rule.depths_from = std::move(found.from);
+}
+
+std::optional<CalibratedParam> calibrates(const StrategySpec& spec, int num_layers) {
+  const bool skips = layer_budget(num_layers, spec.target, spec.where) < num_layers;
+  if (!skips || has_param(spec, "threshold") || has_param(spec, "depths")) return std::nullopt;
+  return CalibratedParam{"threshold", "0.5"};
+}
+
 std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
   SkipRule rule;
-  rule.threshold_lambda = param_threshold(spec, num_layers, "0.9");
   rule.signal = static_cast<ExitSignal>(param_choice(
       spec, "signal", {"softmax_difference", "top_probability", "entropy", "cosine"}, 0));
   // What stands before the first layer is an embedding, no state to compare with.
   const int first = rule.signal == ExitSignal::kCosine ? std::min(2, num_layers) : 1;
   rule.min_layer = param_integer(spec, "min_layer", first, first, num_layers);
   rule.interval = param_integer(spec, "exit_interval", 1, 1, num_layers);
+  if (has_param(spec, "depths")) {
+    set_depths(rule, spec, num_layers);
+  } else {
+    rule.threshold_lambda = param_threshold(spec, num_layers, "0.9");
+  }
   rule.decay_length = param_integer(spec, "decay_length", 0, 0, 1 << 30);
   rule.decay_tau = param_number(spec, "decay_tau", rule.decay_length > 0 ? 4.0 : 0.0, 0.0, 1e6);
   if (rule.decay_tau > 0.0 && rule.decay_length == 0) {
@@ -50,7 +78,8 @@ std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
                  .expected = "`batch: compact` with `kv: absent`, or `kv: project`",
                  .got = "batch wait, kv absent"});
   }
-  return std::make_unique<EarlyExit>(rule, kv == 0 ? KvPolicy::kProject : KvPolicy::kAbsent);
+  return std::make_unique<EarlyExit>(std::move(rule),
+                                     kv == 0 ? KvPolicy::kProject : KvPolicy::kAbsent);
 }
 
 }  // namespace
@@ -89,11 +118,21 @@ StrategyInfo describe_early_exit() {
                   .help = "T of the decay: new tokens per text",
                   .new_tokens_beside = "decay_tau"},
                  {"kv", "project", "project, absent", "what the layers above the exit keep"},
+                 {.name = "depths",
+                  .default_text = "by confidence",
+                  .range = "a file, or layers in [min_layer, N]",
+                  .help = "instead of a threshold, for timing where weights have no confidence: "
+                          "step t of text x stops at the first test with as many layers run as "
+                          "entry (t + 7 x) mod n says, and every test is still computed; a file "
+                          "is what `skipbench export --to exit-depths` writes, its list of this "
+                          "target",
+                  .is_file = true},
                  {"batch", "auto", "auto, wait, compact",
                   "rows that have exited go along frozen until the batch's last row exits, or "
                   "leave the batch of the layers above; auto: wait where the device decides, "
                   "compact where the host does"}},
-      .make = make};
+      .make = make,
+      .calibrates = calibrates};
 }
 
 }  // namespace skipbench

@@ -1,5 +1,7 @@
-// The signal of an exit test, so that host and device decide alike.
+// The decision of an exit test, so that host and device decide alike.
 #pragma once
+
+#include <cstdint>
 
 namespace skipbench {
 
@@ -21,6 +23,12 @@ constexpr double exit_confidence(ExitSignal signal, float top, float second, flo
       break;
   }
   return 0.0;
+}
+
+// Which of `entries` exit depths that are replayed is that of text `text` in decoding step `step`.
+// Rows of a batch are texts with neighbouring numbers: each reads the list from another place.
+constexpr int64_t replayed_entry(int64_t step, int64_t text, int64_t entries) {
+  return (step + 7 * text) % entries;
 }
 
 }  // namespace skipbench

@@ -15,12 +15,18 @@ double SkipRule::threshold(int step) const {
 
 bool SkipRule::tests_after(int layer, int num_layers) const {
   const int layers_run = layer + 1;
-  const bool can_exit = threshold_lambda < 1.0 || decay_tau > 0.0;  // confidence never exceeds 1
+  // Confidence never exceeds 1.
+  const bool can_exit = threshold_lambda < 1.0 || decay_tau > 0.0 || !depths.empty();
   if (action == RuleAction::kSkipMlps) {  // behind the last of them there is nothing to skip
     return can_exit && layer >= min_layer && layers_run < num_layers - last_layers;
   }
   return can_exit && layers_run >= min_layer && (layers_run - min_layer) % interval == 0 &&
          layers_run < num_layers;
+}
+
+bool SkipRule::stops(int layers_run, int step, int64_t text, double confidence) const {
+  if (depths.empty()) return confidence > threshold(step);
+  return layers_run >= depths[static_cast<size_t>(replayed_entry(step, text, std::ssize(depths)))];
 }
 
 }  // namespace skipbench

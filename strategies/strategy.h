@@ -1,6 +1,7 @@
 // The interface of a skipping strategy: it decides which layers run and never computes.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -51,9 +52,16 @@ struct SkipRule {
   int last_layers = 0;   // kSkipMlps
   int warmup_steps = 0;  // kSkipMlps
   RowsDone rows_done = RowsDone::kAuto;
+  // kStop: exits that are replayed, for timing where weights have no confidence. A row stops at the
+  // first test with as many layers run as its entry says (replayed_entry in exit_signal.h). What
+  // the confidence takes is computed at every test all the same. Empty: the confidence decides.
+  std::vector<int32_t> depths;
+  std::string depths_from;  // where the list was written
 
   double threshold(int step) const;
   bool tests_after(int layer, int num_layers) const;  // is the test run after this layer?
+  // kStop: whether text `text` stops in decoding step `step` at the test after `layers_run` layers.
+  bool stops(int layers_run, int step, int64_t text, double confidence) const;
 };
 
 // Draft and check, as data: the layers of `draft` make tokens and the whole model checks them. The

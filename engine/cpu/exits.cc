@@ -45,8 +45,13 @@ void test_exits(Context&, const TestExitsArgs& args) {
     ++state.tests[r];
     const int last = args.num_thresholds - 1;
     const double threshold = args.thresholds[state.step[r] < last ? state.step[r] : last];
-    state.running[r] = exit_confidence(args.signal, next.top_probability, next.second_probability,
-                                       next.entropy, args.log_vocabulary) <= threshold;
+    bool stops = exit_confidence(args.signal, next.top_probability, next.second_probability,
+                                 next.entropy, args.log_vocabulary) > threshold;
+    if (args.num_depths > 0) {
+      stops = state.sublayers[r] >=
+              2 * args.depths[replayed_entry(state.step[r], args.texts[r], args.num_depths)];
+    }
+    state.running[r] = stops ? 0 : 1;
   }
   count_running(state);
   if (args.thresholds != nullptr) state.clock_ns[1] += now_ns() - state.clock_ns[0];

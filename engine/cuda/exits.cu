@@ -55,7 +55,12 @@ __global__ void test_exits_kernel(TestExitsArgs args) {
       const double confidence =
           exit_confidence(args.signal, next.top_probability, next.second_probability, next.entropy,
                           args.log_vocabulary);
-      if (confidence > threshold) state.running[r] = 0;
+      bool stops = confidence > threshold;
+      if (args.num_depths > 0) {
+        stops = state.sublayers[r] >=
+                2 * args.depths[replayed_entry(state.step[r], args.texts[r], args.num_depths)];
+      }
+      if (stops) state.running[r] = 0;
     }
     running |= state.running[r] != 0;
   }

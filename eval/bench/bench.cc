@@ -62,7 +62,8 @@ struct RowPair {
   BenchRow prompt;
   BenchRow decode;
 
-  RowPair(const StrategySpec& spec, int batch, int prompt_tokens, int new_tokens) {
+  RowPair(const Candidate& candidate, int batch, int prompt_tokens, int new_tokens) {
+    const StrategySpec& spec = candidate.spec;
     prompt = {.test = fmt::format("pp{}", prompt_tokens),
               .strategy = spec.name,
               .target = spec.target,
@@ -73,6 +74,7 @@ struct RowPair {
     decode.n_prompt = 0;
     decode.n_gen = new_tokens;
     decode.n_depth = prompt_tokens;
+    if (const SkipRule* rule = candidate.strategy->rule()) decode.exit_depths = rule->depths_from;
   }
 
   void add(const GenerateResult& result) {
@@ -83,7 +85,13 @@ struct RowPair {
     std::vector<LayersPerToken> layers;
     for (const GenerateOutput& output : result.outputs) layers.push_back(output.layers_per_token);
     decode.layers = realised_budget(layers);
+    test_us_ += result.timings.exit_test_us;
+    decode_us_ += result.timings.decode_us;
+    decode.exit_test_share = test_us_ / decode_us_;
   }
+
+ private:
+  double test_us_ = 0, decode_us_ = 0;
 };
 
 // One prompt length at one batch size.
@@ -113,7 +121,7 @@ class Bench {
     const GenerateOptions options{.max_new_tokens = request_.new_tokens + 1};
     std::vector<RowPair> pairs;
     for (const Candidate& candidate : candidates_) {
-      pairs.emplace_back(candidate.spec, shape.batch, length, request_.new_tokens);
+      pairs.emplace_back(candidate, shape.batch, length, request_.new_tokens);
     }
     for (int round = 0; round < rounds_; ++round) {
       for (size_t i = 0; i < candidates_.size(); ++i) {

@@ -34,6 +34,8 @@ struct BenchRow {
   int n_gen = 0;     // 0 in a pp test
   int n_depth = 0;
   double layers = 0;               // realised per token of the test, counted
+  std::string exit_depths;         // where replayed exits come from; empty: none are replayed
+  double exit_test_share = 0;      // of the decoding time, all repetitions together
   double speedup = 1;              // median tokens/s over that of `full` at the same test and batch
   std::vector<double> samples_ns;  // per repetition
   std::vector<double> samples_ts;  // tokens per second per repetition

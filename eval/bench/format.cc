@@ -1,10 +1,12 @@
 // llama-bench's field names, so that scripts written for its output read ours; our own fields
-// (strategy, target, batch, layers, speedup) follow.
+// (strategy, target, batch, layers, speedup, exit_depths_from,
+// exit_test_share) follow.
 #include <fmt/format.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 
 #include "engine/base/error.h"
 #include "eval/bench/bench.h"
@@ -57,6 +59,8 @@ Json fields(const BenchContext& context, const BenchRow& row) {
   json["batch"] = row.batch;
   json["layers"] = row.layers;
   json["speedup"] = row.speedup;
+  json["exit_depths_from"] = row.exit_depths;
+  json["exit_test_share"] = row.exit_test_share;
   return json;
 }
 
@@ -77,6 +81,15 @@ std::string markdown(const BenchContext& context, std::span<const BenchRow> rows
       "tokens made by decoding steps). speedup: of medians, against `full` in this run.\n",
       context.model, from.cpu, from.instruction_set, context.type_kv, from.commit.substr(0, 10),
       from.dirty_hash.empty() ? "" : " with uncommitted changes");
+  std::set<std::string> replayed;
+  for (const BenchRow& row : rows) {
+    if (row.exit_depths.empty()) continue;
+    replayed.insert(
+        fmt::format("{} {:g}x: exit depths replayed from {}, not decided by confidence;"
+                    " every test's head and signal are computed all the same.\n",
+                    row.strategy, row.target, row.exit_depths));
+  }
+  for (const std::string& line : replayed) text += line;
   return text;
 }
 

@@ -32,6 +32,7 @@ class ObservedRun {
     });
   }
 
+  void number_texts(std::span<const int32_t> texts) { pass_.number_texts(texts); }
   void prefill() { keep_layers(pass_.prefill({})); }
   void step(int step, const BatchPass::StepInput& input) { keep_layers(pass_.step(step, input)); }
 
@@ -117,8 +118,10 @@ class PairedRun {
             std::span<const ScoreRequest> texts, size_t max_steps)
       : texts_(texts), full_layers_(make_strategy({.name = "full"}, num_layers_of(models))) {
     size_t longest_prompt = 0;
+    std::vector<int32_t> numbers;
     for (const ScoreRequest& text : texts) {
       prompts_.push_back(text.prompt);
+      numbers.push_back(text.text);
       longest_prompt = std::max(longest_prompt, text.prompt.size());
       steps_ = std::max(steps_, text.continuation.size() - 1);
     }
@@ -126,6 +129,7 @@ class PairedRun {
     const auto capacity = static_cast<int64_t>(longest_prompt + steps_);
     full_.emplace(models.full, *full_layers_, prompts_, capacity);
     skipping_.emplace(models.skipping, strategy, prompts_, capacity);
+    skipping_->number_texts(numbers);
   }
 
   size_t steps() const { return steps_; }

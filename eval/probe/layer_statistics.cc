@@ -56,7 +56,7 @@ void LayerProbe::begin_pass(std::span<const ScoreRequest> texts) {
   tokens_.clear(), sequences_.clear(), positions_.clear(), last_rows_.clear();
   predicting_rows_.clear(), targets_.clear();
   for (size_t s = 0; s < texts.size(); ++s) {
-    const auto& [prompt, continuation] = texts[s];
+    const TokenIds &prompt = texts[s].prompt, &continuation = texts[s].continuation;
     for (const TokenIds* part : {&prompt, &continuation}) {
       for (const int32_t token : *part) {
         if (part == &continuation) {

@@ -178,6 +178,20 @@ std::string sampling_note(const std::string& config) {
                      json.value("seed", int64_t{0}));
 }
 
+// Of each strategy whose exits are replayed, under the label that the table shows.
+std::vector<std::string> replay_notes(const std::string& config) {
+  const auto json = nlohmann::json::parse(config, nullptr, /*allow_exceptions=*/false);
+  std::vector<std::string> notes;
+  if (!json.is_object() || !json.contains("strategies")) return notes;
+  for (const auto& strategy : json["strategies"]) {
+    if (!strategy.contains("params") || !strategy["params"].contains("depths")) continue;
+    notes.push_back(fmt::format("{}: exit depths replayed from {}, not decided by confidence.",
+                                strategy.value("label", ""),
+                                strategy["params"].value("depths", "")));
+  }
+  return notes;
+}
+
 }  // namespace
 
 std::vector<std::string> column_definitions(const ResultTable& table, const TableLayout& layout) {
@@ -207,6 +221,7 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
                               from.instruction_set.empty() ? "" : ", " + from.instruction_set,
                               from.load_average));
   if (const std::string draws = sampling_note(run.config); !draws.empty()) notes.push_back(draws);
+  for (const std::string& note : replay_notes(run.config)) notes.push_back(note);
   if (table.peak_read_bytes_per_second > 0) {
     notes.push_back(fmt::format("Measured peaks: {:.2f} GB/s read, {:.1f} GFLOP/s.",
                                 table.peak_read_bytes_per_second / 1e9,

@@ -33,7 +33,8 @@ void score_batch(const SweepSession& session, RunnableCell cell, const SkipStrat
   std::vector<size_t> places;
   for (size_t i = 0; i < count; ++i) {
     if (responses[begin + i].empty()) continue;
-    requests.push_back({inputs.prompts[begin + i], responses[begin + i]});
+    requests.push_back(
+        {inputs.prompts[begin + i], responses[begin + i], static_cast<int32_t>(begin + i)});
     places.push_back(i);
   }
   Cell base = *cell.cell;

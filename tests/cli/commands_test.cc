@@ -33,6 +33,17 @@ TEST(Plan, OfADynamicStrategyIsItsRule) {
   EXPECT_EQ(json["budget"], 15);
 }
 
+TEST(Plan, SaysThatExitDepthsAreReplayed) {
+  const Json json =
+      Json::parse(run_skipbench({"plan", "--layers", "30", "--strategy", "early_exit", "--target",
+                                 "2", "--param", "depths=14,15,17", "--param", "min_layer=14"})
+                      .output);
+  EXPECT_EQ(json["rule"]["threshold"], nullptr);
+  EXPECT_EQ(json["rule"]["depths"]["list"], Json({14, 15, 17}));
+  EXPECT_EQ(json["rule"]["depths"]["replayed_from"], "a list of its own");
+  EXPECT_EQ(json["rule"]["depths"]["entry"], "(step + 7 text) mod 3");
+}
+
 TEST(Generate, FieldsOfALine) {
   const ProcessResult result = skipbench_with_input(
       "[1,2,3]\n[7]\n",
@@ -172,6 +183,29 @@ TEST(Bench, EveryFormatAndFullAsTheBase) {
   EXPECT_NE(bench("md").find("| tg4 @ d4 |"), std::string::npos);
   EXPECT_EQ(bench("csv").find("build_commit,"), 0);
   EXPECT_EQ(bench("sql").find("CREATE TABLE IF NOT EXISTS"), 0);
+}
+
+TEST(Bench, SaysWhereReplayedExitDepthsComeFrom) {
+  const auto bench = [](const std::string& format) {
+    const ProcessResult result = run_skipbench(
+        {"bench", "--model", fixture("bloom-7layers"), "-p", "2", "-n", "4", "-b", "2", "-r", "1",
+         "--strategy", "early_exit", "--target", "2", "--param", "depths=2,4", "-o", format});
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return result.output;
+  };
+  int replayed = 0;
+  for (const Json& row : Json::parse(bench("json"))) {
+    const bool replays = row["strategy"] == "early_exit" && row["n_gen"] == 4;
+    EXPECT_EQ(row["exit_depths_from"], replays ? "a list of its own" : "");
+    if (!replays) continue;
+    EXPECT_EQ(row["layers"], 3.0);
+    EXPECT_GT(row["exit_test_share"], 0.0);
+    EXPECT_LT(row["exit_test_share"], 1.0);
+    ++replayed;
+  }
+  EXPECT_EQ(replayed, 1);
+  EXPECT_NE(bench("md").find("early_exit 2x: exit depths replayed from a list of its own"),
+            std::string::npos);
 }
 
 TEST(Synthetic, OneSeedOneModel) {

@@ -222,6 +222,8 @@ class MirroredBackend : public Backend {
     args.state = mirror.copy(host.state);
     args.next = mirror.copy(host.next, host.state.rows);
     args.thresholds = mirror.copy(host.thresholds, host.num_thresholds);
+    args.depths = mirror.copy(host.depths, host.num_depths);
+    args.texts = mirror.copy(host.texts, host.texts == nullptr ? 0 : host.state.rows);
     device_->test_exits(args);
     mirror.finish();
   }

@@ -228,6 +228,55 @@ TEST_P(Token, ExitsAreDecidedRowByRow) {
   }
 }
 
+// Text r + 2 reads the list at step + 7 (r + 2); rows whose number divides by 4 were finished.
+TEST_P(Token, ReplayedExitsFollowTheListAndNotTheConfidence) {
+  const std::vector<int32_t> depths = {3, 5, 9, 4, 3};
+  const std::vector<double> thresholds = {0.5};
+  for (const int rows : {1, 33, 70}) {
+    std::vector<int32_t> running(rows, -1), sublayers(rows, -1), tests(rows, -1), step(rows, 11);
+    std::vector<int32_t> finished(rows), texts(rows);
+    int32_t any = -1, none = -1;
+    std::vector<NextToken> chosen(rows), next(rows);
+    std::vector<int64_t> clock(2, -1);
+    for (int r = 0; r < rows; ++r) {
+      finished[r] = r % 4 == 3;
+      texts[r] = r + 2;
+      // As sure as can be or not at all, in turns.
+      next[r] = {100 + r, 0, 0, r % 2 == 0 ? 1.0f : 0.5f, r % 2 == 0 ? 0.0f : 0.5f, 0};
+    }
+    const ExitState state{rows,         running.data(), &any,
+                          &none,        chosen.data(),  sublayers.data(),
+                          tests.data(), step.data(),    clock.data()};
+    auto device = backend(1);
+    device->begin_exits({state, finished.data()});
+    TestExitsArgs test{.state = state,
+                       .next = next.data(),
+                       .sublayers = 6,
+                       .thresholds = thresholds.data(),
+                       .num_thresholds = 1,
+                       .depths = depths.data(),
+                       .num_depths = 5,
+                       .texts = texts.data()};
+    for (int layers = 3; layers <= 5; ++layers) {
+      if (layers > 3) test.sublayers = 2;
+      device->start_exit_clock(state);
+      device->test_exits(test);
+      bool some = false;
+      for (int r = 0; r < rows; ++r) {
+        const int depth = depths[(12 + 7 * (r + 2)) % 5];
+        const bool runs = finished[r] == 0 && layers < depth;
+        some |= runs;
+        EXPECT_EQ(running[r], runs) << r << " after " << layers;
+        const int run = std::min(layers, depth);
+        EXPECT_EQ(sublayers[r], finished[r] == 0 ? 2 * run : 0) << r;
+        EXPECT_EQ(tests[r], finished[r] == 0 ? run - 2 : 0) << r;
+      }
+      EXPECT_EQ(any, some);
+      EXPECT_EQ(none, !some);
+    }
+  }
+}
+
 TEST_P(Token, RowsAreCopiedWhereTheFlagSaysSo) {
   Random random(6);
   for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {

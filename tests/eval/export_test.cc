@@ -5,12 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
 #include "eval/report/export_bench.h"
+#include "eval/report/export_depths.h"
 #include "eval/report/render.h"
 #include "tests/eval/sweep_fixture.h"
 
@@ -125,6 +127,76 @@ TEST(Export, KeysOfALine) {
       EXPECT_TRUE(seen.emplace(cell, index).second) << line;
     }
   }
+}
+
+// The list that early_exit reads back is the outputs' own layers.
+TEST(Export, ExitDepthsAreTheOutputs) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
+  std::map<double, std::vector<int>> wanted;
+  for (const Json& line : exported(folder, "a.db")) {
+    if (line.at("strategy").get<std::string>().find("early_exit") == std::string::npos) continue;
+    const auto layers = line.at("layers_per_token").get<std::vector<int>>();
+    auto& depths = wanted[line.at("target")];
+    depths.insert(depths.end(), layers.begin() + 1, layers.end());
+  }
+  ASSERT_EQ(wanted.size(), 2);
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  const std::string text = export_exit_depths(store, 0);
+  const Json json = Json::parse(text);
+  EXPECT_EQ(json.at("num_layers"), 6);
+  EXPECT_FALSE(json.at("commit").get<std::string>().empty());
+  ASSERT_EQ(json.at("lists").size(), 2);
+  for (const Json& list : json.at("lists")) {
+    const std::vector<int>& depths = wanted.at(list.at("target"));
+    EXPECT_EQ(list.at("depths").get<std::vector<int>>(), depths);
+    EXPECT_EQ(list.at("run_steps"), depths.size());
+    EXPECT_EQ(list.at("params").at("min_layer"), "1");
+    EXPECT_TRUE(list.at("threshold").is_number());
+    EXPECT_EQ(list.at("mean"), list.at("run_mean"));
+  }
+  // The window of 5 that is nearest to the budget.
+  for (const Json& list : Json::parse(export_exit_depths(store, 5)).at("lists")) {
+    const std::vector<int>& depths = wanted.at(list.at("target"));
+    double least = 1e9;
+    const double budget = list.at("budget");
+    for (size_t begin = 0; begin + 5 <= depths.size(); ++begin) {
+      double sum = 0;
+      for (size_t i = 0; i < 5; ++i) sum += depths[begin + i];
+      least = std::min(least, std::abs(sum / 5 - budget));
+    }
+    const size_t first = list.at("first_step");
+    EXPECT_DOUBLE_EQ(std::abs(list.at("mean").get<double>() - budget), least);
+    for (size_t i = 0; i < 5; ++i) EXPECT_EQ(list.at("depths")[i], depths[first + i]);
+  }
+  EXPECT_NE(message_of([&] { export_exit_depths(store, 60000); }).find("60000"), std::string::npos);
+
+  // Read back by a sweep: the mean is the list's, nothing is calibrated, and the table says so.
+  folder.write("depths.json", text);
+  const std::string replaying =
+      "strategies=[full, {name: early_exit, params: {depths: " + folder.path("depths.json") + "}}]";
+  ASSERT_EQ(folder.run("b.db", {replaying, "targets=[3]", "timing.repetitions=1"}),
+            SweepOutcome::kDone);
+  EXPECT_EQ(count_in(folder.path("b.db"), "SELECT count(*) FROM calibrations"), 0);
+  const auto at = [&](const Json& line) {
+    const auto layers = line.at("layers_per_token").get<std::vector<int>>();
+    const std::vector<int>& depths = wanted.at(3);
+    for (size_t t = 1; t < layers.size(); ++t) {
+      EXPECT_EQ(layers[t], depths[(t - 1 + 7 * line.at("index").get<size_t>()) % depths.size()]);
+    }
+  };
+  size_t checked = 0;
+  for (const Json& line : exported(folder, "b.db")) {
+    if (line.at("strategy") == "full") continue;
+    at(line);
+    ++checked;
+  }
+  EXPECT_EQ(checked, 7u + 2 * 3);
+  ResultStore replayed(folder.path("b.db"), OpenMode::kReadOnly);
+  EXPECT_NE(render_table(load_result_table(replayed), "md", {}).find("exit depths replayed from"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { export_exit_depths(replayed, 0); }).find("early_exit"),
+            std::string::npos);
 }
 
 TEST(Export, SeveralReferencesAreAList) {
