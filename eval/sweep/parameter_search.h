@@ -3,10 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "eval/exit_search.h"
+#include "eval/metrics/metric.h"
 #include "eval/schedule_search.h"
 #include "eval/sweep/setup.h"
 
