@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/sweep_options.h"
 #include "eval/report/render.h"
 #include "eval/sweep/interrupt.h"
