@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@
 #include "cli/output.h"
 #include "cli/probe_texts.h"
 #include "engine/base/error.h"
+#include "engine/base/mapped_file.h"
 #include "engine/weights/load.h"
 #include "engine/weights/sha256.h"
 #include "eval/probe/divergence.h"
@@ -152,15 +154,31 @@ std::string dump(const Json& json) {
 }
 
 // In place of what the same model, texts and settings gave before.
-void keep(ResultStore& store, const ProbeOptions& options, const ProbeInput& input, Json subject,
-          const std::string& result) {
+void keep(ResultStore& store, const ProbeOptions& options, const ProbeInput& input,
+          const ProbeTexts& texts, Json subject, const std::string& result) {
   const Provenance provenance = collect_provenance(*input.backend);
   subject["settings"] = {
       {"dtype", input.setup ? input.setup->config.model.dtype_name : options.texts.engine.dtype},
       {"device", provenance.device},
       {"scores", options.scores},
       {"greedy", {options.greedy_layers, options.protect_first, options.protect_last}},
-      {"max_steps", options.max_steps}};
+      {"max_steps", options.max_steps},
+      {"max_new_tokens", texts.max_new_tokens}};
+  if (options.with_strategy) {
+    // What a file held, whatever it holds the next time.
+    const StrategySpec spec = options.strategy.spec();
+    for (const ParamInfo& param : find_strategy(spec.name).params) {
+      const auto value = spec.params.find(param.name);
+      std::error_code no_path;
+      if (!param.is_file || value == spec.params.end() ||
+          !std::filesystem::is_regular_file(value->second.text, no_path)) {
+        continue;
+      }
+      Sha256 file;
+      file.update(MappedFile::open(value->second.text)->bytes());
+      subject["settings"]["files"][param.name] = file.hex_digest();
+    }
+  }
   Sha256 hash;
   hash.update(dump(subject));
   add_probe(store, {.identity = hash.hex_digest(),
@@ -229,7 +247,7 @@ void probe(const ProbeOptions& options) {
   const ProbeResult result = measure(options, model, texts);
   const Json subject = subject_json(options, texts, *input.loaded);
   const std::string json = dump(result_json(subject, options, result));
-  if (store) keep(*store, options, input, subject, json);
+  if (store) keep(*store, options, input, texts, subject, json);
   if (options.format == "csv") {
     print_csv(options, result);
   } else {

@@ -123,7 +123,8 @@ StrategyInfo describe_early_exit() {
                   .range = "a file, or layers in [min_layer, N]",
                   .help = "instead of a threshold, for timing where weights have no confidence: "
                           "step t of text x stops at the first test with as many layers run as "
-                          "entry (t + 7 x) mod n says, and every test is still computed; a file "
+                          "entry (t + 7 x) mod n says (7 must not divide n), and every test is still "
+                          "computed; a file "
                           "is what `skipbench export --to exit-depths` writes, its list of this "
                           "target",
                   .is_file = true},

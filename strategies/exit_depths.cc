@@ -8,14 +8,13 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
+#include "strategies/exit_signal.h"
 #include "strategies/params.h"
 
 namespace skipbench {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr size_t kMostDepths = 65536;
 
 // The JSON of one file, of which `target`'s list is wanted.
 class DepthsFile {
@@ -107,7 +106,17 @@ ExitDepths param_depths(const StrategySpec& spec, int num_layers, int min_layer)
     throw Error({.what = "parameter 'depths' has no entries, or too many",
                  .where = where,
                  .expected = fmt::format("1 to {} depths", kMostDepths),
-                 .got = std::to_string(depths.size())});
+                 .got = std::to_string(depths.size()),
+                 .hint = "`skipbench export --to exit-depths --steps N` writes N of them"});
+  }
+  if (depths.size() > 1 && depths.size() % kReplayStride == 0) {
+    throw Error({.what = "parameter 'depths' would give several texts the same exits",
+                 .where = where,
+                 .expected = fmt::format("a number of entries that {0} does not divide: texts read "
+                                         "the list {0} entries apart",
+                                         kReplayStride),
+                 .got = std::to_string(depths.size()),
+                 .hint = "leave one out"});
   }
   for (size_t i = 0; i < depths.size(); ++i) {
     const double depth = depths[i];

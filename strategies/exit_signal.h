@@ -25,10 +25,13 @@ constexpr double exit_confidence(ExitSignal signal, float top, float second, flo
   return 0.0;
 }
 
-// Which of `entries` exit depths that are replayed is that of text `text` in decoding step `step`.
-// Rows of a batch are texts with neighbouring numbers: each reads the list from another place.
+// Entries between the places at which texts with neighbouring numbers, such as the rows of a batch,
+// read exit depths that are replayed.
+inline constexpr int kReplayStride = 7;
+
+// Which of `entries` exit depths is that of text `text` in decoding step `step`.
 constexpr int64_t replayed_entry(int64_t step, int64_t text, int64_t entries) {
-  return (step + 7 * text) % entries;
+  return (step + kReplayStride * text) % entries;
 }
 
 }  // namespace skipbench

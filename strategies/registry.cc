@@ -116,7 +116,8 @@ StrategySpec with_new_tokens(StrategySpec spec, int max_new_tokens) {
   const StrategyInfo& info =
       find_strategy(spec.name, spec.where.empty() ? "--strategy" : spec.where);
   for (const ParamInfo& param : info.params) {
-    if (!spec.params.contains(param.new_tokens_beside)) continue;
+    const std::string& beside = param.new_tokens_beside;
+    if (beside.empty() || !spec.params.contains(beside)) continue;
     spec.params.try_emplace(param.name,
                             ParamValue{std::to_string(max_new_tokens), "max_new_tokens"});
   }

@@ -204,7 +204,18 @@ DriftLine probe_drift(const std::string& json, const std::string& where) {
     StepSums decoding;
     for (const Json& step : probe.at("steps")) {
       line.steps.push_back(step_sums(step));
-      if (line.steps.size() > 1) decoding.add(line.steps.back());
+      const StepSums& sums = line.steps.back();
+      const size_t layers = line.steps.front().cosine.size();
+      if (sums.texts < 1 || layers == 0 || sums.cosine.size() != layers ||
+          sums.norm_ratio.size() != layers) {
+        throw Error({.what = "the drift of layers has gaps",
+                     .where = fmt::format("{}, step {}", where, line.steps.size() - 1),
+                     .expected = "at least one text, and cosine and norm_ratio of every layer",
+                     .got = fmt::format("{} texts, {} and {} layers; {} in the first step",
+                                        sums.texts, sums.cosine.size(), sums.norm_ratio.size(),
+                                        layers)});
+      }
+      if (line.steps.size() > 1) decoding.add(sums);
     }
     StepDivergence means = mean_of(decoding);
     line.cosine = std::move(means.cosine);

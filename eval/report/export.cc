@@ -125,7 +125,13 @@ void export_drift(ResultStore& store, const std::function<void(const std::string
 }
 
 void export_probes(ResultStore& store, const std::function<void(const std::string& line)>& write) {
-  for (const ProbeRecord& record : probes(store)) {
+  const std::vector<ProbeRecord> records = probes(store);
+  if (records.empty()) {
+    throw StoreError({.what = "the results file holds no probe",
+                      .where = store.database().path(),
+                      .hint = "`skipbench probe ... --results FILE` keeps one"});
+  }
+  for (const ProbeRecord& record : records) {
     Json json;
     json["stored"] = {{"probed", record.probed},
                       {"command", record.command},

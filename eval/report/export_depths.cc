@@ -4,12 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <vector>
 
 #include "engine/base/error.h"
 #include "eval/report/result_table.h"
+#include "strategies/exit_depths.h"
+#include "strategies/exit_signal.h"
 #include "strategies/strategy.h"
 
 namespace skipbench {
@@ -56,13 +60,25 @@ double mean(std::span<const int> depths) {
 }
 
 // Where the first window of `steps` begins whose mean is nearest to `budget`.
-size_t nearest_window(std::span<const int> depths, size_t steps, double budget) {
+size_t nearest_window(std::span<const int> depths, size_t steps, int budget) {
+  const int64_t wanted = static_cast<int64_t>(steps) * budget;
+  int64_t sum = std::accumulate(depths.begin(), depths.begin() + static_cast<int64_t>(steps),
+                                int64_t{0});
+  int64_t nearest = std::abs(sum - wanted);
   size_t best = 0;
   for (size_t begin = 1; begin + steps <= depths.size(); ++begin) {
-    const double distance = std::abs(mean(depths.subspan(begin, steps)) - budget);
-    if (distance < std::abs(mean(depths.subspan(best, steps)) - budget)) best = begin;
+    sum += depths[begin + steps - 1] - depths[begin - 1];
+    if (std::abs(sum - wanted) >= nearest) continue;
+    nearest = std::abs(sum - wanted);
+    best = begin;
   }
   return best;
+}
+
+// As many of `all` as a list may have.
+size_t most_steps(size_t all) {
+  const size_t most = std::min(all, kMostDepths);
+  return most > 1 && most % kReplayStride == 0 ? most - 1 : most;
 }
 
 Json list_json(const DepthCell& cell, int num_layers, size_t steps, const std::string& path) {
@@ -76,7 +92,7 @@ Json list_json(const DepthCell& cell, int num_layers, size_t steps, const std::s
          .hint = "run more texts, or ask for fewer --steps"});
   }
   const int budget = layer_budget(num_layers, cell.target);
-  const size_t count = steps == 0 ? all.size() : steps;
+  const size_t count = steps == 0 ? most_steps(all.size()) : steps;
   const size_t first = nearest_window(all, count, budget);
   const std::span<const int> chosen = all.subspan(first, count);
   return {{"strategy", cell.label},
@@ -109,6 +125,23 @@ std::string export_exit_depths(ResultStore& store, int64_t steps) {
     throw Error({.what = "no scored early_exit cell whose confidence decided is done",
                  .where = path,
                  .hint = "run a sweep with early_exit at the targets that are wanted"});
+  }
+  if (steps > 1 && steps % kReplayStride == 0) {
+    throw Error({.what = "a list that would give several texts the same exits",
+                 .where = "--steps",
+                 .expected = fmt::format("a number that {} does not divide", kReplayStride),
+                 .got = std::to_string(steps)});
+  }
+  for (size_t i = 0; i < cells.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (cells[i].target != cells[j].target) continue;
+      throw Error({.what = fmt::format("two early_exit cells at target {}", cells[i].target),
+                   .where = path,
+                   .expected = "one list per target: one data set and one entry of early_exit",
+                   .got = fmt::format("'{}' on {} and '{}' on {}", cells[j].label, cells[j].dataset,
+                                      cells[i].label, cells[i].dataset),
+                   .hint = "run the sweep without one of them"});
+    }
   }
   Json json = {{"num_layers", run.num_layers}, {"model", run.model},
                {"model_hash", run.model_hash}, {"commit", run.provenance.commit},

@@ -47,7 +47,7 @@ class Merger {
     copy_groups();
     copy_cells();
     copy_run_tables();
-    note_latest_run();
+    if (!has_probes_alone()) note_latest_run();
   }
 
   const std::vector<std::string>& conflicts() const { return conflicts_; }
@@ -292,6 +292,12 @@ class Merger {
     new_runs_.clear();
   }
 
+  // A file of `skipbench probe` has no table to join.
+  bool has_probes_alone() {
+    Statement rows(*input_, "SELECT 1 FROM probes WHERE NOT EXISTS (SELECT 1 FROM runs)");
+    return rows.step();
+  }
+
   void note_latest_run() {
     Statement latest(*input_, "SELECT max(id) FROM runs");
     if (!latest.step() || latest.is_null(0)) {
@@ -370,7 +376,9 @@ MergeSummary merge_stores(std::span<const std::string> inputs, const std::string
       }
       throw Error({.what = "the same cells differ, nothing was written:" + text});
     }
-    summary = add_joint_run(merged.database(), merger.latest_runs(), command);
+    if (!merger.latest_runs().empty()) {
+      summary = add_joint_run(merged.database(), merger.latest_runs(), command);
+    }
     transaction.commit();
   }
   temporary.keep();

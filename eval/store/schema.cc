@@ -153,7 +153,7 @@ INSERT INTO step_drift(cell_id, prefix, step, texts)
 INSERT INTO layer_drift(cell_id, prefix, step, layer, cosine, norm_ratio)
   SELECT d.cell_id, d.prefix, -2, c.key, c.value, n.value
   FROM old_drift d, json_each(d.sums, '$.cosine') c, json_each(d.sums, '$.norm_ratio') n
-  WHERE n.key = c.key;
+  WHERE n.key = c.key AND c.value IS NOT NULL AND n.value IS NOT NULL;
 DROP TABLE old_drift;
 
 -- What `skipbench probe` printed, as JSON. identity: of model, texts and settings.

@@ -40,7 +40,8 @@ int lock_file(const std::string& path) {
   close(descriptor);
   throw StoreError({.what = "another run is writing to this results file",
                     .where = path,
-                    .hint = "wait until it ends, or write to another file: --set results=PATH"});
+                    .hint = "wait until it ends, or write to another file (run: --set results=PATH, probe: "
+                            "--results PATH)"});
 }
 
 // JSON strings must be UTF-8; texts were made so before they got here.
@@ -68,7 +69,7 @@ ResultStore::ResultStore(const std::string& path, OpenMode mode) {
   if (mode == OpenMode::kReadOnly) {
     database_.emplace(path, mode);
     if (is_current(*database_)) return;
-    // Read as if it had been brought up to date; only `run` changes the file.
+    // Read as if it had been brought up to date; only `run` and `probe --results` change the file.
     *database_ = database_->copy_in_memory();
     migrate(*database_);
     return;
@@ -94,7 +95,7 @@ ResultStore::~ResultStore() {
 void ResultStore::clear() {
   Transaction transaction(*database_);
   for (const char* table :
-       {"probes", "response_scores", "step_drift", "layer_drift", "scores", "samples", "outputs",
+       {"response_scores", "step_drift", "layer_drift", "scores", "samples", "outputs",
         "run_scores", "run_variants", "run_cells", "cells", "timing_groups", "layer_scores",
         "calibration_data", "calibrations", "runs"}) {
     database_->execute(fmt::format("DELETE FROM {}", table));

@@ -25,11 +25,12 @@ size_t find_dataset(const SweepConfig& config, const std::string& name) {
   throw unknown_name("dataset", name, known, "--dataset");
 }
 
-// The sweep's own entry of this strategy and target; null where it has none.
+// The sweep's own entry of this strategy and target; null where it has none. What is replayed has
+// nothing to search.
 const Cell* find_cell(const SweepSetup& setup, size_t dataset, const StrategySpec& spec) {
   for (const Cell& cell : setup.cells) {
     if (cell.spec.name == spec.name && cell.dataset == dataset && cell.spec.target == spec.target &&
-        cell.status == cell_status::kPending) {
+        cell.status == cell_status::kPending && !cell.spec.params.contains("depths")) {
       return &cell;
     }
   }
@@ -47,6 +48,7 @@ std::vector<std::string> searched_params(const StrategySpec& spec, int num_layer
   if (const auto calibrated = param_to_calibrate(bare, num_layers)) {
     names.push_back(calibrated->name);
   }
+  if (spec.name == "early_exit") names.emplace_back("depths");  // instead of a threshold
   return names;
 }
 

@@ -147,13 +147,19 @@ TEST(Export, ExitDepthsAreTheOutputs) {
   EXPECT_EQ(json.at("num_layers"), 6);
   EXPECT_FALSE(json.at("commit").get<std::string>().empty());
   ASSERT_EQ(json.at("lists").size(), 2);
+  std::map<double, std::vector<int>> lists;
   for (const Json& list : json.at("lists")) {
     const std::vector<int>& depths = wanted.at(list.at("target"));
-    EXPECT_EQ(list.at("depths").get<std::vector<int>>(), depths);
+    const auto found = list.at("depths").get<std::vector<int>>();
+    // All, but for one where 7 would divide their number.
+    EXPECT_EQ(found.size(), depths.size() % 7 == 0 ? depths.size() - 1 : depths.size());
+    const auto first = depths.begin() + list.at("first_step").get<int64_t>();
+    EXPECT_EQ(found, std::vector<int>(first, first + std::ssize(found)));
+    lists[list.at("target")] = found;
     EXPECT_EQ(list.at("run_steps"), depths.size());
     EXPECT_EQ(list.at("params").at("min_layer"), "1");
     EXPECT_TRUE(list.at("threshold").is_number());
-    EXPECT_EQ(list.at("mean"), list.at("run_mean"));
+    EXPECT_NEAR(list.at("mean"), list.at("run_mean"), 6.0 / static_cast<double>(found.size()));
   }
   // The window of 5 that is nearest to the budget.
   for (const Json& list : Json::parse(export_exit_depths(store, 5)).at("lists")) {
@@ -169,7 +175,9 @@ TEST(Export, ExitDepthsAreTheOutputs) {
     EXPECT_DOUBLE_EQ(std::abs(list.at("mean").get<double>() - budget), least);
     for (size_t i = 0; i < 5; ++i) EXPECT_EQ(list.at("depths")[i], depths[first + i]);
   }
-  EXPECT_NE(message_of([&] { export_exit_depths(store, 60000); }).find("60000"), std::string::npos);
+  EXPECT_NE(message_of([&] { export_exit_depths(store, 60001); }).find("60001"), std::string::npos);
+  EXPECT_NE(message_of([&] { export_exit_depths(store, 14); }).find("7 does not divide"),
+            std::string::npos);
 
   // Read back by a sweep: the mean is the list's, nothing is calibrated, and the table says so.
   folder.write("depths.json", text);
@@ -180,7 +188,7 @@ TEST(Export, ExitDepthsAreTheOutputs) {
   EXPECT_EQ(count_in(folder.path("b.db"), "SELECT count(*) FROM calibrations"), 0);
   const auto at = [&](const Json& line) {
     const auto layers = line.at("layers_per_token").get<std::vector<int>>();
-    const std::vector<int>& depths = wanted.at(3);
+    const std::vector<int>& depths = lists.at(3);
     for (size_t t = 1; t < layers.size(); ++t) {
       EXPECT_EQ(layers[t], depths[(t - 1 + 7 * line.at("index").get<size_t>()) % depths.size()]);
     }

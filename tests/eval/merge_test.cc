@@ -81,8 +81,22 @@ TEST_F(Merge, OfProbingsAlikeTheLatestIsKept) {
                          {"one", "{\"of\": 1}"}, {"both", "{\"of\": 2}"}, {"two", "{\"of\": 2}"}}));
   }
   ResultStore store(files[0], OpenMode::kReadWrite);
-  store.clear();
-  EXPECT_TRUE(probes(store).empty());
+  store.clear();  // a sweep's --fresh
+  EXPECT_EQ(probes(store).size(), 2u);
+}
+
+// A machine that only probed has a file without a run.
+TEST_F(Merge, AFileOfProbingsAloneIsJoined) {
+  const auto files = run_shards(2, "p");
+  ResultStore(path("probed.db"), OpenMode::kReadWrite);
+  {
+    ResultStore store(path("probed.db"), OpenMode::kReadWrite);
+    add_probe(store, {"one", "probe", "c0ffee", "a CPU", "{}"});
+  }
+  const std::vector<std::string> all = {path("probed.db"), files[0], files[1]};
+  EXPECT_EQ(merge_stores(all, path("joined.db"), "").done, 15);
+  ResultStore store(path("joined.db"), OpenMode::kReadOnly);
+  EXPECT_EQ(probes(store).size(), 1u);
 }
 
 TEST_F(Merge, ShardsTogetherAreTheSweep) {

@@ -1,4 +1,5 @@
 // Plots: which points they have, that names stay text, and what gnuplot makes of them.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
@@ -11,6 +12,7 @@
 #include "eval/report/drift_plots.h"
 #include "eval/report/plot_ticks.h"
 #include "eval/report/result_plots.h"
+#include "tests/eval/sweep_fixture.h"
 
 namespace skipbench {
 namespace {
@@ -296,6 +298,21 @@ TEST(Plot, DriftOfAProbe) {
   for (const char* wrong : {"", "[]", "{}", R"({"strategy": 3})", R"({"strategy": {"name": "a",
        "target": 2}, "steps": []})"}) {
     EXPECT_THROW(probe_drift(wrong, "probe.json"), Error) << wrong;
+  }
+  // A step without a text, a layer without its norm, and steps of different depths.
+  const auto step = [](const char* texts, const char* cosine, const char* ratio) {
+    return fmt::format(R"({{"texts": {}, "layers": 2, "kl": 1, "top1_agreement": 1,
+        "cosine": {}, "norm_ratio": {}}})",
+                       texts, cosine, ratio);
+  };
+  const std::string good = step("1", "[1, 1]", "[1, 1]");
+  for (const auto& wrong : {step("0", "[1, 1]", "[1, 1]"), step("1", "[1, 1]", "[]"),
+                            step("1", "[1]", "[1]"), step("1", "[]", "[]")}) {
+    const std::string json = R"({"strategy": {"name": "a", "target": 2}, "steps": [)" + good + "," +
+                             wrong + "]}";
+    EXPECT_NE(message_of([&] { probe_drift(json, "probe.json"); }).find("probe.json, step 1"),
+              std::string::npos)
+        << wrong;
   }
 }
 

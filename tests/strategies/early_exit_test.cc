@@ -72,6 +72,9 @@ TEST(EarlyExit, TheThresholdFallsOverTheNewTokens) {
         << error.what();
   }
   EXPECT_THROW(with_new_tokens({.name = "none"}, 3), Error);
+  // A name that is no name gives nothing.
+  const StrategySpec unnamed{.name = "skip_decode", .params = {{"", {"5", ""}}}};
+  EXPECT_EQ(with_new_tokens(unnamed, 3).params.size(), 1u);
 }
 
 TEST(EarlyExit, ParametersReachTheRule) {

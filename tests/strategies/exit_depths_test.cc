@@ -55,6 +55,23 @@ TEST(ReplayedEntry, IsTheStepSevenFurtherForEachText) {
   EXPECT_EQ(replayed_entry(63, 2147483647, 64), (63 + 7LL * 2147483647) % 64);
 }
 
+// Texts read the list 7 entries apart: in one of 14 every second text would have the same exits.
+TEST(ExitDepths, AMultipleOfTheStrideIsRefused) {
+  const auto depths_of = [](int count) {
+    std::string text = "3";
+    for (int i = 1; i < count; ++i) text += ",4";
+    return early_exit({{"depths", {text, "here"}}});
+  };
+  for (const int count : {7, 14, 70}) {
+    expect_says(refusal_of(depths_of(count), 8),
+                {"here", "7 does not divide", std::to_string(count), "leave one out"});
+  }
+  for (const int count : {1, 6, 8, 64}) {
+    EXPECT_EQ(make_strategy(depths_of(count), 8)->rule()->depths.size(),
+              static_cast<size_t>(count));
+  }
+}
+
 TEST(ExitDepths, AListOfItsOwnNeedsNoThresholdAndTestsAllTheSame) {
   const StrategySpec spec = early_exit({{"depths", {"3, 8,5", "here"}}, {"min_layer", {"2", ""}}});
   EXPECT_FALSE(param_to_calibrate(spec, 8));
