@@ -162,7 +162,8 @@ TEST(Export, ExitDepthsAreTheOutputs) {
     EXPECT_NEAR(list.at("mean"), list.at("run_mean"), 6.0 / static_cast<double>(found.size()));
   }
   // The window of 5 that is nearest to the budget.
-  for (const Json& list : Json::parse(export_exit_depths(store, 5)).at("lists")) {
+  const Json windows = Json::parse(export_exit_depths(store, 5));
+  for (const Json& list : windows.at("lists")) {
     const std::vector<int>& depths = wanted.at(list.at("target"));
     double least = 1e9;
     const double budget = list.at("budget");
