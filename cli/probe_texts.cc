@@ -78,15 +78,6 @@ class FileReader {
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
-size_t find_dataset(const SweepConfig& config, const std::string& name) {
-  std::vector<std::string> known;
-  for (size_t d = 0; d < config.datasets.size(); ++d) {
-    if (name.empty() || config.datasets[d].name == name) return d;
-    known.push_back(config.datasets[d].name);
-  }
-  throw unknown_name("dataset", name, known, "--dataset");
-}
-
 // As a sweep makes its calibration data.
 std::vector<ScoreRequest> calibration_texts(const ProbeTextOptions& options,
                                             const SweepSetup& setup, Model& model) {

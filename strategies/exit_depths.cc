@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
@@ -20,14 +18,8 @@ using Json = nlohmann::json;
 class DepthsFile {
  public:
   DepthsFile(const std::string& path, const std::string& where) : source_(where + ": " + path) {
-    std::ifstream file(path, std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    if (!file.is_open() || file.bad()) {
-      throw Error({.what = "cannot read the file of exit depths",
-                   .where = source_,
-                   .expected = "a file, or layers with commas between them"});
-    }
-    json_ = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+    json_ = Json::parse(read_param_file(path, source_, "exit depths", "layers"), nullptr,
+                        /*allow_exceptions=*/false);
     if (!json_.is_object() || !json_.contains("num_layers") ||
         !json_["num_layers"].is_number_integer() || !json_.contains("lists") ||
         !json_["lists"].is_array()) {

@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "engine/base/error.h"
+#include "strategies/params.h"
 
 namespace skipbench {
 namespace {
@@ -175,13 +174,7 @@ LayerScores parse_layer_scores(const std::string& json, const std::string& sourc
 
 LayerScores read_layer_scores(const std::string& path, const std::string& where) {
   const std::string source = where + ": " + path;
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file.is_open() || file.bad()) {
-    throw Error({.what = "cannot read the file of layer scores",
-                 .where = source,
-                 .expected = "a file, or numbers with commas between them"});
-  }
+  const std::string text = read_param_file(path, source, "layer scores", "numbers");
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   const bool has_scores = json.is_object() && json.contains("scores");
   return ScoreReader(source).read(has_scores ? json["scores"] : Json());

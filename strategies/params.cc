@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <optional>
 
 #include "engine/base/error.h"
@@ -146,6 +148,16 @@ RowsDone param_rows_done(const StrategySpec& spec) {
 
 bool has_param(const StrategySpec& spec, std::string_view name) {
   return find(spec, name) != nullptr;
+}
+
+std::string read_param_file(const std::string& path, const std::string& source,
+                            const std::string& content, const std::string& otherwise) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (file.is_open() && !file.bad()) return text;
+  throw Error({.what = "cannot read the file of " + content,
+               .where = source,
+               .expected = "a file, or " + otherwise + " with commas between them"});
 }
 
 }  // namespace skipbench

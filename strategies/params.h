@@ -33,6 +33,11 @@ double param_threshold(const StrategySpec& spec, int num_layers, std::string_vie
 // A dynamic strategy's `batch`.
 RowsDone param_rows_done(const StrategySpec& spec);
 
+// The bytes of the file that a parameter names. Throws Error at `source` where it cannot be read:
+// `content` is what it should hold, `otherwise` what the parameter takes besides a file.
+std::string read_param_file(const std::string& path, const std::string& source,
+                            const std::string& content, const std::string& otherwise);
+
 bool has_param(const StrategySpec& spec, std::string_view name);
 
 }  // namespace skipbench

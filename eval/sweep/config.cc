@@ -336,4 +336,13 @@ SweepConfig load_sweep_config(const std::string& path, std::span<const std::stri
                .got = fmt::format("a matrix of {} points", variants.size())});
 }
 
+size_t find_dataset(const SweepConfig& config, const std::string& name) {
+  std::vector<std::string> known;
+  for (size_t i = 0; i < config.datasets.size(); ++i) {
+    if (name.empty() || config.datasets[i].name == name) return i;
+    known.push_back(config.datasets[i].name);
+  }
+  throw unknown_name("dataset", name, known, "--dataset");
+}
+
 }  // namespace skipbench

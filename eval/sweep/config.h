@@ -132,6 +132,10 @@ struct SweepConfig {
 // than one point. `overrides` are --set's.
 SweepConfig load_sweep_config(const std::string& path, std::span<const std::string> overrides = {});
 
+// Index of the data set that --dataset names; an empty name: the first. Throws Error for an unknown
+// one.
+size_t find_dataset(const SweepConfig& config, const std::string& name);
+
 // A configuration for every point of its matrix, but for those that `exclude` leaves out; without a
 // matrix one. Throws as above, and where nothing is left.
 std::vector<SweepConfig> load_sweep_variants(const std::string& path,

@@ -16,15 +16,6 @@ namespace {
 
 constexpr size_t kExitPrompts = 16;  // each trial of a threshold decodes all of them
 
-size_t find_dataset(const SweepConfig& config, const std::string& name) {
-  std::vector<std::string> known;
-  for (size_t i = 0; i < config.datasets.size(); ++i) {
-    if (name.empty() || config.datasets[i].name == name) return i;
-    known.push_back(config.datasets[i].name);
-  }
-  throw unknown_name("dataset", name, known, "--dataset");
-}
-
 // The sweep's own entry of this strategy and target; null where it has none. What is replayed has
 // nothing to search.
 const Cell* find_cell(const SweepSetup& setup, size_t dataset, const StrategySpec& spec) {
