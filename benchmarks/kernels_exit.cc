@@ -58,7 +58,7 @@ void run_test_by_cosine(benchmark::State& state, int64_t rows) {
 
 void register_exit_test() {
   for (int64_t rows : {1, 8}) {
-    const std::string end = "/" + std::to_string(rows);
+    const std::string end = std::string("/").append(std::to_string(rows));
     for (const auto& [name, signal] :
          {std::pair("softmax_difference", ExitSignal::kSoftmaxDifference),
           std::pair("entropy", ExitSignal::kEntropy)}) {

@@ -13,7 +13,6 @@
 namespace skipbench {
 namespace {
 
-constexpr double kTolerance = 0.01;  // of K
 constexpr int kParts = 1000;         // of a length that is not whole
 // 2^-20 of the threshold's range: below that the budget is a step between two texts' confidences.
 constexpr int kMostPasses = 20;
@@ -101,7 +100,7 @@ class Lengths {
 };
 
 bool is_on_target(const Calibration& found) {
-  return std::abs(found.realised_budget - found.budget) <= kTolerance * found.budget;
+  return std::abs(found.realised_budget - found.budget) <= kBudgetTolerance * found.budget;
 }
 
 }  // namespace

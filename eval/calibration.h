@@ -12,6 +12,9 @@
 
 namespace skipbench {
 
+// How far from the budget K, of it, still counts as on target.
+inline constexpr double kBudgetTolerance = 0.01;
+
 struct Calibration {
   std::string parameter = "threshold";  // what was found
   std::string value;                    // of other parameters than the threshold, as written

@@ -7,13 +7,13 @@
 #include <string>
 
 #include "engine/base/error.h"
+#include "eval/calibration.h"
 #include "strategies/skip_decode.h"
 
 namespace skipbench {
 namespace {
 
 constexpr int kMostTried = 16;
-constexpr double kTolerance = 0.01;  // of the budget
 constexpr int64_t kLongest = 1 << 20;  // the greatest expected_length
 
 // Throws Error unless there is more than one schedule to choose from.
@@ -85,7 +85,7 @@ void measure(Decoder& decoder, const ScheduleTexts& data, ScheduleCandidate& can
     candidate.score = own.value;
     candidate.decoded_layers = own.layers;
     // A text that ends early has run the schedule's many layers alone.
-    if (own.layers > (1 + kTolerance) * found.budget) candidate.within_budget = false;
+    if (own.layers > (1 + kBudgetTolerance) * found.budget) candidate.within_budget = false;
   }
   candidate.loss = loss / static_cast<double>(tokens);
   if (std::isfinite(candidate.loss)) return;

@@ -12,17 +12,17 @@
 namespace skipbench {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json reference_json(const std::string& stored) {
-  Json references = Json::parse(stored);
+OrderedJson reference_json(const std::string& stored) {
+  OrderedJson references = OrderedJson::parse(stored);
   return references.size() == 1 ? references[0] : references;
 }
 
 // Whole numbers without a fraction, as `generate` prints them; half layers as they are.
-Json layers_json(const std::string& stored) {
-  Json layers = Json::parse(stored);
-  for (Json& count : layers) {
+OrderedJson layers_json(const std::string& stored) {
+  OrderedJson layers = OrderedJson::parse(stored);
+  for (OrderedJson& count : layers) {
     const double value = count.get<double>();
     if (value == std::floor(value)) count = static_cast<int64_t>(value);
   }
@@ -30,9 +30,9 @@ Json layers_json(const std::string& stored) {
 }
 
 // What metrics of responses measured on the example's reference, one entry per prefix.
-Json responses_json(ResultStore& store, int64_t cell, std::span<const std::string> prefixes,
+OrderedJson responses_json(ResultStore& store, int64_t cell, std::span<const std::string> prefixes,
                     int64_t index) {
-  Json list = Json::array();
+  OrderedJson list = OrderedJson::array();
   for (const std::string& prefix : prefixes) {
     Statement row(store.database(),
                   "SELECT tokens, nll, kl, agreeing FROM response_scores"
@@ -47,8 +47,8 @@ Json responses_json(ResultStore& store, int64_t cell, std::span<const std::strin
   return list;
 }
 
-std::string dumped(const Json& line) {
-  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string dumped(const OrderedJson& line) {
+  return line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ void export_outputs(ResultStore& store, bool timing,
       cell = rows.integer(0);
       prefixes = measured_prefixes(store, cell);
     }
-    Json line;
+    OrderedJson line;
     line["cell"] = cell;
     line["kind"] = rows.text(1);
     line["strategy"] = rows.text(2);
@@ -83,15 +83,14 @@ void export_outputs(ResultStore& store, bool timing,
     if (!rows.text(16).empty()) line["variant"] = rows.text(16);
     line["index"] = rows.integer(6);
     line["prompt_tokens"] = rows.integer(7);
-    line["tokens"] = Json::parse(rows.text(8));
+    line["tokens"] = OrderedJson::parse(rows.text(8));
     line["text"] = rows.text(9);
     line["reference"] = reference_json(rows.text(10));
     line["layers_per_token"] = layers_json(rows.text(11));
     line["prefill_us"] = rows.real(12);
     line["decode_us"] = rows.real(13);
-    if (Json scores = responses_json(store, cell, prefixes, rows.integer(6)); !scores.empty()) {
-      line["reference_scores"] = std::move(scores);
-    }
+    OrderedJson scores = responses_json(store, cell, prefixes, rows.integer(6));
+    if (!scores.empty()) line["reference_scores"] = std::move(scores);
     if (rows.text(1) == "timing") {
       line["group"] = rows.integer(14);
       line["repetition"] = rows.integer(15);
@@ -110,14 +109,14 @@ void export_drift(ResultStore& store, const std::function<void(const std::string
     for (const std::string& prefix : measured_prefixes(store, rows.integer(0))) {
       const std::vector<StepSums> steps = stored_drift(store, rows.integer(0), prefix).steps;
       if (steps.empty()) continue;
-      Json line;
+      OrderedJson line;
       line["cell"] = rows.integer(0);
       line["strategy"] = rows.text(1);
       line["target"] = rows.real(2);
       line["dataset"] = rows.text(3);
       if (!rows.text(4).empty()) line["variant"] = rows.text(4);
       line["prefix"] = prefix;
-      line["steps"] = Json::array();
+      line["steps"] = OrderedJson::array();
       for (const StepSums& step : steps) line["steps"].push_back(step_json(mean_of(step)));
       write(dumped(line));
     }
@@ -132,12 +131,13 @@ void export_probes(ResultStore& store, const std::function<void(const std::strin
                       .hint = "`skipbench probe ... --results FILE` keeps one"});
   }
   for (const ProbeRecord& record : records) {
-    Json json;
+    OrderedJson json;
     json["stored"] = {{"probed", record.probed},
                       {"command", record.command},
                       {"commit", record.commit},
                       {"device_name", record.device_name}};
-    const Json result = Json::parse(record.result, nullptr, /*allow_exceptions=*/false);
+    const auto result =
+        OrderedJson::parse(record.result, nullptr, /*allow_exceptions=*/false);
     if (!result.is_object()) {
       throw StoreError({.what = "results file: a stored probe is damaged",
                         .where = store.database().path(),
@@ -145,7 +145,7 @@ void export_probes(ResultStore& store, const std::function<void(const std::strin
                         .hint = "run that `skipbench probe` again: " + record.command});
     }
     json.update(result);
-    write(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+    write(json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
   }
 }
 

@@ -13,7 +13,7 @@
 namespace skipbench {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // Sums over the batches of one repetition.
 struct Repetition {
@@ -66,7 +66,7 @@ double deviation(const std::vector<double>& values) {
 }
 
 // llama-bench's fields, which it computes from nanoseconds and tokens per second of each sample.
-Json llama_row(const ResultTable& table, const TimedPoint& point, bool decoding) {
+OrderedJson llama_row(const ResultTable& table, const TimedPoint& point, bool decoding) {
   const Provenance& from = table.run.provenance;
   std::vector<double> ns, per_second;
   double prompt = 0, generated = 0;
@@ -77,7 +77,7 @@ Json llama_row(const ResultTable& table, const TimedPoint& point, bool decoding)
     prompt = one.prompt_tokens / one.rows;
     generated = one.decode_tokens / one.rows;
   }
-  Json row = {{"build_commit", from.commit},
+  OrderedJson row = {{"build_commit", from.commit},
               {"cpu_info", from.cpu},
               {"backends", from.device},
               {"model_filename", table.run.model},
@@ -108,8 +108,8 @@ std::string point_name(const TimedPoint& point) {
                      point.batch);
 }
 
-Json google_benchmarks(const TimedPoint& point) {
-  Json list = Json::array();
+OrderedJson google_benchmarks(const TimedPoint& point) {
+  OrderedJson list = OrderedJson::array();
   int64_t index = 0;
   for (const Repetition& one : point.repetitions) {
     const double us = one.prefill_us + one.decode_us;
@@ -138,9 +138,9 @@ std::string export_timings(ResultStore& store, const std::string& format) {
   if (points.empty()) {
     throw Error({.what = "no timed cell is done", .where = store.database().path()});
   }
-  Json json;
+  OrderedJson json;
   if (format == known[0]) {
-    json = Json::array();
+    json = OrderedJson::array();
     for (const TimedPoint& point : points) {
       for (const bool decoding : {false, true}) json.push_back(llama_row(table, point, decoding));
     }
@@ -150,12 +150,12 @@ std::string export_timings(ResultStore& store, const std::string& format) {
                        {"executable", "skipbench"},       {"num_cpus", from.threads},
                        {"load_avg", {from.load_average}}, {"library_build_type", "release"},
                        {"skipbench_commit", from.commit}, {"model", table.run.model}};
-    json["benchmarks"] = Json::array();
+    json["benchmarks"] = OrderedJson::array();
     for (const TimedPoint& point : points) {
-      for (const Json& entry : google_benchmarks(point)) json["benchmarks"].push_back(entry);
+      for (const OrderedJson& entry : google_benchmarks(point)) json["benchmarks"].push_back(entry);
     }
   }
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 }  // namespace skipbench

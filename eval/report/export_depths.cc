@@ -19,13 +19,13 @@
 namespace skipbench {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 struct DepthCell {
   int64_t id = 0;
   std::string label, dataset;
   double target = 1;
-  Json params, threshold;
+  OrderedJson params, threshold;
   std::vector<int> depths;  // of all decoding steps, text after text
 };
 
@@ -38,8 +38,8 @@ std::vector<DepthCell> depth_cells(ResultStore& store) {
                  " AND c.status = 'done' ORDER BY r.ordinal");
   std::vector<DepthCell> cells;
   while (rows.step()) {
-    const Json resolved = Json::parse(rows.text(4));
-    const Json& params = resolved.at("params");
+    const OrderedJson resolved = OrderedJson::parse(rows.text(4));
+    const OrderedJson& params = resolved.at("params");
     // What was replayed is no confidence's decision.
     if (resolved.at("strategy") != "early_exit" || params.contains("depths")) continue;
     DepthCell cell{rows.integer(0), rows.text(1), rows.text(2), rows.real(3), params, {}, {}};
@@ -81,7 +81,8 @@ size_t most_steps(size_t all) {
   return most > 1 && most % kReplayStride == 0 ? most - 1 : most;
 }
 
-Json list_json(const DepthCell& cell, int num_layers, size_t steps, const std::string& path) {
+OrderedJson list_json(const DepthCell& cell, int num_layers, size_t steps,
+                      const std::string& path) {
   const std::span<const int> all = cell.depths;
   if (steps > all.size() || all.empty()) {
     throw Error(
@@ -143,18 +144,18 @@ std::string export_exit_depths(ResultStore& store, int64_t steps) {
                    .hint = "run the sweep without one of them"});
     }
   }
-  Json json = {{"num_layers", run.num_layers}, {"model", run.model},
+  OrderedJson json = {{"num_layers", run.num_layers}, {"model", run.model},
                {"model_hash", run.model_hash}, {"commit", run.provenance.commit},
                {"command", run.command},       {"started", table.started}};
   if (!run.provenance.dirty_hash.empty()) json["uncommitted"] = run.provenance.dirty_hash;
   // A list a line.
-  std::string text = json.dump(1, ' ', false, Json::error_handler_t::replace);
+  std::string text = json.dump(1, ' ', false, OrderedJson::error_handler_t::replace);
   text.resize(text.size() - 2);
   text += ",\n \"lists\": [";
   const char* separator = "\n  ";
   for (const DepthCell& cell : cells) {
-    const Json list = list_json(cell, run.num_layers, static_cast<size_t>(steps), path);
-    text += separator + list.dump(-1, ' ', false, Json::error_handler_t::replace);
+    const OrderedJson list = list_json(cell, run.num_layers, static_cast<size_t>(steps), path);
+    text += separator + list.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
     separator = ",\n  ";
   }
   return text + "\n ]\n}\n";

@@ -11,7 +11,7 @@
 namespace skipbench {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 std::string build_text(const Provenance& from) {
   std::string text = from.commit.substr(0, 12);
@@ -57,7 +57,10 @@ std::string csv_cell(const std::string& text) {
 
 std::string csv_line(const std::vector<std::string>& cells) {
   std::string line;
-  for (size_t i = 0; i < cells.size(); ++i) line += (i == 0 ? "" : ",") + csv_cell(cells[i]);
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (i > 0) line += ',';
+    line += csv_cell(cells[i]);
+  }
   return line + "\n";
 }
 
@@ -92,48 +95,49 @@ std::string render_csv(const ResultTable& table, const TableLayout& layout) {
   return text;
 }
 
-Json value_json(const Column& column, const TableRow& row) {
+OrderedJson value_json(const Column& column, const TableRow& row) {
   if (column.value == nullptr) return column.text(row).value_or("");
   const auto value = column.value(row);
-  return value ? Json(*value) : Json(nullptr);
+  return value ? OrderedJson(*value) : OrderedJson(nullptr);
 }
 
-Json row_json(const TableRow& row, bool compared) {
-  Json json;
+OrderedJson row_json(const TableRow& row, bool compared) {
+  OrderedJson json;
   json["dataset"] = row.data_name.empty() ? row.dataset : row.data_name;
   if (!row.variant.empty()) json["variant"] = row.variant;
   for (const Column& column : leading_columns()) json[column.key] = value_json(column, row);
-  json["scores"] = Json::array();
+  json["scores"] = OrderedJson::array();
   for (const TableScore& score : row.scores) {
     json["scores"].push_back(
         {{"name", score.name}, {"score", score.value}, {"signature", score.signature}});
     if (score.deviation) json["scores"].back()["deviation_over_seeds"] = *score.deviation;
     if (compared) {
-      json["scores"].back()["p_value"] = score.p_value ? Json(*score.p_value) : Json(nullptr);
-      json["scores"].back()["best"] = score.best;
+      OrderedJson& last = json["scores"].back();
+      last["p_value"] = score.p_value ? OrderedJson(*score.p_value) : OrderedJson(nullptr);
+      last["best"] = score.best;
     }
   }
   for (const Column& column : trailing_columns()) json[column.key] = value_json(column, row);
   if (row.calibration) {
-    const bool is_threshold = row.calibration->parameter == "threshold";
+    const TableCalibration& found = *row.calibration;
+    const bool is_threshold = found.parameter == "threshold";
     json["calibration"] = {
-        {"parameter", row.calibration->parameter},
-        {row.calibration->parameter,
-         is_threshold ? Json(row.calibration->threshold) : Json(row.calibration->value)},
-        {"budget", row.calibration->budget},
-        {"realised_budget", row.calibration->realised_budget},
-        {"on_target", row.calibration->on_target}};
+        {"parameter", found.parameter},
+        {found.parameter, is_threshold ? OrderedJson(found.threshold) : OrderedJson(found.value)},
+        {"budget", found.budget},
+        {"realised_budget", found.realised_budget},
+        {"on_target", found.on_target}};
   }
   json["seeds"] = row.seeds;
   if (row.layers) json["layers_per_text"] = {row.layers->text_low, row.layers->text_high};
-  json["layers_deviation"] = row.layers ? Json(row.layers->deviation) : Json(nullptr);
+  json["layers_deviation"] = row.layers ? OrderedJson(row.layers->deviation) : OrderedJson(nullptr);
   return json;
 }
 
 std::string render_json(const ResultTable& table) {
   const Provenance& from = table.run.provenance;
-  Json json;
-  json["rows"] = Json::array();
+  OrderedJson json;
+  json["rows"] = OrderedJson::array();
   for (const TableRow& row : table.rows) {
     json["rows"].push_back(row_json(row, !table.comparison.empty()));
   }
@@ -161,8 +165,8 @@ std::string render_json(const ResultTable& table) {
                  {"peak_read_bytes_per_second", table.peak_read_bytes_per_second},
                  {"peak_flops_per_second", table.peak_flops_per_second},
                  {"other_builds", table.other_builds},
-                 {"config", Json::parse(table.run.config, nullptr, false)}};
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+                 {"config", OrderedJson::parse(table.run.config, nullptr, false)}};
+  return json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 // Empty where decoding is greedy; `config`: a run's, resolved.

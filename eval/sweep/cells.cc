@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::json;  // keys in sorted order, so that a dump is canonical
 
-std::string dump(const Json& json) {
+std::string canonical(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -91,7 +91,7 @@ class CellMaker {
         calibration["decoding"] = "own";
         if (config_.device != "cpu") calibration["batch"] = cell.key.batch;
       }
-      cell.calibration_identity = digest(dump(calibration));
+      cell.calibration_identity = digest(canonical(calibration));
     }
     add_quality(cell);
     if (cell.status == cell_status::kInvalid) return;
@@ -182,7 +182,7 @@ class CellMaker {
   }
 
   void finish(Cell cell, const Json& json) {
-    cell.resolved = dump(json);
+    cell.resolved = canonical(json);
     cell.identity = digest(cell.resolved);
     for (const Cell& other : cells_) {
       if (other.identity != cell.identity || other.dataset != cell.dataset) continue;
@@ -238,7 +238,7 @@ std::string layer_scores_identity(const SweepConfig& config, const Cell& cell,
   Json json = {{"data", calibration_data_identity(config, cell, inputs, context)},
                {"score", layer_score_names()[static_cast<size_t>(pruning.score)]}};
   if (pruning.score == LayerScore::kGreedy) json["kept"] = {pruning.first, pruning.last};
-  return digest(dump(json));
+  return digest(canonical(json));
 }
 
 std::string calibration_data_identity(const SweepConfig& config, const Cell& cell,
@@ -250,7 +250,7 @@ std::string calibration_data_identity(const SweepConfig& config, const Cell& cel
                {"max_new_tokens", config.max_new_tokens},
                {"stop", config.datasets[cell.dataset].stop}};
   add_sampling(config.sampling, json);
-  return digest(dump(json));
+  return digest(canonical(json));
 }
 
 }  // namespace skipbench

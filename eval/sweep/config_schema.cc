@@ -10,13 +10,13 @@
 namespace skipbench {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 using enum KeyType;
 
-Json object_schema(const std::string& path);
+OrderedJson object_schema(const std::string& path);
 
-Json number_schema(const ConfigKey& key, const char* type) {
-  Json json = {{"type", type}};
+OrderedJson number_schema(const ConfigKey& key, const char* type) {
+  OrderedJson json = {{"type", type}};
   if (key.min != key.max) {
     json["minimum"] = key.min;
     json["maximum"] = key.max;
@@ -25,9 +25,9 @@ Json number_schema(const ConfigKey& key, const char* type) {
 }
 
 // YAML reads `true` and `5` as other than texts; the parser takes them as written.
-Json text_schema(const ConfigKey& key) {
+OrderedJson text_schema(const ConfigKey& key) {
   if (key.choices.empty()) return {{"type", {"string", "number", "boolean"}}};
-  Json choices = Json::array();
+  OrderedJson choices = OrderedJson::array();
   for (size_t begin = 0; begin <= key.choices.size();) {
     const size_t end = std::min(key.choices.find('|', begin), key.choices.size());
     const std::string choice(key.choices.substr(begin, end - begin));
@@ -38,17 +38,17 @@ Json text_schema(const ConfigKey& key) {
   return {{"enum", choices}};
 }
 
-Json one_or_list(const Json& item) {
+OrderedJson one_or_list(const OrderedJson& item) {
   return {{"anyOf", {item, {{"type", "array"}, {"items", item}}}}};
 }
 
-Json settings_schema() {
+OrderedJson settings_schema() {
   return {{"type", {"object", "null"}},
           {"additionalProperties", {{"type", {"string", "number", "boolean", "array"}}}}};
 }
 
-Json metrics_schema() {
-  Json names = Json::array(), properties = Json::object();
+OrderedJson metrics_schema() {
+  OrderedJson names = OrderedJson::array(), properties = OrderedJson::object();
   for (const MetricEntry& metric : metric_table()) {
     names.push_back(metric.name);
     properties[metric.name] = settings_schema();
@@ -57,18 +57,18 @@ Json metrics_schema() {
     names.push_back(metric.name);
     properties[metric.name] = settings_schema();
   }
-  const Json with_settings = {{"type", "object"},
+  const OrderedJson with_settings = {{"type", "object"},
                               {"properties", properties},
                               {"additionalProperties", false},
                               {"minProperties", 1},
                               {"maxProperties", 1}};
   return {{"type", "array"},
           {"minItems", 1},
-          {"items", {{"anyOf", {Json{{"enum", names}}, with_settings}}}}};
+          {"items", {{"anyOf", {OrderedJson{{"enum", names}}, with_settings}}}}};
 }
 
-Json sections_schema(const std::string& path) {
-  Json item = object_schema(path + "[]");
+OrderedJson sections_schema(const std::string& path) {
+  OrderedJson item = object_schema(path + "[]");
   if (item["properties"].contains("name")) {
     item["required"] = {"name"};
     item = {{"anyOf", {item, {{"type", "string"}}}}};  // a bare name
@@ -76,7 +76,7 @@ Json sections_schema(const std::string& path) {
   return {{"type", "array"}, {"minItems", 1}, {"items", item}};
 }
 
-Json value_schema(const ConfigKey& key) {
+OrderedJson value_schema(const ConfigKey& key) {
   const std::string path(key.path);
   switch (key.type) {
     case kText:
@@ -110,7 +110,7 @@ Json value_schema(const ConfigKey& key) {
 }
 
 // The default as JSON, where it is one value.
-Json default_value(const ConfigKey& key) {
+OrderedJson default_value(const ConfigKey& key) {
   const std::string text(key.default_text);
   if (key.type == kNumber) return std::stod(text);
   if (key.type != kInteger && key.type != kIntegerList) return text;
@@ -119,11 +119,11 @@ Json default_value(const ConfigKey& key) {
   return number;
 }
 
-Json object_schema(const std::string& path) {
-  Json properties = Json::object();
+OrderedJson object_schema(const std::string& path) {
+  OrderedJson properties = OrderedJson::object();
   for (const std::string& name : child_names(path)) {
     const ConfigKey& key = *find_config_key(path.empty() ? name : path + "." + name);
-    Json value = value_schema(key);
+    OrderedJson value = value_schema(key);
     value["description"] = key.help;
     if (!key.default_text.empty() && key.default_text != kRequired) {
       value["default"] = default_value(key);
@@ -136,15 +136,15 @@ Json object_schema(const std::string& path) {
 }  // namespace
 
 nlohmann::ordered_json config_schema() {
-  Json schema = {{"$schema", "http://json-schema.org/draft-07/schema#"},
+  OrderedJson schema = {{"$schema", "http://json-schema.org/draft-07/schema#"},
                  {"title", "A sweep of skipbench"}};
   schema.update(object_schema(""));
-  Json required = Json::array();
+  OrderedJson required = OrderedJson::array();
   for (const std::string& name : child_names("")) {
     if (find_config_key(name)->default_text == kRequired) required.push_back(name);
   }
   // What is required may come from an included file.
-  schema["anyOf"] = {Json{{"required", {"include"}}}, Json{{"required", required}}};
+  schema["anyOf"] = {OrderedJson{{"required", {"include"}}}, OrderedJson{{"required", required}}};
   return schema;
 }
 
