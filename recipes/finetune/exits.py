@@ -39,6 +39,8 @@ def exit_loss(view, batch, plan, options, sampled=0):
 
 def confidence(rule, logits):
     """The rule's signal, one number per row of logits [..., vocabulary]."""
+    if rule.signal == "cosine":
+        raise ValueError("cosine is not a signal of logits")
     probabilities = logits.float().softmax(-1)
     if rule.signal == "entropy":
         entropy = -(probabilities * logits.float().log_softmax(-1)).sum(-1)

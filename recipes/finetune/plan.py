@@ -74,6 +74,11 @@ def read_plan(skipbench, layers, strategy, target, params=(), steps=1):
     if done.returncode != 0:
         raise SystemExit(done.stderr.strip() or f"{' '.join(command)} failed")
     printed = json.loads(done.stdout)
+    if "skip_scales" in printed or printed.get("rule", {}).get("action", "stop") != "stop":
+        raise SystemExit(f"--strategy {strategy}: this recipe does not compute it; expected layers "
+                         "that run or not (full, unified, skip_decode, fixed_exit, static_pruning, "
+                         "random) or a row that stops (early_exit); it is made for models as they "
+                         "are, so run it without an adapter")
     prefill = Sublayers.parse(printed["prefill"])
     if "rule" not in printed:
         sets = tuple(Sublayers.parse(step) for step in printed["steps"])
