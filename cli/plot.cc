@@ -27,10 +27,26 @@ bool is_database(const std::string& path) {
   return start == kMagic;
 }
 
-// Of a probe's output: what it holds is the drift of layers.
+// Of a probe's output: what it holds is the drift of layers under one strategy.
 Plot probe_plot(const PlotCommand& command) {
+  const ResultPlotOptions& options = command.options;
+  for (const auto& [flag, got] : {std::pair("--dataset", options.dataset),
+                                  {"--metric", options.score},
+                                  {"--strategy", options.strategy}}) {
+    if (got.empty()) continue;
+    throw Error({.what = "this option chooses from a results file",
+                 .where = flag,
+                 .expected = "it left out: " + command.db + " is one probe's output",
+                 .got = got});
+  }
   const DriftLine line = probe_drift(read_text_file(command.db), command.db);
-  return drift_plot(std::span(&line, 1), command.options.kind);
+  Plot plot = drift_plot(std::span(&line, 1), options.kind);
+  if (!plot.panels.empty()) return plot;
+  throw Error({.what = "nothing to draw in a plot of kind " + options.kind,
+               .where = command.db,
+               .expected = "a probe of a strategy that skips layers",
+               .got = line.strategy,
+               .hint = "`full` does not drift from itself"});
 }
 
 void draw(const PlotCommand& command) {

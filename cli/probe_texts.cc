@@ -126,6 +126,17 @@ void ProbeTextOptions::add_to(CLI::App& command) {
   command.add_option("--batch", batch, "texts per pass")
       ->check(whole_number(1, 1 << 16))
       ->capture_default_str();
+  for (const auto& [flag, key] : {std::pair("--adapter", ""),
+                                  {"--device", "device"},
+                                  {"--dtype", "model.dtype"},
+                                  {"--threads", "model.threads"},
+                                  {"--seed", ""},
+                                  {"--tokenizer", "model.tokenizer"},
+                                  {"--add-special", ""},
+                                  {"--prompt-tokens", ""}}) {
+    without_config.emplace_back(command.get_option(flag), key);
+  }
+  with_config = {command.get_option("--set"), command.get_option("--dataset")};
 }
 
 int64_t ProbeTexts::num_tokens() const {
@@ -156,6 +167,21 @@ ProbeInput open_probe_input(const ProbeTextOptions& options) {
     throw Error({.what = "probe needs a model and texts",
                  .where = "skipbench probe",
                  .expected = "either a sweep's configuration, or --model and --input"});
+  }
+  if (options.config.empty()) {
+    for (const CLI::Option* option : options.with_config) {
+      if (option->empty()) continue;
+      throw Error({.what = "this option changes a configuration, and none is given",
+                   .where = option->get_name(),
+                   .expected = "a sweep's YAML"});
+    }
+  } else {
+    for (const auto& [option, key] : options.without_config) {
+      if (option->empty()) continue;
+      throw Error({.what = "with a configuration this option is not read",
+                   .where = option->get_name(),
+                   .expected = key.empty() ? "it left out" : "`--set " + key + "=VALUE`"});
+    }
   }
   ProbeInput input;
   if (!options.config.empty()) {

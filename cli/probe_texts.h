@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/options.h"
@@ -25,6 +26,9 @@ struct ProbeTextOptions {
   int64_t prompt_tokens = 1;
   int64_t limit = 128;
   int64_t batch = 8;
+  // What a configuration says itself, with its key where there is one; and what needs one.
+  std::vector<std::pair<const CLI::Option*, std::string>> without_config;
+  std::vector<const CLI::Option*> with_config;
 
   void add_to(CLI::App& command);
 };

@@ -105,6 +105,7 @@ void export_drift(ResultStore& store, const std::function<void(const std::string
                  " FROM run_cells r JOIN cells c ON c.id = r.cell_id"
                  " WHERE r.run_id = (SELECT max(id) FROM runs) AND c.kind = 'quality'"
                  " ORDER BY r.ordinal");
+  bool found = false;
   while (rows.step()) {
     for (const std::string& prefix : measured_prefixes(store, rows.integer(0))) {
       const std::vector<StepSums> steps = stored_drift(store, rows.integer(0), prefix).steps;
@@ -119,8 +120,15 @@ void export_drift(ResultStore& store, const std::function<void(const std::string
       line["steps"] = OrderedJson::array();
       for (const StepSums& step : steps) line["steps"].push_back(step_json(mean_of(step)));
       write(dumped(line));
+      found = true;
     }
   }
+  if (found) return;
+  throw StoreError({.what = "the results file holds no drift by step",
+                    .where = store.database().path(),
+                    .expected = "a data set with one of the metrics perplexity, kl and top1",
+                    .hint = "a file of an older version lacks it until `skipbench run --fresh` "
+                            "measures it"});
 }
 
 void export_probes(ResultStore& store, const std::function<void(const std::string& line)>& write) {

@@ -20,7 +20,7 @@ void export_outputs(ResultStore& store, bool timing,
 // One line per quality cell of the latest run and prefix with which metrics of responses were
 // measured. Keys: cell, strategy, target, dataset, variant (of a run with a matrix), prefix, steps
 // (as in the JSON of `skipbench probe`: means, entry 0 the prefill's). Cells whose steps were not
-// told apart (an older version's) have none.
+// told apart (an older version's) have none. Throws StoreError where no cell has any.
 void export_drift(ResultStore& store, const std::function<void(const std::string& line)>& write);
 
 // What `skipbench probe --results` kept, one line per probing, as it was printed; in front of it

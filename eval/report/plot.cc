@@ -119,6 +119,7 @@ std::string axes(const Plot& plot, const Layout& layout) {
                       plot.tight_x ? "0, graph 0" : "0.06, graph 0.08");
   // gnuplot's own format begins with a blank, which moves labels to the right.
   text += "set format x '%.10g'\n";
+  if (plot.zero_x) text += "set xrange [0:*]\n";
   if (smallest_y(plot) >= 0) text += "set yrange [0:*]\n";
   text += fmt::format("set xlabel {}\nset ylabel {}\n", quoted(plot.x_label), quoted(plot.y_label));
   if (plot.powers_of_two_x) text += "set logscale x 2\n";

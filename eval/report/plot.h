@@ -39,6 +39,7 @@ struct HeatScale {
 struct Plot {
   std::string x_label, y_label;
   bool tight_x = false;              // the x axis ends with the points
+  bool zero_x = false;               // the x axis begins at 0
   bool powers_of_two_x = false;      // a logarithmic axis with a tick at each power of two
   std::vector<std::string> x_names;  // where not empty: entry i stands below x = i
   std::vector<PlotPanel> panels;

@@ -1,6 +1,7 @@
 #include "eval/report/result_plots.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <set>
@@ -81,7 +82,7 @@ std::string panel_title(const std::string& dataset, int64_t batch) {
 }
 
 Plot pareto_plot(const ResultTable& table, const ResultPlotOptions& options) {
-  Plot plot{.x_label = "decode tokens per second", .y_label = "quality"};
+  Plot plot{.x_label = "decode tokens per second", .y_label = "quality", .zero_x = true};
   std::set<std::string> scores;
   for (const std::string& dataset : chosen_datasets(table, options.dataset)) {
     const std::string score = score_name(table, dataset, options.score);
@@ -170,6 +171,9 @@ struct Kind {
   std::string name;
   Plot (*make)(const ResultTable& table, const ResultPlotOptions& options);
   std::string needs;
+  // Options of the command line beside --dataset, which each kind reads.
+  bool reads_score = false;
+  bool reads_strategy = false;
 };
 
 const std::vector<Kind>& kinds() {
@@ -178,12 +182,12 @@ const std::vector<Kind>& kinds() {
   static const std::string kSteps =
       "; a file of an older version lacks the steps until `run --fresh` measures them";
   static const std::vector<Kind> all = {
-      {"pareto", pareto_plot, "cells with a score and a measured speed"},
+      {"pareto", pareto_plot, "cells with a score and a measured speed", /*reads_score=*/true},
       {"target", target_plot, "timed cells, `full` among them at the same batch size"},
       {"batch", batch_plot, "timed cells"},
-      {"similarity", plot_of_drift, kDrift},
-      {"divergence", plot_of_drift, kDrift + kSteps},
-      {"steps", plot_of_drift, kDrift + kSteps}};
+      {"similarity", plot_of_drift, kDrift, false, /*reads_strategy=*/true},
+      {"divergence", plot_of_drift, kDrift + kSteps, false, /*reads_strategy=*/true},
+      {"steps", plot_of_drift, kDrift + kSteps, false, /*reads_strategy=*/true}};
   return all;
 }
 
@@ -192,6 +196,22 @@ const Kind& find_kind(const std::string& name) {
     if (kind.name == name) return kind;
   }
   throw unknown_name("kind of plot", name, result_plot_kinds(), "--kind");
+}
+
+void refuse_unread(const ResultPlotOptions& options, const Kind& kind) {
+  const auto refuse = [&](const char* flag, const std::string& got, bool Kind::*reads) {
+    if (got.empty() || kind.*reads) return;
+    std::vector<std::string> names;
+    for (const Kind& other : kinds()) {
+      if (other.*reads) names.push_back(other.name);
+    }
+    throw Error({.what = "a plot of kind " + kind.name + " does not read this option",
+                 .where = flag,
+                 .expected = fmt::format("it with --kind {}", fmt::join(names, ", ")),
+                 .got = got});
+  };
+  refuse("--metric", options.score, &Kind::reads_score);
+  refuse("--strategy", options.strategy, &Kind::reads_strategy);
 }
 
 void sort_lines(Plot& plot) {
@@ -216,7 +236,9 @@ const std::vector<std::string>& result_plot_kinds() {
 }
 
 Plot possible_plot(const ResultTable& table, const ResultPlotOptions& options) {
-  Plot plot = find_kind(options.kind).make(table, options);
+  const Kind& kind = find_kind(options.kind);
+  refuse_unread(options, kind);
+  Plot plot = kind.make(table, options);
   sort_lines(plot);
   return plot;
 }

@@ -19,8 +19,8 @@ struct ResultPlotOptions {
 // Kinds: "pareto" (quality against decode tok/s, a panel per data set and batch size, with the
 // front of what nothing beats in both), "target" (achieved against asked-for speedup), "batch"
 // (decode tok/s against batch size), and those of drift_plots.h. Cells that are not done are left
-// out. Throws Error for an unknown kind, data set, score or strategy, and where no cell has what
-// the kind needs.
+// out. Throws Error for an unknown kind, data set, score or strategy, a score or strategy that the
+// kind does not read, and where no cell has what the kind needs.
 Plot result_plot(const ResultTable& table, const ResultPlotOptions& options);
 
 // The same, but without panels where no cell has what the kind needs.

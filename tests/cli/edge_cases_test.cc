@@ -171,6 +171,18 @@ TEST(Plot, OfAProbe) {
     EXPECT_GT(fs::file_size(svg), 2000u);
   }
   EXPECT_EQ(run_skipbench({"plot", json, "-o", svg}).exit_code, 2);  // no Pareto front in it
+  const ProcessResult chosen =
+      run_skipbench({"plot", json, "--kind", "steps", "--strategy", "unified", "-o", svg});
+  EXPECT_EQ(chosen.exit_code, 2);
+  EXPECT_NE(chosen.errors.find("--strategy: "), std::string::npos) << chosen.errors;
+  const ProcessResult full =
+      run_skipbench({"probe", "--model", fixture("bloom-7layers"), "--input",
+                     (folder / "ids.jsonl").string(), "--strategy", "full"});
+  ASSERT_EQ(full.exit_code, 0) << full.errors;
+  std::ofstream(json) << full.output;
+  const ProcessResult still = run_skipbench({"plot", json, "--kind", "steps", "-o", svg});
+  EXPECT_EQ(still.exit_code, 2);
+  EXPECT_NE(still.errors.find("got full"), std::string::npos) << still.errors;
   std::ofstream(json) << "{}";
   const ProcessResult other = run_skipbench({"plot", json, "--kind", "similarity", "-o", svg});
   EXPECT_EQ(other.exit_code, 2);

@@ -116,6 +116,11 @@ TEST(Export, RecomputesTheTable) {
 TEST(Export, KeysOfALine) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", {"targets=[2]"}), SweepOutcome::kDone);
+  {
+    ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+    const std::string none = message_of([&] { export_drift(store, [](const std::string&) {}); });
+    EXPECT_NE(none.find("no drift by step"), std::string::npos) << none;
+  }
   std::set<std::pair<int64_t, int64_t>> seen;
   for (const Json& line : exported(folder, "a.db")) {
     for (const char* key : {"cell", "strategy", "target", "batch", "index", "tokens", "text",

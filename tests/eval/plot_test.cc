@@ -74,6 +74,7 @@ TEST(Plot, ParetoHasAPanelPerBatchAndAFront) {
   EXPECT_EQ(series_of(plot.panels[0], "unified").points[0].label, "3x");
   const Plot chrf = result_plot(two_strategies(), {.kind = "pareto", .score = "chrF2"});
   EXPECT_EQ(series_of(chrf.panels[0], "full").points[0].y, 60);
+  EXPECT_NE(gnuplot_script(plot, "svg").find("set xrange [0:*]"), std::string::npos);
 }
 
 TEST(Plot, TargetsAscendAndCellsWithoutSpeedAreLeftOut) {
@@ -96,6 +97,17 @@ TEST(Plot, WrongNamesAreRefused) {
   EXPECT_THROW(result_plot(ResultTable(), {.kind = "pareto"}), Error);
   EXPECT_THROW(plot_format("a.pdf"), Error);
   EXPECT_THROW(plot_format("png"), Error);
+}
+
+TEST(Plot, OptionsThatAKindDoesNotReadAreRefused) {
+  const ResultTable table = two_strategies();
+  const std::string metric =
+      message_of([&] { result_plot(table, {.kind = "batch", .score = "BLEU"}); });
+  EXPECT_NE(metric.find("--metric: "), std::string::npos) << metric;
+  EXPECT_NE(metric.find("--kind pareto"), std::string::npos) << metric;
+  const std::string strategy =
+      message_of([&] { result_plot(table, {.kind = "pareto", .strategy = "unified"}); });
+  EXPECT_NE(strategy.find("--kind similarity, divergence, steps"), std::string::npos) << strategy;
 }
 
 // A name with everything that gnuplot, a shell or SVG gives a meaning.
