@@ -20,10 +20,11 @@ RANK, RATE, STEPS = 8, 1e-2, 200
 SKIP_DECODE_LENGTH = 15
 
 
-def table(block_influence, steps, seeds):
+def table(block_influence, greedy, steps, seeds):
     """(folder, strategy, target, parameters, further options) of each run, the shortest list first.
 
-    block_influence: layers in the order of removal, or "" to leave static pruning out.
+    block_influence: layers in the order of removal, or "" to leave this pruning out.
+    greedy: the same for removal one by one, {target: order}.
     steps: of each run but early exit's, which has them for each target.
     seeds: sets of the random control, each with an adapter of its own: an adapter is trained for
     its layers, and one for several sets would be a weaker control.
@@ -38,6 +39,8 @@ def table(block_influence, steps, seeds):
         for target in TARGETS:
             yield (f"static_pruning-{target}x", "static_pruning", target,
                    [f"order={block_influence}"], [])
+    for target, order in greedy.items():
+        yield f"greedy_pruning-{target}x", "static_pruning", target, [f"order={order}"], []
     for seed in range(seeds):
         for target in TARGETS:
             yield f"random_{seed}-{target}x", "random", target, [f"seed={seed}"], []
@@ -81,6 +84,10 @@ def main():
                         default=pathlib.Path("build/cpu-release/skipbench"))
     parser.add_argument("--block-influence", default="",
                         help="layers in static pruning's order of removal, as `order` takes them")
+    parser.add_argument("--greedy", default="",
+                        help="the same of greedy removal, for 2x and 3x (first 4 and last 2 layers stay)")
+    parser.add_argument("--greedy-few", default="",
+                        help="the same for 5x and 10x (the first and the last layer stay)")
     parser.add_argument("--only", default="", help="folders that begin so")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--random-seeds", type=int, default=5, help="sets of the random control")
@@ -88,7 +95,9 @@ def main():
                         help="products in f32: far quicker where the CPU has no bfloat16")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, one thread each")
     args = parser.parse_args()
-    runs = [run for run in table(args.block_influence, args.steps, args.random_seeds)
+    greedy = {target: order for target in TARGETS
+              if (order := args.greedy if target < 5 else args.greedy_few)}
+    runs = [run for run in table(args.block_influence, greedy, args.steps, args.random_seeds)
             if run[0].startswith(args.only)]
     failed = False
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
