@@ -81,13 +81,18 @@ class Pass:
         return self.view.logits(self.x[:, self.batch.prompt - 1:][self.batch.scored]).float()
 
 
+def is_fused(query):
+    """Whether PyTorch's fused attention runs: on a GPU. On a CPU it takes several times as long."""
+    return query.is_cuda
+
+
 def attend(query, key, value, bias):
     """[batch, columns, heads * head_dim] of [batch, heads, columns, head_dim] and an added bias."""
     batch, heads, columns, head_dim = query.shape
-    if query.is_cuda:
+    if is_fused(query):
         mixed = F.scaled_dot_product_attention(query, key, value, bias.to(query.dtype))
     else:
-        # Spelled out, and in f32: several times faster than PyTorch's fused one on a CPU.
+        # Spelled out, and in f32.
         with torch.autocast("cpu", enabled=False):
             query, key, value = (part.float().reshape(batch * heads, columns, -1)
                                  for part in (query, key, value))

@@ -1,8 +1,8 @@
 """Teacher-forced log-probs of the recipe's forward against `skipbench logprobs`.
 
-    python -m recipes.tests.parity [--skipbench build/cpu-release/skipbench]
+    python -m recipes.tests.parity [--skipbench build/cpu-release/skipbench] [--fused] [--device cuda]
 
-Every strategy on tiny models of each family (tests/fixtures/models); ragged batches; random token
+--fused takes the attention of a GPU on a CPU. Every strategy on tiny models of each family (tests/fixtures/models); ragged batches; random token
 ids. Prints the largest difference of each case; ends with 1 if one exceeds 1e-4.
 """
 
@@ -12,9 +12,11 @@ import pathlib
 import random
 import subprocess
 import sys
+from unittest import mock
 
 import torch
 
+from recipes.finetune import forward
 from recipes.finetune.batch import make_batch
 from recipes.finetune.exits import rule_log_probs
 from recipes.finetune.families import load_model, view_of
@@ -75,18 +77,18 @@ def recipe_scores(view, plan, batch):
     """([batch, steps + 1] log-probs, the same of layers or None for an input-independent plan)."""
     if plan.rule is not None:
         return rule_log_probs(view, batch, plan)
-    log_probs = torch.zeros(batch.targets.shape)
+    log_probs = torch.zeros(batch.targets.shape, device=batch.targets.device)
     logits = run_layers(view, batch, plan).logits()
     log_probs[batch.scored] = target_log_probs(logits, batch)
     return log_probs, None
 
 
-def compare(skipbench, name, generator):
+def compare(skipbench, name, generator, device):
     """Largest difference over all cases of a model."""
-    view = view_of(load_model(MODELS / name).eval())
+    view = view_of(load_model(MODELS / name).eval().to(device))
     layers = len(view.layers)
     examples = requests(view.model.config.vocab_size, generator)
-    batch = make_batch(examples)
+    batch = make_batch(examples).to(device)
     worst, exited = 0.0, 0
     for strategy, target, params in cases(layers):
         plan = read_plan(skipbench, layers, strategy, target, params, STEPS)
@@ -109,10 +111,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--skipbench", type=pathlib.Path,
                         default=pathlib.Path("build/cpu-release/skipbench"))
-    skipbench = parser.parse_args().skipbench
+    parser.add_argument("--fused", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
     torch.set_num_threads(1)
     generator = random.Random(1)
-    worst = max(compare(skipbench, name, generator) for name in NAMES)
+    fused = (lambda query: True) if args.fused else forward.is_fused
+    with mock.patch.object(forward, "is_fused", fused):
+        worst = max(compare(args.skipbench, name, generator, args.device) for name in NAMES)
     print(f"largest difference {worst:.1e}, allowed {TOLERANCE:.0e}")
     sys.exit(worst > TOLERANCE)
 
