@@ -75,15 +75,16 @@ def rule_log_probs(view, batch, plan):
     """(log p of the targets [batch, steps + 1], layers run [batch, steps + 1]) under the rule."""
     rule, prompt = plan.rule, batch.prompt
     state = RulePass(view, batch)
-    layers_run = torch.zeros(batch.ids.shape)
+    layers_run = torch.zeros(batch.ids.shape, device=batch.ids.device)
     exits = set(rule.exits(plan.layers)) if rule.threshold < 1 or rule.decay_tau else set()
-    thresholds = torch.tensor([rule.threshold_at(step) for step in range(batch.steps)])
+    thresholds = torch.tensor([rule.threshold_at(step) for step in range(batch.steps)],
+                              device=batch.ids.device)
     for layer in range(plan.layers):
         state.run_layer(layer, rule.project)
         layers_run += state.running
         if layer in exits:
             sure = confidence(rule, view.logits(state.x[:, prompt:])) > thresholds
             state.running[:, prompt:] &= ~sure
-    log_probs = torch.zeros(batch.targets.shape)
+    log_probs = torch.zeros(batch.targets.shape, device=batch.ids.device)
     log_probs[batch.scored] = target_log_probs(state.logits(), batch)
     return log_probs, layers_run[:, prompt - 1:]
