@@ -85,7 +85,7 @@ def main():
     parser.add_argument("--block-influence", default="",
                         help="layers in static pruning's order of removal, as `order` takes them")
     parser.add_argument("--greedy", default="",
-                        help="the same of greedy removal, for 2x and 3x (first 4 and last 2 layers stay)")
+                        help="the same of greedy removal, for 2x and 3x (first 4, last 2 stay)")
     parser.add_argument("--greedy-few", default="",
                         help="the same for 5x and 10x (the first and the last layer stay)")
     parser.add_argument("--only", default="", help="folders that begin so")

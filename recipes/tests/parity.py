@@ -2,8 +2,9 @@
 
     python -m recipes.tests.parity [--skipbench build/cpu-release/skipbench] [--fused] [--device cuda]
 
---fused takes the attention of a GPU on a CPU. Every strategy on tiny models of each family (tests/fixtures/models); ragged batches; random token
-ids. Prints the largest difference of each case; ends with 1 if one exceeds 1e-4.
+--fused takes the attention of a GPU on a CPU. Every strategy on tiny models of each family
+(tests/fixtures/models); ragged batches; random token ids. Prints the largest difference of each
+case; ends with 1 if one exceeds 1e-4.
 """
 
 import argparse
