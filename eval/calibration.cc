@@ -13,7 +13,7 @@
 namespace skipbench {
 namespace {
 
-constexpr int kParts = 1000;         // of a length that is not whole
+constexpr int kParts = 1000;  // of a length that is not whole
 // 2^-20 of the threshold's range: below that the budget is a step between two texts' confidences.
 constexpr int kMostPasses = 20;
 // Around the border that bisection ends at.

@@ -31,7 +31,7 @@ OrderedJson layers_json(const std::string& stored) {
 
 // What metrics of responses measured on the example's reference, one entry per prefix.
 OrderedJson responses_json(ResultStore& store, int64_t cell, std::span<const std::string> prefixes,
-                    int64_t index) {
+                           int64_t index) {
   OrderedJson list = OrderedJson::array();
   for (const std::string& prefix : prefixes) {
     Statement row(store.database(),

@@ -58,10 +58,10 @@ OrderedJson metrics_schema() {
     properties[metric.name] = settings_schema();
   }
   const OrderedJson with_settings = {{"type", "object"},
-                              {"properties", properties},
-                              {"additionalProperties", false},
-                              {"minProperties", 1},
-                              {"maxProperties", 1}};
+                                     {"properties", properties},
+                                     {"additionalProperties", false},
+                                     {"minProperties", 1},
+                                     {"maxProperties", 1}};
   return {{"type", "array"},
           {"minItems", 1},
           {"items", {{"anyOf", {OrderedJson{{"enum", names}}, with_settings}}}}};
@@ -137,7 +137,7 @@ OrderedJson object_schema(const std::string& path) {
 
 nlohmann::ordered_json config_schema() {
   OrderedJson schema = {{"$schema", "http://json-schema.org/draft-07/schema#"},
-                 {"title", "A sweep of skipbench"}};
+                        {"title", "A sweep of skipbench"}};
   schema.update(object_schema(""));
   OrderedJson required = OrderedJson::array();
   for (const std::string& name : child_names("")) {
