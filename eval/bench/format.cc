@@ -107,8 +107,12 @@ std::string csv(const BenchContext& context, std::span<const BenchRow> rows) {
     const Json json = fields(context, row);
     std::string header, line;
     for (const auto& [key, value] : json.items()) {
-      header += (header.empty() ? "" : ",") + key;
-      line += (line.empty() ? "" : ",") + csv_value(value);
+      if (!header.empty()) {
+        header += ',';
+        line += ',';
+      }
+      header += key;
+      line += csv_value(value);
     }
     if (text.empty()) text = header + "\n";
     text += line + "\n";
