@@ -54,7 +54,7 @@ def options_of(args, run):
             *[part for param in params for part in ("--param", param)],
             "--data", str(args.data / "train.tsv"), "--valid", str(args.data / "valid.tsv"),
             "--prompt", "{source}<en>", "--response", "{target}", "--lora-rank", str(RANK),
-            "--store", "f16", "--lr", str(RATE), "--steps", str(args.steps),
+            "--store", "f16", "--lr", str(args.rate), "--steps", str(args.steps),
             "--batch-tokens", "3000", "--label-smoothing", "0.1",
             *([] if args.f32 else ["--bf16"]), *options]
 
@@ -90,6 +90,7 @@ def main():
                         help="the same for 5x and 10x (the first and the last layer stay)")
     parser.add_argument("--only", default="", help="folders that begin so")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--rate", type=float, default=RATE, help="learning rate of all runs")
     parser.add_argument("--random-seeds", type=int, default=5, help="sets of the random control")
     parser.add_argument("--f32", action="store_true",
                         help="products in f32: far quicker where the CPU has no bfloat16")
