@@ -15,7 +15,8 @@ namespace skipbench {
 
 class Recordings {
  public:
-  static constexpr size_t kMost = 64;
+  // Strategies that take turns keep theirs: SkipDecode alone has up to 2K - 1 layer sets a target.
+  static constexpr size_t kMost = 256;
 
   // What a recorded step was made of: its layers, its rows, and whose memory it points into.
   struct Key {
@@ -26,7 +27,7 @@ class Recordings {
     int64_t moves = 0;  // of the buffers of the pass
     int64_t ends = 0;   // ids that end a row
     Sampling sampling;
-    int64_t rule = 0;   // of exits: 0 for none, another for each kind of test
+    int64_t rule = 0;  // of exits: 0 for none, another for each kind of test
 
     bool operator==(const Key&) const = default;
   };

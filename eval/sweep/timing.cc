@@ -1,4 +1,4 @@
-// Timing groups: forced length, strategies take turns repetition by repetition.
+// Timing groups: forced length, strategies take turns batch by batch.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -37,19 +37,19 @@ class TimingGroup {
     session_.finish_batch();
   }
 
-  void measure(Contestant& contestant, int64_t repetition) {
-    for (int64_t index = 0; index < num_batches(); ++index) {
-      const auto part = batch(index);
-      options_.first_text = static_cast<int32_t>(index * batch_);
-      const GenerateResult result =
-          decoder(contestant).generate(part, *contestant.strategy, options_);
-      contestant.timed.samples.push_back({repetition, index, std::ssize(part), result.timings});
-      for (size_t i = 0; i < part.size(); ++i) {
-        keep_output(contestant, repetition, index, i, result.outputs[i]);
-      }
-      session_.finish_batch();
+  void measure(Contestant& contestant, int64_t repetition, int64_t index) {
+    const auto part = batch(index);
+    options_.first_text = static_cast<int32_t>(index * batch_);
+    const GenerateResult result =
+        decoder(contestant).generate(part, *contestant.strategy, options_);
+    contestant.timed.samples.push_back({repetition, index, std::ssize(part), result.timings});
+    for (size_t i = 0; i < part.size(); ++i) {
+      keep_output(contestant, repetition, index, i, result.outputs[i]);
     }
+    session_.finish_batch();
   }
+
+  int64_t num_batches() const { return std::ssize(prompts_) / batch_; }
 
   // Positions that a decoding step attends to, averaged over prompts and steps: step t sees the
   // prompt and t + 1 generated tokens.
@@ -111,7 +111,6 @@ class TimingGroup {
   Decoder& decoder(const Contestant& contestant) const {
     return session_.decoder(*contestant.runnable.cell);
   }
-  int64_t num_batches() const { return std::ssize(prompts_) / batch_; }
   std::span<const TokenIds> batch(int64_t index) const {
     return prompts_.subspan(index * batch_, batch_);
   }
@@ -171,9 +170,14 @@ void run_timing_group(const SweepSession& session, std::span<const RunnableCell>
   for_each([&](Contestant& c) { c.strategy = strategy_of(session, c.runnable); });
   const TimingSection& timing = session.config().timing;
   for (int i = 0; i < timing.warmup; ++i) for_each([&](Contestant& c) { group.warm_up(c); });
-  for (int i = 0; i < timing.repetitions; ++i) {
-    for_each([&](Contestant& c) { group.measure(c, i); });
-    session.progress.set_share(static_cast<double>(i + 1) / timing.repetitions);
+  // Batch by batch, so that a machine that grows slower or faster within minutes does so for all
+  // alike, however many they are.
+  const int64_t turns = timing.repetitions * group.num_batches();
+  for (int64_t turn = 0; turn < turns; ++turn) {
+    const int64_t repetition = turn / group.num_batches();
+    const int64_t batch = turn % group.num_batches();
+    for_each([&](Contestant& c) { group.measure(c, repetition, batch); });
+    session.progress.set_share(static_cast<double>(turn + 1) / static_cast<double>(turns));
   }
   for_each([&](Contestant& c) { c.timed.bound = group.bound(c, peaks); });
   std::vector<ResultStore::TimedCell> timed;
