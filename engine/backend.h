@@ -51,7 +51,7 @@ struct RowTable {
   const int32_t* position = nullptr;  // 0-based; also the row's slot in the cache
 
   RowTable slice(int64_t begin, int64_t count) const {
-    return {count, token + begin, sequence + begin, position + begin};
+    return {count, token == nullptr ? nullptr : token + begin, sequence + begin, position + begin};
   }
 };
 

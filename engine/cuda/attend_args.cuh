@@ -37,4 +37,31 @@ __device__ __forceinline__ int64_t first_seen(const AttendKernelArgs& args, int6
   return args.window > 0 && last >= args.window ? last - args.window + 1 : 0;
 }
 
+// Which positions of a sequence are there; null: all.
+__device__ __forceinline__ const uint8_t* present_of(const AttendKernelArgs& args,
+                                                     int64_t sequence) {
+  if (args.cache.present == nullptr) return nullptr;
+  return args.cache.present + sequence * args.cache.capacity;
+}
+
+// Rows [begin, end) of the pass belong to `sequence` and see the positions [first, last].
+struct Run {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t sequence = 0;
+  int64_t first = 0;
+  int64_t last = -1;
+};
+
+// The run that begins at row `begin`, up to `limit`.
+__device__ __forceinline__ Run run_at(const AttendKernelArgs& args, int64_t begin, int64_t limit) {
+  Run run = {begin, begin, args.sequence[begin], INT64_MAX, -1};
+  while (run.end < limit && args.sequence[run.end] == run.sequence) {
+    const int64_t position = args.position[run.end++];
+    run.first = min(run.first, first_seen(args, position));
+    run.last = max(run.last, position);
+  }
+  return run;
+}
+
 }  // namespace skipbench::cuda

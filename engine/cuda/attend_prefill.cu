@@ -1,5 +1,6 @@
-// Attention of many rows: a block takes a tile of neighbouring rows of one query head and walks
-// over tiles of 32 keys in shared memory with an online softmax (FlashAttention, Dao et al. 2022,
+// Attention of many rows in f32, for what attend_tensor does not take (f32, heads above 128 or not
+// of a multiple of 8): a block takes a tile of neighbouring rows of one query head and walks over
+// tiles of 32 keys in shared memory with an online softmax (FlashAttention, Dao et al. 2022,
 // algorithm 1), so that scores never leave registers. Rows of a tile may belong to several
 // sequences: the tile is worked on in runs of one sequence.
 #include <algorithm>
@@ -26,34 +27,13 @@ struct RowState {
   float values[kQueries][kMaxDims];  // of dimension lane + 32 i
 };
 
-// Rows [begin, end) of the pass belong to `sequence` and see the positions [first, last].
-struct Run {
-  int64_t begin = 0;
-  int64_t end = 0;
-  int64_t sequence = 0;
-  int64_t first = 0;
-  int64_t last = -1;
-};
-
-__device__ __forceinline__ Run run_at(const AttendKernelArgs& args, int64_t begin, int64_t limit) {
-  Run run = {begin, begin, args.sequence[begin], INT64_MAX, -1};
-  while (run.end < limit && args.sequence[run.end] == run.sequence) {
-    const int64_t position = args.position[run.end++];
-    run.first = min(run.first, first_seen(args, position));
-    run.last = max(run.last, position);
-  }
-  return run;
-}
-
 // kKeys rows of the cache from position `begin` on as f32, [kKeys, dim + 1]: the odd stride keeps
 // lanes that read one column of all keys in different banks. What is absent becomes zero.
 __device__ __forceinline__ void load_tile(const AttendKernelArgs& args, const std::byte* cache,
                                           const Run& run, int kv_head, int64_t begin, float* tile) {
   const int dim = args.heads.dim;
   const int64_t base = cache_offset(args.heads, args.cache, run.sequence, kv_head, 0);
-  const uint8_t* present = args.cache.present == nullptr
-                               ? nullptr
-                               : args.cache.present + run.sequence * args.cache.capacity;
+  const uint8_t* present = present_of(args, run.sequence);
   for (int key = warp_index(); key < kKeys; key += kWarps) {
     const int64_t p = begin + key;
     const bool seen = p <= run.last && (present == nullptr || present[p] != 0);
@@ -129,9 +109,7 @@ __device__ __forceinline__ void attend_run(const AttendKernelArgs& args, const R
                                            int64_t first_row, int kv_head, float slope,
                                            const float* queries, float* tile,
                                            RowState<kQueries>& state) {
-  const uint8_t* present = args.cache.present == nullptr
-                               ? nullptr
-                               : args.cache.present + run.sequence * args.cache.capacity;
+  const uint8_t* present = present_of(args, run.sequence);
   for (int64_t begin = run.first / kKeys * kKeys; begin <= run.last; begin += kKeys) {
     __syncthreads();  // the tile before is no longer read
     load_tile(args, args.cache.keys, run, kv_head, begin, tile);
@@ -231,6 +209,7 @@ void attend(Context& context, const AttendArgs& args) {
   if (args.rows.rows == 0) return;
   assert(args.config->head_dim <= kMaxDims * kWarpSize);
   if (args.rows.rows <= kMaxDecodeRows) return attend_decode(context, args);
+  if (attend_tensor_takes(context, args)) return attend_tensor(context, args);
   attend_prefill(context, args);
 }
 

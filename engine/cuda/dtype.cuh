@@ -42,6 +42,15 @@ __device__ __forceinline__ uint16_t f16_bits(float value) {
 __device__ __forceinline__ uint16_t bf16_bits(float value) {
   return __bfloat16_as_ushort(__float2bfloat16_rn(value));
 }
+// Two floats, rounded to nearest even, in one word.
+__device__ __forceinline__ uint32_t pack_two(F16, float low, float high) {
+  const __half2 pair = __floats2half2_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+__device__ __forceinline__ uint32_t pack_two(BF16, float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
 __device__ __forceinline__ float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
 // Both halves of a word, low half first.
 __device__ __forceinline__ float2 to_float2(F16, uint32_t word) {
@@ -54,6 +63,12 @@ __device__ __forceinline__ float2 to_float2(F16, uint32_t word) {
 inline float to_float(F16 value) { return f16_to_f32(value.bits); }
 inline uint16_t f16_bits(float value) { return f32_to_f16(value); }
 inline uint16_t bf16_bits(float value) { return f32_to_bf16(value); }
+inline uint32_t pack_two(F16, float low, float high) {
+  return f32_to_f16(low) | static_cast<uint32_t>(f32_to_f16(high)) << 16;
+}
+inline uint32_t pack_two(BF16, float low, float high) {
+  return f32_to_bf16(low) | static_cast<uint32_t>(f32_to_bf16(high)) << 16;
+}
 inline float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline float2 to_float2(F16, uint32_t word) {
   return {f16_to_f32(static_cast<uint16_t>(word)), f16_to_f32(static_cast<uint16_t>(word >> 16))};
@@ -78,6 +93,12 @@ __device__ __forceinline__ T from_float(float value) {
   T out;
   from_float(value, out);
   return out;
+}
+
+// Two floats as one word of a half type, low half first: pack_two<BF16>(a, b).
+template <typename T>
+__device__ __forceinline__ uint32_t pack_two(float low, float high) {
+  return pack_two(T{}, low, high);
 }
 
 // Elements of T in 16 bytes: 4 of f32, 8 of the half types.
@@ -111,13 +132,8 @@ __device__ __forceinline__ void unpack(const uint4& raw, float (&out)[kPer16Byte
 // Eight floats as 16 bytes of a half type, rounded.
 template <typename T>
 __device__ __forceinline__ uint4 pack(const float (&values)[8]) {
-  uint32_t words[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    words[i] = static_cast<uint32_t>(from_float<T>(values[2 * i]).bits) |
-               static_cast<uint32_t>(from_float<T>(values[2 * i + 1]).bits) << 16;
-  }
-  return {words[0], words[1], words[2], words[3]};
+  return {pack_two<T>(values[0], values[1]), pack_two<T>(values[2], values[3]),
+          pack_two<T>(values[4], values[5]), pack_two<T>(values[6], values[7])};
 }
 
 }  // namespace skipbench::cuda

@@ -84,8 +84,11 @@ void linear_decode(Context& context, const LinearArgs& args);
 void linear_prefill(Context& context, const LinearArgs& args);
 bool linear_decode_takes(const LinearArgs& args);
 
-// The two ways of attend: split over positions, and tiles of query rows.
+// The three ways of attend: split over positions for few rows; and tiles of query rows, on the tensor
+// cores where heads and types allow it.
 void attend_decode(Context& context, const AttendArgs& args);
+void attend_tensor(Context& context, const AttendArgs& args);
+bool attend_tensor_takes(const Context& context, const AttendArgs& args);
 void attend_prefill(Context& context, const AttendArgs& args);
 
 double measure_read_bytes_per_second(Context& context);

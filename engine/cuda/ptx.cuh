@@ -95,6 +95,30 @@ __device__ __forceinline__ void multiply_16x8x16(const FragmentA& a, const Fragm
   }
 }
 
+// The b of two products from a tile of 16-bit elements in shared memory, whose rows of `pitch`
+// elements begin at multiples of 16 bytes; b[i] has columns 8 i .. 8 i + 7 of 16.
+//   load_columns: column n of b is row n of the tile, elements 0 .. 15;
+//   load_rows: row k of b is row k of the tile, elements 0 .. 15.
+// Lane l says where row l % 8 of the eight by eight matrix l / 8 begins (PTX ISA, ldmatrix).
+template <typename T>
+__device__ __forceinline__ void load_columns(const T* tile, int pitch, FragmentB (&b)[2]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const T* row = tile + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 8;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(b[0].word[0]), "=r"(b[0].word[1]), "=r"(b[1].word[0]), "=r"(b[1].word[1])
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+template <typename T>
+__device__ __forceinline__ void load_rows(const T* tile, int pitch, FragmentB (&b)[2]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const T* row = tile + lane % 16 * pitch + lane / 16 * 8;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(b[0].word[0]), "=r"(b[0].word[1]), "=r"(b[1].word[0]), "=r"(b[1].word[1])
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+
 // The device's wall clock, one for all multiprocessors.
 __device__ __forceinline__ int64_t clock_ns() {
   int64_t out;
@@ -117,12 +141,18 @@ inline uint4 load_once(const void* address) { return *static_cast<const uint4*>(
 inline uint4 load16(const void* address) { return *static_cast<const uint4*>(address); }
 inline void store16(void* address, const uint4& value) { *static_cast<uint4*>(address) = value; }
 
+// Until it has landed nobody may read there: NaN, and for ThreadSanitizer written now and then.
 inline void copy_async16(void* shared, const void* global) {
-  *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);
+  *static_cast<uint4*>(shared) = {~0u, ~0u, ~0u, ~0u};
+  emulator::start_copy({shared, global});
 }
-inline void copy_async_commit() {}
+inline void copy_async_commit() { emulator::close_copy_group(); }
 template <int kGroups>
-void copy_async_wait() {}
+void copy_async_wait() {
+  for (emulator::AsyncCopy copy; emulator::take_landed_copy(kGroups, copy);) {
+    *static_cast<uint4*>(copy.to) = *static_cast<const uint4*>(copy.from);
+  }
+}
 
 inline void wait_for_previous() { emulator::wait_for_previous_grid(); }
 inline void let_next_start() {}
@@ -144,6 +174,23 @@ void multiply_16x8x16(const FragmentA& a, const FragmentB& b, float (&d)[4],
     b_values[2 * i + 1] = pair.y;
   }
   emulator::warp_multiply({a_values, b_values, d}, at);
+}
+
+template <typename T>
+void load_columns(const T* tile, int pitch, FragmentB (&b)[2]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int i = 0; i < 4; ++i) {
+    const T* pair = tile + (i / 2 * 8 + lane / 4) * pitch + i % 2 * 8 + lane % 4 * 2;
+    b[i / 2].word[i % 2] = pair[0].bits | static_cast<uint32_t>(pair[1].bits) << 16;
+  }
+}
+template <typename T>
+void load_rows(const T* tile, int pitch, FragmentB (&b)[2]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int i = 0; i < 4; ++i) {
+    const T* first = tile + (i % 2 * 8 + lane % 4 * 2) * pitch + i / 2 * 8 + lane / 4;
+    b[i / 2].word[i % 2] = first[0].bits | static_cast<uint32_t>(first[pitch].bits) << 16;
+  }
 }
 
 inline int64_t clock_ns() {

@@ -7,6 +7,7 @@ set(SKIPBENCH_CUDA_COMMON_SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/append_kv.cu
   ${CMAKE_CURRENT_LIST_DIR}/attend_decode.cu
   ${CMAKE_CURRENT_LIST_DIR}/attend_prefill.cu
+  ${CMAKE_CURRENT_LIST_DIR}/attend_tensor.cu
   ${CMAKE_CURRENT_LIST_DIR}/check.cc
   ${CMAKE_CURRENT_LIST_DIR}/context.cc
   ${CMAKE_CURRENT_LIST_DIR}/cosine.cu

@@ -17,21 +17,29 @@ INSTANTIATE_TEST_SUITE_P(, AttendOnCpu, testing::ValuesIn(kInstructionSets), dev
 
 constexpr int64_t kCapacity = 80;
 
+// Single rows of three sequences; prompts of 41, 1 and 50 tokens, the last one continued at
+// position 23, whose borders fall inside of the tiles of 8, 16 or 64 rows that a device may work
+// on; the same with prompts of 150, 1 and 70 tokens at 0, 0 and 100, which see three tiles of 64
+// positions.
+enum class Pattern { kSingleRows, kPrompts, kLongPrompts };
+
 struct Case {
   Shape shape;
   DType type = DType::kF32;
   int window = 0;
   bool with_present = false;
-  bool prompts = false;  // whole ragged prompts instead of single rows
+  Pattern pattern = Pattern::kSingleRows;
+  int64_t gap = 3;  // between rows: odd, or as aligned as models have them
+
+  int64_t capacity() const { return pattern == Pattern::kLongPrompts ? 176 : kCapacity; }
 };
 
-// Single rows of three sequences, or prompts of 41, 1 and 50 tokens, the last one continued at
-// position 23: their borders fall inside of the tiles of 8 or 16 rows that a device may work on.
-TestRows make_rows(bool prompts) {
-  if (!prompts) return {{0, 2, 1, 0, 2, 2}, {0, 17, 63, 64, 18, 79}};
+TestRows make_rows(Pattern pattern) {
+  if (pattern == Pattern::kSingleRows) return {{0, 2, 1, 0, 2, 2}, {0, 17, 63, 64, 18, 79}};
+  const bool is_long = pattern == Pattern::kLongPrompts;
   TestRows rows;
-  const int32_t first[] = {0, 0, 23};
-  const int32_t count[] = {41, 1, 50};
+  const int32_t first[] = {0, 0, is_long ? 100 : 23};
+  const int32_t count[] = {is_long ? 150 : 41, 1, is_long ? 70 : 50};
   for (const int32_t sequence : {0, 1, 2}) {
     for (int32_t i = 0; i < count[sequence]; ++i) {
       rows.sequence.push_back(sequence);
@@ -56,7 +64,9 @@ reference::AttentionInput want_input(const AttendArgs& args, const TestCache& ca
   }
   for (int64_t p = 0; p <= input.own_position; ++p) {
     if (args.window > 0 && p <= input.own_position - args.window) continue;
-    if (cache.view.present != nullptr && cache.present[sequence * kCapacity + p] == 0) continue;
+    if (cache.view.present != nullptr && cache.present[sequence * cache.view.capacity + p] == 0) {
+      continue;
+    }
     input.positions.push_back(p);
   }
   const auto count = static_cast<int64_t>(input.positions.size());
@@ -72,27 +82,28 @@ reference::AttentionInput want_input(const AttendArgs& args, const TestCache& ca
   return input;
 }
 
-void check(Random& random, const Case& test, int64_t dim_steps) {
+void check(Random& random, const Case& test, int64_t dim_steps, DType weight_type = DType::kF32) {
   const ModelConfig config = make_config(test.shape);
-  const TestRows rows = make_rows(test.prompts);
-  TestCache cache(random, config, test.type, 3, kCapacity, test.with_present);
+  const TestRows rows = make_rows(test.pattern);
+  const int64_t capacity = test.capacity();
+  TestCache cache(random, config, test.type, 3, capacity, test.with_present);
   for (uint8_t& present : cache.present) present = random() % 3 == 0;
   for (size_t r = 0; r < rows.position.size() && test.with_present; ++r) {
-    cache.present[rows.sequence[r] * kCapacity + rows.position[r]] = 1;
+    cache.present[rows.sequence[r] * capacity + rows.position[r]] = 1;
   }
   // What is absent must not even be read: it may be NaN.
   for (size_t slot = 0; slot < cache.present.size(); ++slot) {
     if (cache.present[slot] != 0) continue;
-    const int64_t sequence = static_cast<int64_t>(slot) / kCapacity;
+    const int64_t sequence = static_cast<int64_t>(slot) / capacity;
     for (int h = 0; h < config.num_kv_heads; ++h) {
-      const int64_t at = cpu::cache_offset(config, cache.view, sequence, h, slot % kCapacity);
+      const int64_t at = cpu::cache_offset(config, cache.view, sequence, h, slot % capacity);
       cache.keys.set(0, at, NAN);
       cache.values.set(0, at, NAN);
     }
   }
   const TestMatrix qkv =
-      random_matrix(random, test.type, rows.table().rows, config.qkv_rows(), false);
-  TestMatrix out(test.type, rows.table().rows, config.num_heads * config.head_dim);
+      random_matrix(random, test.type, rows.table().rows, config.qkv_rows(), false, test.gap);
+  TestMatrix out(test.type, rows.table().rows, config.num_heads * config.head_dim, test.gap);
   const AttendArgs args{&config, rows.table(), qkv.matrix(), cache.view, test.window, out.matrix()};
   backend(2)->attend(args);
 
@@ -102,9 +113,9 @@ void check(Random& random, const Case& test, int64_t dim_steps) {
   const auto before = reference::to_double(qkv.matrix());
   for (int64_t r = 0; r < rows.table().rows; ++r) {
     for (int h = 0; h < config.num_heads; ++h) {
-      const auto input =
-          want_input(args, cache, r, h, before.row(r) + cpu::query_column(config, h));
-      auto want = reference::attend(input, std::max(dim_steps, int64_t{2} * kCapacity));
+      auto input = want_input(args, cache, r, h, before.row(r) + cpu::query_column(config, h));
+      input.weight_type = weight_type;
+      auto want = reference::attend(input, std::max(dim_steps, int64_t{2} * capacity));
       std::vector<double> got(config.head_dim);
       for (int d = 0; d < config.head_dim; ++d) {
         got[d] = out.get(r, h * config.head_dim + d);
@@ -148,17 +159,60 @@ TEST_P(Attend, AlibiForAnyNumberOfHeads) {
 TEST_P(Attend, Prompts) {
   Random random(5);
   for (int dim : {1, 33, 128})
-    check(random, {{6, 2, dim}, DType::kF32, 0, false, true}, steps(dim));
+    check(random, {{6, 2, dim}, DType::kF32, 0, false, Pattern::kPrompts}, steps(dim));
   for (DType type : {DType::kF16, DType::kBF16}) {
-    check(random, {{2, 1, 200}, type, 0, false, true}, steps(200));
+    check(random, {{2, 1, 200}, type, 0, false, Pattern::kPrompts}, steps(200));
+    check(random, {{2, 1, 64}, type, 0, false, Pattern::kPrompts, 3}, steps(64));
   }
   for (int window : {1, 16, 33}) {
-    check(random, {{2, 1, 40}, DType::kF32, window, false, true}, steps(40));
+    check(random, {{2, 1, 40}, DType::kF32, window, false, Pattern::kPrompts}, steps(40));
   }
   for (bool with_present : {false, true}) {
     const Shape shape{3, 3, 24, PositionKind::kAlibi, QkvLayout::kPerHead};
-    check(random, {shape, DType::kF32, 0, with_present, true}, steps(24));
-    check(random, {{2, 1, 130}, DType::kF16, 20, with_present, true}, steps(130));
+    check(random, {shape, DType::kF32, 0, with_present, Pattern::kPrompts}, steps(24));
+    check(random, {{2, 1, 130}, DType::kF16, 20, with_present, Pattern::kPrompts}, steps(130));
+  }
+}
+
+// Heads of up to 128 dimensions in rows of even length, where devices may use tensor cores: their
+// weights are rounded to the cache's type.
+TEST_P(Attend, PromptsInHalfPrecision) {
+  Random random(6);
+  const bool is_cpu = std::string_view(GetParam().device) == "cpu";
+  for (DType type : {DType::kF16, DType::kBF16}) {
+    const DType weight_type = is_cpu ? DType::kF32 : type;
+    const auto run = [&](const Shape& shape, int window, bool with_present, Pattern pattern) {
+      check(random, {shape, type, window, with_present, pattern, 4}, steps(shape.head_dim),
+            weight_type);
+    };
+    for (int dim : {8, 40, 64, 72, 128}) run({4, 2, dim}, 0, false, Pattern::kPrompts);
+    run({2, 1, 64}, 0, false, Pattern::kLongPrompts);
+    run({1, 1, 128}, 0, false, Pattern::kLongPrompts);
+    for (int window : {1, 33, 64, 70}) run({1, 1, 32}, window, false, Pattern::kLongPrompts);
+    const Shape alibi{3, 3, 24, PositionKind::kAlibi, QkvLayout::kPerHead};
+    for (bool with_present : {false, true}) {
+      run(alibi, 0, with_present, Pattern::kPrompts);
+      run(alibi, 20, with_present, Pattern::kLongPrompts);
+    }
+  }
+}
+
+// A prompt's bits do not depend on what else is in the batch, if both are prompts to the device.
+TEST_P(Attend, PromptsHaveTheSameBitsInEveryBatch) {
+  Random random(7);
+  const ModelConfig config = make_config({2, 1, 64});
+  const TestRows rows = make_rows(Pattern::kLongPrompts);
+  constexpr int64_t kLast = 70;  // rows of the last prompt
+  const int64_t first = rows.table().rows - kLast;
+  const TestCache cache(random, config, DType::kF16, 3, 176, false);
+  const TestMatrix qkv =
+      random_matrix(random, DType::kF16, rows.table().rows, config.qkv_rows(), false, 4);
+  for (int window : {0, 33}) {
+    TestMatrix all(DType::kF16, rows.table().rows, 128, 4), alone(DType::kF16, kLast, 128, 4);
+    backend(2)->attend({&config, rows.table(), qkv.matrix(), cache.view, window, all.matrix()});
+    backend(2)->attend({&config, rows.table().slice(first, kLast),
+                        qkv.matrix().slice_rows(first, kLast), cache.view, window, alone.matrix()});
+    for (int64_t r = 0; r < kLast; ++r) EXPECT_EQ(alone.row_bytes(r), all.row_bytes(first + r));
   }
 }
 

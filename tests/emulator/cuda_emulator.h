@@ -99,6 +99,17 @@ struct LaneProduct {
 };
 void warp_multiply(const LaneProduct& lane, const std::source_location& at);
 
+// A copy to shared memory that goes on beside the thread (cp.async), 16 bytes. It lands as late as
+// it may: when the thread waits for its group. take_landed_copy hands out, oldest first, what has
+// to be there when all but the newest `newest_groups` closed groups are; false: no more.
+struct AsyncCopy {
+  void* to;
+  const void* from;
+};
+void start_copy(const AsyncCopy& copy);
+void close_copy_group();
+bool take_landed_copy(int newest_groups, AsyncCopy& copy);
+
 // A thread of a launch that may overlap the one before it says that it has waited for that one. To
 // end without it is an error: a launch behind might start before the one before has ended.
 void wait_for_previous_grid();

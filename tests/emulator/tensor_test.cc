@@ -59,6 +59,64 @@ TEST(Emulator, AProductOfAWarpIsThatOfItsMatrices) {
   }
 }
 
+// Sixteen by sixteen elements, row after row with a pitch of 24, as each lane gets them for b.
+__global__ void fragments_kernel(const F16* in, uint32_t* columns, uint32_t* rows) {
+  constexpr int kPitch = 24;
+  F16* tile = dynamic_shared<F16>();
+  const auto lane = static_cast<int>(threadIdx.x);
+  for (int i = lane; i < 256; i += 32) tile[i / 16 * kPitch + i % 16] = in[i];
+  __syncwarp();
+  ptx::FragmentB b[2];
+  ptx::load_columns(tile, kPitch, b);
+  for (int i = 0; i < 4; ++i) columns[4 * lane + i] = b[i / 2].word[i % 2];
+  ptx::load_rows(tile, kPitch, b);
+  for (int i = 0; i < 4; ++i) rows[4 * lane + i] = b[i / 2].word[i % 2];
+}
+
+// Word w of b[i] holds (k, n) and (k + 1, n) with k = 2 t + 8 w, n = 8 i + g (PTX ISA, "Matrix
+// Fragments for mma.m16n8k16").
+TEST(Emulator, FragmentsOfATileInSharedMemory) {
+  DeviceArray<F16> in(256);
+  DeviceArray<uint32_t> columns(128), rows(128);
+  for (int i = 0; i < 256; ++i) in.data()[i].bits = static_cast<uint16_t>(i);
+  launch(fragments_kernel, {.grid = dim3(1), .block = dim3(32), .shared_bytes = 16 * 24 * 2},
+         nullptr, in.data(), columns.data(), rows.data());
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int i = 0; i < 4; ++i) {
+      const auto k = static_cast<uint32_t>(lane % 4 * 2 + i % 2 * 8);
+      const auto n = static_cast<uint32_t>(i / 2 * 8 + lane / 4);
+      EXPECT_EQ(columns.data()[4 * lane + i], (16 * n + k) | (16 * n + k + 1) << 16);
+      EXPECT_EQ(rows.data()[4 * lane + i], (16 * k + n) | (16 * (k + 1) + n) << 16);
+    }
+  }
+}
+
+// Copies two groups of 16 bytes, waits for all but the newest `kLeft` and sends on what is there.
+template <int kLeft>
+__global__ void copy_kernel(const uint4* in, uint4* out) {
+  uint4* shared = dynamic_shared<uint4>();
+  for (int i = 0; i < 2; ++i) {
+    ptx::copy_async16(shared + i, in + i);
+    ptx::copy_async_commit();
+  }
+  ptx::copy_async_wait<kLeft>();
+  for (int i = 0; i < 2; ++i) out[i] = shared[i];
+}
+
+TEST(Emulator, AsyncCopiesLandWhenTheyAreWaitedFor) {
+  DeviceArray<uint4> in(2), out(2);
+  in.data()[0].x = 1;
+  in.data()[1].x = 2;
+  const LaunchShape one = {.block = dim3(1), .shared_bytes = 32};
+  const auto run = [&](void (*kernel)(const uint4*, uint4*)) {
+    launch(kernel, one, nullptr, in.data(), out.data());
+    return std::vector<unsigned>{out.data()[0].x, out.data()[1].x};
+  };
+  EXPECT_THAT(run(copy_kernel<0>), testing::ElementsAre(1u, 2u));
+  EXPECT_THAT(run(copy_kernel<1>), testing::ElementsAre(1u, ~0u));
+  EXPECT_THAT(run(copy_kernel<2>), testing::ElementsAre(~0u, ~0u));
+}
+
 __global__ void eager_kernel(bool waits) {
   if (waits || threadIdx.x != 7) ptx::wait_for_previous();
 }

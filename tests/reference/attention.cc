@@ -64,12 +64,15 @@ std::vector<Estimate> attend(const AttentionInput& input, int64_t steps) {
   std::vector<Estimate> out(dim);
   for (int64_t i = 0; i < dim; ++i) {
     double magnitude = 0;
+    double rounding = 0;
     for (int64_t p = 0; p < count; ++p) {
+      const double value = std::fabs(input.values.at(p, i)) / sum;
       out[i].value += score[p] / sum * input.values.at(p, i);
-      magnitude += std::fabs(score[p] / sum * input.values.at(p, i));
+      magnitude += score[p] * value;
+      rounding += rounding_error(input.weight_type, score[p]) * value;
     }
     // Weights below the smallest normal number may vanish; each is less than 1e-37 of the top's.
-    out[i].error = weight_error * magnitude + 1e-30;
+    out[i].error = weight_error * magnitude + rounding + 1e-30;
   }
   return out;
 }

@@ -74,6 +74,7 @@ struct AttentionInput {
   int64_t own_position = 0;
   double scale = 1;
   double slope = 0;  // ALiBi's, 0 without
+  DType weight_type = DType::kF32;  // to which a device rounds weights before the values
 };
 
 // [head_dim]; `steps` as in linear, for sums over the head's dimensions and over the positions.
