@@ -85,7 +85,7 @@ class Bench {
       sequence.push_back(static_cast<int32_t>(r));
       positions.push_back(static_cast<int32_t>(position));
     }
-    return {rows, indices(token), indices(sequence), indices(positions)};
+    return {rows, indices(token), indices(sequence), indices(positions), /*single_rows=*/true};
   }
 
   // A weight that the device makes; its address is a name that nobody reads.

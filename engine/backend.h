@@ -49,9 +49,12 @@ struct RowTable {
   const int32_t* token = nullptr;
   const int32_t* sequence = nullptr;  // index into the cache's sequences
   const int32_t* position = nullptr;  // 0-based; also the row's slot in the cache
+  // No two neighbouring rows are of one sequence, as in a decoding step: a hint for speed.
+  bool single_rows = false;
 
   RowTable slice(int64_t begin, int64_t count) const {
-    return {count, token == nullptr ? nullptr : token + begin, sequence + begin, position + begin};
+    return {count, token == nullptr ? nullptr : token + begin, sequence + begin, position + begin,
+            single_rows};
   }
 };
 

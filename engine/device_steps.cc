@@ -62,7 +62,7 @@ void DeviceSteps::start(const KvCache& cache, const GenerateOptions& options, co
   auto* state = static_cast<int32_t*>(state_.get());
   backend_.upload(state, host_state_.data(), host_state_.size() * sizeof(int32_t));
 
-  rows_ = {count, state, state + count, state + 2 * count};
+  rows_ = {count, state, state + count, state + 2 * count, /*single_rows=*/true};
   advance_ = {.rows = count,
               .ends = state + kFields * count,
               .num_ends = static_cast<int>(ends.size()),

@@ -148,7 +148,10 @@ void Model::upload_rows() {
   const int64_t rows = std::ssize(host_rows_) / 3;
   auto* device = static_cast<int32_t*>(grow(row_buffer_, host_rows_.size() * sizeof(int32_t)));
   backend_.upload(device, host_rows_.data(), host_rows_.size() * sizeof(int32_t));
-  rows_ = {rows, device, device + rows, device + 2 * rows};
+  const auto sequences = std::span(host_rows_).subspan(static_cast<size_t>(rows));
+  const auto end = sequences.begin() + rows;
+  rows_ = {rows, device, device + rows, device + 2 * rows,
+           std::adjacent_find(sequences.begin(), end) == end};
 }
 
 void Model::begin_pass(std::span<const int32_t> tokens, std::span<const int32_t> sequences,

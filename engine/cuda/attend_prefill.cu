@@ -193,7 +193,7 @@ void launch_prefill(Context& context, const AttendKernelArgs& args) {
          context.stream, args);
 }
 
-// Up to here rows are too few to fill the device with tiles, or are decoding steps.
+// Up to here rows are too few to fill the device with tiles.
 constexpr int64_t kMaxDecodeRows = 64;
 
 }  // namespace
@@ -208,7 +208,9 @@ void attend_prefill(Context& context, const AttendArgs& args) {
 void attend(Context& context, const AttendArgs& args) {
   if (args.rows.rows == 0) return;
   assert(args.config->head_dim <= kMaxDims * kWarpSize);
-  if (args.rows.rows <= kMaxDecodeRows) return attend_decode(context, args);
+  if (args.rows.rows <= kMaxDecodeRows || args.rows.single_rows) {
+    return attend_decode(context, args);
+  }
   if (attend_tensor_takes(context, args)) return attend_tensor(context, args);
   attend_prefill(context, args);
 }

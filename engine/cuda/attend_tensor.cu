@@ -7,6 +7,8 @@
 // Keys and values of the next tile are on their way while one is worked on: two buffers in turns,
 // one barrier a tile. Tiles of keys begin at multiples of 64, and one of which a row sees nothing
 // leaves it as it was, so a row has the same bits in every batch.
+// A value that is not finite makes NaN of the other rows of its warp that work on the same tile,
+// too: zero times infinity (keeping such rows' sums aside costs registers that there are not).
 #include <cmath>
 
 #include "engine/cuda/attend_args.cuh"
@@ -133,7 +135,8 @@ __device__ __forceinline__ void tile_scores(const RowPair<kDim>& rows, const T* 
   }
 }
 
-// Scores in powers of two, with ALiBi's bias; minus infinity for what a row does not see.
+// Scores in powers of two, with ALiBi's bias; minus infinity for what a row does not see. `last`:
+// of the rows in this run, -1 for others.
 __device__ __forceinline__ void scale_and_mask(const AttendKernelArgs& args, const Head& head,
                                                const uint8_t* present, int64_t begin,
                                                const int64_t (&last)[2],
@@ -142,8 +145,6 @@ __device__ __forceinline__ void scale_and_mask(const AttendKernelArgs& args, con
   const int to[2] = {static_cast<int>(last[0] - begin), static_cast<int>(last[1] - begin)};
   const int from[2] = {static_cast<int>(first_seen(args, last[0]) - begin),
                        static_cast<int>(first_seen(args, last[1]) - begin)};
-  const bool sees_all =
-      present == nullptr && min(to[0], to[1]) >= kKeys - 1 && max(from[0], from[1]) <= 0;
 #pragma unroll
   for (int n = 0; n < kKeys / 8; ++n) {
 #pragma unroll
@@ -151,7 +152,16 @@ __device__ __forceinline__ void scale_and_mask(const AttendKernelArgs& args, con
       const int key = 8 * n + lane_column() + i % 2;
       const float bias = static_cast<float>(key - to[i / 2]) * head.slope;
       score[n][i] = fmaf(score[n][i], head.scale, bias);
-      if (sees_all) continue;
+    }
+  }
+  const bool sees_all =
+      present == nullptr && min(to[0], to[1]) >= kKeys - 1 && max(from[0], from[1]) <= 0;
+  if (!__any_sync(kFullWarp, !sees_all)) return;
+#pragma unroll
+  for (int n = 0; n < kKeys / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int key = 8 * n + lane_column() + i % 2;
       const bool seen = key <= to[i / 2] && key >= from[i / 2] &&
                         (present == nullptr || present[begin + key] != 0);
       if (!seen) score[n][i] = -INFINITY;

@@ -45,12 +45,14 @@ __device__ __forceinline__ void store16(void* address, const uint4& value) {
 // group; wait<n>() returns when all but the newest n groups have landed for this thread.
 __device__ __forceinline__ void copy_async16(void* shared, const void* global) {
   const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
 }
-__device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;"); }
+__device__ __forceinline__ void copy_async_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
 template <int kGroups>
 __device__ __forceinline__ void copy_async_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kGroups));
+  asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
 }
 
 // Programmatic dependent launch (sm_90; nothing before it): waits for the launch ahead in the
@@ -143,6 +145,7 @@ inline void store16(void* address, const uint4& value) { *static_cast<uint4*>(ad
 
 // Until it has landed nobody may read there: NaN, and for ThreadSanitizer written now and then.
 inline void copy_async16(void* shared, const void* global) {
+  static_cast<void>(*static_cast<const volatile unsigned*>(global));  // its bounds, for sanitizers
   *static_cast<uint4*>(shared) = {~0u, ~0u, ~0u, ~0u};
   emulator::start_copy({shared, global});
 }
@@ -176,8 +179,11 @@ void multiply_16x8x16(const FragmentA& a, const FragmentB& b, float (&d)[4],
   emulator::warp_multiply({a_values, b_values, d}, at);
 }
 
+// Both by a whole warp, from rows that begin at multiples of 16 bytes.
 template <typename T>
-void load_columns(const T* tile, int pitch, FragmentB (&b)[2]) {
+void load_columns(const T* tile, int pitch, FragmentB (&b)[2],
+                  std::source_location at = std::source_location::current()) {
+  emulator::check_matrix_rows(tile, pitch * static_cast<int>(sizeof(T)), at);
   const int lane = static_cast<int>(threadIdx.x) % 32;
   for (int i = 0; i < 4; ++i) {
     const T* pair = tile + (i / 2 * 8 + lane / 4) * pitch + i % 2 * 8 + lane % 4 * 2;
@@ -185,7 +191,9 @@ void load_columns(const T* tile, int pitch, FragmentB (&b)[2]) {
   }
 }
 template <typename T>
-void load_rows(const T* tile, int pitch, FragmentB (&b)[2]) {
+void load_rows(const T* tile, int pitch, FragmentB (&b)[2],
+               std::source_location at = std::source_location::current()) {
+  emulator::check_matrix_rows(tile, pitch * static_cast<int>(sizeof(T)), at);
   const int lane = static_cast<int>(threadIdx.x) % 32;
   for (int i = 0; i < 4; ++i) {
     const T* first = tile + (i % 2 * 8 + lane % 4 * 2) * pitch + i / 2 * 8 + lane / 4;

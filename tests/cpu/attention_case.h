@@ -54,9 +54,11 @@ struct TestCache {
 struct TestRows {
   std::vector<int32_t> sequence;
   std::vector<int32_t> position;
+  bool single_rows = false;  // the hint
 
   RowTable table() const {
-    return {static_cast<int64_t>(position.size()), nullptr, sequence.data(), position.data()};
+    return {static_cast<int64_t>(position.size()), nullptr, sequence.data(), position.data(),
+            single_rows};
   }
 };
 

@@ -28,7 +28,7 @@ class Mirror {
 
   RowTable copy(const RowTable& rows) {
     return {rows.rows, copy(rows.token, rows.rows), copy(rows.sequence, rows.rows),
-            copy(rows.position, rows.rows)};
+            copy(rows.position, rows.rows), rows.single_rows};
   }
 
   ExitState copy(const ExitState& state) {

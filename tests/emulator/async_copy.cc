@@ -6,15 +6,15 @@
 namespace skipbench::emulator {
 namespace {
 
-constexpr int kMaxCopies = 128;
+constexpr unsigned kMaxCopies = 128;
 
-// Of one thread of the block that runs, oldest first.
+// Of one thread of the block that runs: a ring, the oldest at `first`.
 struct Copies {
   uint64_t epoch = 0;  // block that they belong to
   AsyncCopy copies[kMaxCopies];
   unsigned group_of[kMaxCopies];
-  int first = 0;
-  int end = 0;
+  unsigned first = 0;
+  unsigned end = 0;
   unsigned group = 0;  // the one that is open
 };
 
@@ -34,13 +34,12 @@ Copies& current_copies() {
 
 void start_copy(const AsyncCopy& copy) {
   Copies& own = current_copies();
-  if (own.first == own.end) own.first = own.end = 0;
-  if (own.end == kMaxCopies) {
+  if (own.end - own.first == kMaxCopies) {
     stop_with(fmt::format("{} has started {} copies without waiting: more than the emulator keeps",
                           thread_name(current), kMaxCopies));
   }
-  own.copies[own.end] = copy;
-  own.group_of[own.end++] = own.group;
+  own.copies[own.end % kMaxCopies] = copy;
+  own.group_of[own.end++ % kMaxCopies] = own.group;
 }
 
 void close_copy_group() { ++current_copies().group; }
@@ -49,9 +48,18 @@ bool take_landed_copy(int newest_groups, AsyncCopy& copy) {
   Copies& own = current_copies();
   // Groups before `group` are closed; the newest of them may still be under way.
   if (own.first == own.end) return false;
-  if (own.group_of[own.first] + static_cast<unsigned>(newest_groups) >= own.group) return false;
-  copy = own.copies[own.first++];
+  const unsigned oldest = own.first % kMaxCopies;
+  if (own.group_of[oldest] + static_cast<unsigned>(newest_groups) >= own.group) return false;
+  copy = own.copies[oldest];
+  ++own.first;
   return true;
+}
+
+void check_copies_have_landed() {
+  const Copies& own = current_copies();
+  if (own.first == own.end) return;
+  stop_with(fmt::format("{} ends while {} of its copies to shared memory are under way",
+                        thread_name(current), own.end - own.first));
 }
 
 }  // namespace skipbench::emulator

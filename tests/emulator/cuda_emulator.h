@@ -109,6 +109,12 @@ struct AsyncCopy {
 void start_copy(const AsyncCopy& copy);
 void close_copy_group();
 bool take_landed_copy(int newest_groups, AsyncCopy& copy);
+// A thread ends: nothing of its copies may be under way.
+void check_copies_have_landed();
+
+// What ldmatrix asks for: the whole warp is there, and rows of `pitch_bytes` begin at multiples
+// of 16.
+void check_matrix_rows(const void* tile, int pitch_bytes, const std::source_location& at);
 
 // A thread of a launch that may overlap the one before it says that it has waited for that one. To
 // end without it is an error: a launch behind might start before the one before has ended.

@@ -161,6 +161,7 @@ void thread_main() {
   acquire(&grid_token);
   try {
     (*kernel_body)();
+    check_copies_have_landed();
     mark_done();
     next = next_thread();
   } catch (const Stopped&) {

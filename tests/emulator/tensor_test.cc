@@ -91,9 +91,10 @@ TEST(Emulator, FragmentsOfATileInSharedMemory) {
   }
 }
 
-// Copies two groups of 16 bytes, waits for all but the newest `kLeft` and sends on what is there.
+// Copies two groups of 16 bytes, waits for all but the newest `kLeft`, sends on what is there, and
+// waits for the rest where `waits`.
 template <int kLeft>
-__global__ void copy_kernel(const uint4* in, uint4* out) {
+__global__ void copy_kernel(const uint4* in, uint4* out, bool waits) {
   uint4* shared = dynamic_shared<uint4>();
   for (int i = 0; i < 2; ++i) {
     ptx::copy_async16(shared + i, in + i);
@@ -101,6 +102,7 @@ __global__ void copy_kernel(const uint4* in, uint4* out) {
   }
   ptx::copy_async_wait<kLeft>();
   for (int i = 0; i < 2; ++i) out[i] = shared[i];
+  if (waits) ptx::copy_async_wait<0>();
 }
 
 TEST(Emulator, AsyncCopiesLandWhenTheyAreWaitedFor) {
@@ -108,13 +110,29 @@ TEST(Emulator, AsyncCopiesLandWhenTheyAreWaitedFor) {
   in.data()[0].x = 1;
   in.data()[1].x = 2;
   const LaunchShape one = {.block = dim3(1), .shared_bytes = 32};
-  const auto run = [&](void (*kernel)(const uint4*, uint4*)) {
-    launch(kernel, one, nullptr, in.data(), out.data());
+  const auto run = [&](void (*kernel)(const uint4*, uint4*, bool), bool waits) {
+    launch(kernel, one, nullptr, in.data(), out.data(), waits);
     return std::vector<unsigned>{out.data()[0].x, out.data()[1].x};
   };
-  EXPECT_THAT(run(copy_kernel<0>), testing::ElementsAre(1u, 2u));
-  EXPECT_THAT(run(copy_kernel<1>), testing::ElementsAre(1u, ~0u));
-  EXPECT_THAT(run(copy_kernel<2>), testing::ElementsAre(~0u, ~0u));
+  EXPECT_THAT(run(copy_kernel<0>, false), testing::ElementsAre(1u, 2u));
+  EXPECT_THAT(run(copy_kernel<1>, true), testing::ElementsAre(1u, ~0u));
+  EXPECT_THAT(run(copy_kernel<2>, true), testing::ElementsAre(~0u, ~0u));
+  EXPECT_THAT([&] { run(copy_kernel<1>, false); },
+              testing::ThrowsMessage<EmulatorError>(testing::HasSubstr("1 of its copies")));
+}
+
+__global__ void odd_pitch_kernel(uint32_t* out, int pitch) {
+  ptx::FragmentB b[2];
+  ptx::load_rows(dynamic_shared<F16>(), pitch, b);
+  out[threadIdx.x] = b[0].word[0];
+}
+
+TEST(PlantedBugs, MatrixRowsThatAreNotAligned) {
+  DeviceArray<uint32_t> out(32);
+  const LaunchShape warp = {.block = dim3(32), .shared_bytes = 1024};
+  launch(odd_pitch_kernel, warp, nullptr, out.data(), 24);
+  EXPECT_THAT([&] { launch(odd_pitch_kernel, warp, nullptr, out.data(), 20); },
+              testing::ThrowsMessage<EmulatorError>(testing::HasSubstr("not aligned to 16")));
 }
 
 __global__ void eager_kernel(bool waits) {

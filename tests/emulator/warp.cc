@@ -177,4 +177,11 @@ void warp_multiply(const LaneProduct& lane, const std::source_location& at) {
   warp_operation(WarpOp::kMultiply, kAllLanes, reinterpret_cast<uint64_t>(&lane), 0, kWarp, at);
 }
 
+void check_matrix_rows(const void* tile, int pitch_bytes, const std::source_location& at) {
+  warp_operation(WarpOp::kBallot, kAllLanes, 0, 0, kWarp, at);
+  if (reinterpret_cast<uintptr_t>(tile) % 16 == 0 && pitch_bytes % 16 == 0) return;
+  stop_with(fmt::format("{} loads a matrix whose rows, {} bytes apart, are not aligned to 16 at {}",
+                        thread_name(current), pitch_bytes, place(at)));
+}
+
 }  // namespace skipbench::emulator
