@@ -179,26 +179,28 @@ void multiply_16x8x16(const FragmentA& a, const FragmentB& b, float (&d)[4],
   emulator::warp_multiply({a_values, b_values, d}, at);
 }
 
+// Element (k, n) of b, of the 16 columns of both, stands at tile[k * k_step + n * n_step].
+template <typename T>
+void load_elements(const T* tile, int k_step, int n_step, FragmentB (&b)[2]) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int i = 0; i < 4; ++i) {
+    const int k = i % 2 * 8 + lane % 4 * 2;
+    const T* first = tile + k * k_step + (i / 2 * 8 + lane / 4) * n_step;
+    b[i / 2].word[i % 2] = first[0].bits | static_cast<uint32_t>(first[k_step].bits) << 16;
+  }
+}
 // Both by a whole warp, from rows that begin at multiples of 16 bytes.
 template <typename T>
 void load_columns(const T* tile, int pitch, FragmentB (&b)[2],
                   std::source_location at = std::source_location::current()) {
   emulator::check_matrix_rows(tile, pitch * static_cast<int>(sizeof(T)), at);
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (int i = 0; i < 4; ++i) {
-    const T* pair = tile + (i / 2 * 8 + lane / 4) * pitch + i % 2 * 8 + lane % 4 * 2;
-    b[i / 2].word[i % 2] = pair[0].bits | static_cast<uint32_t>(pair[1].bits) << 16;
-  }
+  load_elements(tile, 1, pitch, b);
 }
 template <typename T>
 void load_rows(const T* tile, int pitch, FragmentB (&b)[2],
                std::source_location at = std::source_location::current()) {
   emulator::check_matrix_rows(tile, pitch * static_cast<int>(sizeof(T)), at);
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (int i = 0; i < 4; ++i) {
-    const T* first = tile + (i % 2 * 8 + lane % 4 * 2) * pitch + i / 2 * 8 + lane / 4;
-    b[i / 2].word[i % 2] = first[0].bits | static_cast<uint32_t>(first[pitch].bits) << 16;
-  }
+  load_elements(tile, pitch, 1, b);
 }
 
 inline int64_t clock_ns() {
