@@ -152,7 +152,7 @@ std::string data_block(const std::string& name, const PlotSeries& series) {
       }
     }
     text += fmt::format("{} {} {} {}\n", point.x, point.y, label.empty() ? "-" : label,
-                        point.label_below ? 1 : 0);
+                        static_cast<int>(point.label_place));
   }
   return text + "END\n";
 }
@@ -178,15 +178,18 @@ std::string drawing(const std::string& block, const PlotSeries& series, size_t i
   std::string text =
       fmt::format("${} using 1:2 with {} {} pointtype {} pointsize 1.1 notitle", block,
                   series.line ? "linespoints" : "points", style.line, style.marker);
-  for (const bool below : {false, true}) {
+  // In the order of LabelPlace, whose values are the data's fourth column.
+  constexpr std::array kCorners = {"0.9,0.7 left", "0.9,-0.7 left", "-0.9,0.7 right",
+                                   "-0.9,-0.7 right"};
+  for (size_t place = 0; place < kCorners.size(); ++place) {
     const auto is_here = [&](const PlotPoint& point) {
-      return !point.label.empty() && point.label_below == below;
+      return !point.label.empty() && static_cast<size_t>(point.label_place) == place;
     };
     if (std::none_of(series.points.begin(), series.points.end(), is_here)) continue;
     text += fmt::format(
         ", ${} using 1:($4=={} ? $2 : NaN):3 with labels offset character {} font ',9' textcolor "
         "'#404040' notitle",
-        block, below ? 1 : 0, below ? "0.9,-0.7 left" : "0.9,0.7 left");
+        block, place, kCorners[place]);
   }
   return text;
 }

@@ -9,10 +9,13 @@
 
 namespace skipbench {
 
+// Where a point's label stands, seen from its marker.
+enum class LabelPlace { kAboveRight, kBelowRight, kAboveLeft, kBelowLeft };
+
 struct PlotPoint {
   double x = 0, y = 0;
-  std::string label;         // above right of the marker
-  bool label_below = false;  // below right of it instead
+  std::string label;
+  LabelPlace label_place = LabelPlace::kAboveRight;
 };
 
 struct PlotSeries {

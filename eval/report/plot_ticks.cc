@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <limits>
-#include <utility>
 #include <vector>
 
 namespace skipbench {
@@ -32,8 +33,27 @@ Range range_of(const PlotPanel& panel, double PlotPoint::*axis) {
   return range;
 }
 
-// A label of three letters at nine points, in pixels.
-constexpr double kLabelWidth = 26, kLabelHeight = 13;
+// In pixels: nine-point letters, a label's distance from the middle of its marker, a marker.
+constexpr double kSmallLetter = 8.5, kLabelHeight = 13, kLabelX = 7, kLabelY = 2, kMarkerRadius = 4;
+constexpr std::array kPlaces = {LabelPlace::kAboveRight, LabelPlace::kBelowRight,
+                                LabelPlace::kAboveLeft, LabelPlace::kBelowLeft};
+
+struct Box {
+  double left = 0, right = 0, bottom = 0, top = 0;
+};
+
+bool overlap(const Box& a, const Box& b) {
+  return a.left < b.right && b.left < a.right && a.bottom < b.top && b.bottom < a.top;
+}
+
+Box label_box(double x, double y, size_t letters, LabelPlace place) {
+  const double width = kSmallLetter * static_cast<double>(letters);
+  const bool left = place == LabelPlace::kAboveLeft || place == LabelPlace::kBelowLeft;
+  const bool below = place == LabelPlace::kBelowRight || place == LabelPlace::kBelowLeft;
+  const double x0 = left ? x - kLabelX - width : x + kLabelX;
+  const double y0 = below ? y - kLabelY - kLabelHeight : y + kLabelY;
+  return {x0, x0 + width, y0, y0 + kLabelHeight};
+}
 
 // Labels from the tick below `range` to the tick above it do not touch.
 bool fits(Range range, double distance, double width) {
@@ -74,16 +94,34 @@ void place_labels(PlotPanel& panel, double width, double height) {
   if (!(x.high > x.low) || !(y.high > y.low)) return;
   const double per_x = width / ((1 + kOffsets) * (x.high - x.low));
   const double per_y = height / ((1 + kOffsets) * (y.high - std::min(0.0, y.low)));
-  std::vector<std::pair<double, double>> taken;  // in pixels, from the points
+  std::vector<Box> labels, markers;
+  for (const PlotSeries& series : panel.series) {
+    if (series.guide) continue;
+    for (const PlotPoint& point : series.points) {
+      const double at_x = point.x * per_x, at_y = point.y * per_y;
+      markers.push_back(
+          {at_x - kMarkerRadius, at_x + kMarkerRadius, at_y - kMarkerRadius, at_y + kMarkerRadius});
+    }
+  }
   for (PlotSeries& series : panel.series) {
     for (PlotPoint& point : series.points) {
       if (point.label.empty()) continue;
-      const double at_x = point.x * per_x, at_y = point.y * per_y;
-      point.label_below = std::any_of(taken.begin(), taken.end(), [&](const auto& other) {
-        return std::abs(other.first - at_x) < kLabelWidth &&
-               std::abs(other.second - at_y) < kLabelHeight;
-      });
-      if (!point.label_below) taken.emplace_back(at_x, at_y);
+      // A marker that is half covered still reads; two labels on one spot do not.
+      const auto cost = [&](const Box& box) {
+        const auto hit = [&](const Box& other) { return overlap(box, other); };
+        return 100 * std::count_if(labels.begin(), labels.end(), hit) +
+               std::count_if(markers.begin(), markers.end(), hit);
+      };
+      Box best;
+      auto least = std::numeric_limits<std::ptrdiff_t>::max();
+      for (const LabelPlace place : kPlaces) {
+        const Box box = label_box(point.x * per_x, point.y * per_y, point.label.size(), place);
+        if (cost(box) >= least) continue;
+        least = cost(box);
+        best = box;
+        point.label_place = place;
+      }
+      labels.push_back(best);
     }
   }
 }

@@ -14,8 +14,8 @@ double tick_distance(double low, double high, double width);
 // Of the x axis of a panel; 0 where it has no finite point or all of them share one x.
 double tick_distance(const PlotPanel& panel, double width);
 
-// Sends the label of a point to the other side, below right, where it would lie on the label of
-// another point of the panel, of `width` x `height` pixels.
+// Sends each label of a panel of `width` x `height` pixels to the first of the four corners of its
+// point where it lies on no label before it and on no marker, or to where it lies on the fewest.
 void place_labels(PlotPanel& panel, double width, double height);
 
 }  // namespace skipbench

@@ -190,17 +190,47 @@ TEST(Plot, TickLabelsStayApart) {
   }
 }
 
-// Two points on one spot and one apart: the second's label goes below.
+std::vector<LabelPlace> places_of(const PlotPanel& panel) {
+  std::vector<LabelPlace> places;
+  for (const PlotPoint& point : panel.series[0].points) places.push_back(point.label_place);
+  return places;
+}
+
+constexpr auto kAboveRight = LabelPlace::kAboveRight, kBelowRight = LabelPlace::kBelowRight,
+               kAboveLeft = LabelPlace::kAboveLeft, kBelowLeft = LabelPlace::kBelowLeft;
+
+// Two points on one spot and two apart: the second's label goes below.
 TEST(Plot, LabelsOfNeighboursGoToOtherSides) {
   PlotPanel panel = panel_of({0, 100, 101, 300});
   for (PlotPoint& point : panel.series[0].points) point.label = "2x";
   panel.series[0].points[0].y = 40;
   place_labels(panel, 430, 320);
-  std::vector<bool> below;
-  for (const PlotPoint& point : panel.series[0].points) below.push_back(point.label_below);
-  EXPECT_EQ(below, (std::vector<bool>{false, false, true, false}));
+  EXPECT_EQ(places_of(panel),
+            (std::vector<LabelPlace>{kAboveRight, kAboveRight, kBelowRight, kAboveRight}));
   Plot plot{.panels = {panel}};
   EXPECT_NE(gnuplot_script(plot, "svg").find("0.9,-0.7 left"), std::string::npos);
+}
+
+// Four labels of one spot have its four corners; a fifth has none of its own.
+TEST(Plot, LabelsOfOneSpotTakeItsCorners) {
+  PlotPanel panel = panel_of({100, 100, 100, 100, 100, 0, 300});
+  for (PlotPoint& point : panel.series[0].points) point.label = "2x";
+  panel.series[0].points[5].y = 40;
+  place_labels(panel, 430, 320);
+  EXPECT_EQ(places_of(panel),
+            (std::vector<LabelPlace>{kAboveRight, kBelowRight, kAboveLeft, kBelowLeft, kAboveRight,
+                                     kAboveRight, kAboveRight}));
+}
+
+// A neighbour's marker stands above right of the first point, whose own label gives way to it.
+TEST(Plot, LabelsLeaveMarkersUncovered) {
+  PlotPanel panel = panel_of({100, 104, 0, 300});
+  for (PlotPoint& point : panel.series[0].points) point.label = "2x";
+  panel.series[0].points[1].y += 1;
+  panel.series[0].points[2].y = 40;
+  place_labels(panel, 430, 320);
+  EXPECT_EQ(places_of(panel),
+            (std::vector<LabelPlace>{kBelowRight, kAboveRight, kAboveRight, kAboveRight}));
 }
 
 TEST(Plot, SimilarityHasAPanelPerTargetAndMeasure) {
@@ -320,8 +350,8 @@ TEST(Plot, DriftOfAProbe) {
   const std::string good = step("1", "[1, 1]", "[1, 1]");
   for (const auto& wrong : {step("0", "[1, 1]", "[1, 1]"), step("1", "[1, 1]", "[]"),
                             step("1", "[1]", "[1]"), step("1", "[]", "[]")}) {
-    const std::string json = R"({"strategy": {"name": "a", "target": 2}, "steps": [)" + good + "," +
-                             wrong + "]}";
+    const std::string json =
+        R"({"strategy": {"name": "a", "target": 2}, "steps": [)" + good + "," + wrong + "]}";
     EXPECT_NE(message_of([&] { probe_drift(json, "probe.json"); }).find("probe.json, step 1"),
               std::string::npos)
         << wrong;
