@@ -166,7 +166,8 @@ std::string format_system(const std::vector<MetricReport>& reports, ScoreFormat 
       if (format == ScoreFormat::kJson) {
         list.push_back(score_json(compared, report.signature, digits));
       } else {
-        text += (text.empty() ? "" : "\n") + score_line(compared, report.signature, digits);
+        if (!text.empty()) text += '\n';
+        text += score_line(compared, report.signature, digits);
       }
     }
   }

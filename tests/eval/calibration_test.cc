@@ -13,6 +13,7 @@
 #include "strategies/adaskip.h"
 #include "tests/eval/sweep_fixture.h"
 #include "tests/model/fixtures.h"
+#include "tests/sanitized.h"
 
 namespace skipbench {
 namespace {
@@ -85,9 +86,7 @@ TEST_F(OwnDecoding, TheThresholdFoundBringsTheStrategysOwnTextsToTheBudget) {
 
 // A real language model, whose confidences are a real model's.
 TEST(CalibrationOfTheDemoModel, HitsItsTarget) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "takes minutes under sanitizers, which see the miniature's";
-#endif
+  if (kSanitized) GTEST_SKIP() << "takes minutes under sanitizers, which see the miniature's";
   const auto folder = std::filesystem::path(SKIPBENCH_SOURCE_DIR) / "models" / "smollm2-135m";
   if (!std::filesystem::exists(folder))
     GTEST_SKIP() << "no demo model: scripts/fetch_model smollm2";

@@ -16,6 +16,7 @@
 #include "eval/report/render.h"
 #include "eval/report/report.h"
 #include "tests/eval/sweep_fixture.h"
+#include "tests/sanitized.h"
 
 namespace skipbench {
 namespace {
@@ -48,11 +49,7 @@ std::string message_of(const std::function<void()>& action) {
 
 // Sweeps are killed at random moments, fifty times; one that gets through is compared with one that
 // nobody disturbed, and the next starts from nothing.
-#ifdef __SANITIZE_ADDRESS__
-constexpr int kKills = 8;  // a sanitized sweep takes twenty times as long
-#else
-constexpr int kKills = 50;
-#endif
+constexpr int kKills = kSanitized ? 8 : 50;
 
 TEST(NothingLost, KilledAtFiftyMoments) {
   const SweepFolder folder;

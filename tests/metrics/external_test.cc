@@ -6,6 +6,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
 #include "eval/metrics/significance.h"
+#include "tests/metrics/gz.h"
 
 namespace skipbench {
 namespace {
@@ -25,10 +26,6 @@ std::string error(const std::string& command, double seconds = 30) {
     return error.what();
   }
   return "";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 TEST(ExternalMetric, ReadsScoresPerSegment) {

@@ -1,4 +1,5 @@
-// Reading test data: whole files (plain or gzip), lines and JSON.
+// What the tests of metrics share: reading test data (whole files, plain or gzip, lines and JSON)
+// and comparing.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -6,6 +7,13 @@
 #include <vector>
 
 namespace skipbench {
+
+// Of a score against the reference implementation's, on the scale that this has.
+inline constexpr double kScoreTolerance = 1e-9;
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 // Throws std::runtime_error naming the file if it cannot be read.
 std::string read_test_file(const std::string& path);

@@ -60,10 +60,6 @@ class ScoreFiles : public testing::Test {
   ScoreFilesRequest request_;
 };
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // Values: sacrebleu 2.6.0 on the same two lines.
 TEST_F(ScoreFiles, BleuHasSacrebleusFields) {
   const auto list = scores();

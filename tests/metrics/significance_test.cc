@@ -14,13 +14,11 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr double kTolerance = 1e-9;
-
 // sacreBLEU adds statistics up in float32, which is exact here, but for chrF and TER numpy then
 // also divides two sums in float32. Each ratio is so off by at most 2^-24 of itself, and with it
 // the score, which is homogeneous in the ratios; BLEU's divisions are in double.
 double resample_tolerance(const Json& want, const std::string& metric) {
-  return metric == "bleu" ? kTolerance : want["score"].get<double>() * 0x1p-24;
+  return metric == "bleu" ? kScoreTolerance : want["score"].get<double>() * 0x1p-24;
 }
 
 std::vector<uint32_t> choices(uint32_t seed, uint32_t n, size_t size) {
@@ -97,10 +95,10 @@ class Significance : public Wmt22Test {
       for (size_t s = 0; s < names.size(); ++s) {
         const Json& want = entry["results"][name][s];
         const ComparedScore& got = compared[s][0];
-        EXPECT_NEAR(got.score.score, want["score"].get<double>(), kTolerance);
+        EXPECT_NEAR(got.score.score, want["score"].get<double>(), kScoreTolerance);
         ASSERT_EQ(got.p_value.has_value(), !want["p_value"].is_null());
         if (got.p_value) {
-          EXPECT_NEAR(*got.p_value, want["p_value"].get<double>(), kTolerance);
+          EXPECT_NEAR(*got.p_value, want["p_value"].get<double>(), kScoreTolerance);
         }
         ASSERT_EQ(got.interval.has_value(), !want["mean"].is_null());
         if (!got.interval) continue;

@@ -86,13 +86,7 @@ TEST_P(Adapter, TypesOnlyKeepsTheValues) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::ranges::replace(name, '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Fixtures, Adapter, testing::ValuesIn(adapter_names()), test_name);
+INSTANTIATE_TEST_SUITE_P(Fixtures, Adapter, testing::ValuesIn(adapter_names()), fixture_test_name);
 
 }  // namespace
 }  // namespace skipbench

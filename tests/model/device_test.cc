@@ -14,8 +14,6 @@
 namespace skipbench {
 namespace {
 
-// As in parity_test.cc: f32 sums of another order.
-constexpr double kTolerance = 1e-4;
 constexpr int kMostLayers = 4;
 
 std::vector<ScoreOutput> score(LoadedDecoder& model, const std::vector<ScoreRequest>& requests,
@@ -41,7 +39,7 @@ void expect_same(const std::vector<ScoreOutput>& got, const std::vector<ScoreOut
     ASSERT_EQ(got[r].log_probs.size(), want[r].log_probs.size()) << label << ", request " << r;
     EXPECT_EQ(got[r].layers_per_token, want[r].layers_per_token) << label << ", request " << r;
   }
-  EXPECT_LE(largest_difference(got, want), kTolerance) << label;
+  EXPECT_LE(largest_difference(got, want), kLogProbTolerance) << label;
 }
 
 // What of a fixture's requests is run, as one ragged batch: prompts of 1 to 12 tokens (more than
@@ -86,7 +84,7 @@ TEST_P(DeviceFixtures, LogProbsAndLayersEqualTheCpuAndTransformers) {
     for (size_t r = 0; r < got.size(); ++r) {
       const auto want = one_case["logprobs"][kept[r]].get<std::vector<double>>();
       for (size_t i = 0; i < got[r].log_probs.size(); ++i) {
-        EXPECT_NEAR(got[r].log_probs[i], want[i], kTolerance) << label << ", request " << r;
+        EXPECT_NEAR(got[r].log_probs[i], want[i], kLogProbTolerance) << label << ", request " << r;
       }
     }
   }

@@ -45,4 +45,23 @@ StrategySpec spec_of(const nlohmann::json& one_case) {
   return spec;
 }
 
+std::string as_test_name(std::string fixture) {
+  std::replace(fixture.begin(), fixture.end(), '-', '_');
+  return fixture;
+}
+
+std::string fixture_test_name(const testing::TestParamInfo<std::string>& info) {
+  return as_test_name(info.param);
+}
+
+std::vector<TokenIds> ragged_prompts(int count, int vocabulary) {
+  std::vector<TokenIds> prompts(static_cast<size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    for (int t = 0; t < 1 + (5 * i + 3) % 7; ++t) {
+      prompts[i].push_back((31 * i + 7 * t) % vocabulary);
+    }
+  }
+  return prompts;
+}
+
 }  // namespace skipbench

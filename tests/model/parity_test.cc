@@ -7,12 +7,11 @@
 #include <fstream>
 
 #include "tests/model/fixtures.h"
+#include "tests/sanitized.h"
 
 namespace skipbench {
 namespace {
 
-// The bar of the parity claim: f32 against f32 or f64 sums of another order.
-constexpr double kTolerance = 1e-4;
 // A model that was not trained for skipping has states far outside its usual range under it, which
 // amplify f32 rounding; the reference for skipping is computed in f64.
 constexpr double kToleranceOfTheDemoModelSkipping = 5e-4;
@@ -29,7 +28,7 @@ class Parity : public testing::TestWithParam<std::string> {
 };
 
 void expect_case(Decoder& decoder, const nlohmann::json& one_case,
-                 const std::vector<ScoreRequest>& requests, double tolerance = kTolerance) {
+                 const std::vector<ScoreRequest>& requests, double tolerance = kLogProbTolerance) {
   const std::string name = one_case["name"];
   const auto strategy = make_strategy(spec_of(one_case), decoder.model().config().num_layers);
   const std::vector<ScoreOutput> outputs = decoder.score(requests, *strategy);
@@ -68,13 +67,7 @@ TEST_P(Parity, GreedyTokens) {
   }
 }
 
-std::string test_name(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Fixtures, Parity, testing::ValuesIn(case_names()), test_name);
+INSTANTIATE_TEST_SUITE_P(Fixtures, Parity, testing::ValuesIn(case_names()), fixture_test_name);
 
 // The same model in the other spelling of config.json, put beside a link to the weights.
 TEST(ConfigSpelling, Transformers4AndTransformers5GiveTheSameLogProbs) {
@@ -97,13 +90,8 @@ TEST(ConfigSpelling, Transformers4AndTransformers5GiveTheSameLogProbs) {
 }
 
 // Under sanitizers the real model takes minutes: they see a part of it, and the tiny models whole.
-#ifdef __SANITIZE_ADDRESS__
-constexpr size_t kMostPrompts = 2;
-constexpr size_t kMostTokens = 5;
-#else
-constexpr size_t kMostPrompts = 32;
-constexpr size_t kMostTokens = 32;
-#endif
+constexpr size_t kMostPrompts = kSanitized ? 2 : 32;
+constexpr size_t kMostTokens = kSanitized ? 5 : 32;
 
 // The first `count` entries of a JSON array.
 nlohmann::json first_of(const nlohmann::json& list, size_t count) {
@@ -169,8 +157,9 @@ TEST_F(DemoModel, LogProbsUnderSkipping) {
       counts[0] = model_->num_layers();
       one_case["layers_per_token"].push_back(counts);
     }
-    expect_case(model_->decoder(), one_case, requests,
-                one_case["strategy"] == "full" ? kTolerance : kToleranceOfTheDemoModelSkipping);
+    expect_case(
+        model_->decoder(), one_case, requests,
+        one_case["strategy"] == "full" ? kLogProbTolerance : kToleranceOfTheDemoModelSkipping);
   }
 }
 

@@ -16,14 +16,6 @@ constexpr const char* kDepths = "1,4,2,3,1,2,2,4,1,3,3";  // 11: no divisor of 7
 const std::vector<int> kList = {1, 4, 2, 3, 1, 2, 2, 4, 1, 3, 3};
 constexpr int kNewTokens = 5;
 
-std::vector<TokenIds> ragged_prompts(int count) {
-  std::vector<TokenIds> prompts(static_cast<size_t>(count));
-  for (int i = 0; i < count; ++i) {
-    for (int t = 0; t < 1 + (5 * i + 3) % 7; ++t) prompts[i].push_back((31 * i + 7 * t) % 61);
-  }
-  return prompts;
-}
-
 StrategySpec replaying(const std::string& signal, const std::string& batch, int interval = 1) {
   return {.name = "early_exit",
           .target = 2,

@@ -15,8 +15,6 @@
 namespace skipbench {
 namespace {
 
-constexpr double kTolerance = 1e-4;  // as in parity_test.cc: f32 against f64
-
 nlohmann::json read_rules(const std::string& name) {
   std::ifstream file(fixtures_folder() / "rules" / (name + ".json"));
   return nlohmann::json::parse(file);
@@ -50,9 +48,7 @@ INSTANTIATE_TEST_SUITE_P(
                     RuleCase{"emulated", "mistral-window", 4},
                     RuleCase{"cuda", "bloom-3heads-post-norm"}, RuleCase{"cuda", "mistral-window"}),
     [](const testing::TestParamInfo<RuleCase>& test) {
-      std::string name = test.param.device + "_" + test.param.model;
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name;
+      return as_test_name(test.param.device + "_" + test.param.model);
     });
 
 TEST_P(Rules, LogProbsAndRealisedLayersAreTheReferences) {
@@ -79,7 +75,7 @@ TEST_P(Rules, LogProbsAndRealisedLayersAreTheReferences) {
       layers.resize(outputs[r].layers_per_token.size());
       EXPECT_EQ(outputs[r].layers_per_token, layers) << label << ", request " << r;
       for (size_t i = 0; i < outputs[r].log_probs.size(); ++i) {
-        EXPECT_NEAR(outputs[r].log_probs[i], want[i], kTolerance)
+        EXPECT_NEAR(outputs[r].log_probs[i], want[i], kLogProbTolerance)
             << label << ", request " << r << ", token " << i;
       }
     }
@@ -134,14 +130,6 @@ std::string mixing_threshold(Decoder& decoder, const StrategySpec& spec,
   return best;
 }
 
-std::vector<TokenIds> ragged_prompts() {
-  std::vector<TokenIds> prompts(5);
-  for (int i = 0; i < 5; ++i) {
-    for (int t = 0; t < 1 + (5 * i + 3) % 7; ++t) prompts[i].push_back((31 * i + 7 * t) % 61);
-  }
-  return prompts;
-}
-
 class BatchSemantics : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { skip_without(GetParam()); }
@@ -155,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(, BatchSemantics, testing::Values("cpu", "emulated", "c
 // Alone on the CPU in f32 is what all must give.
 TEST_P(BatchSemantics, RowsThatWaitOrLeaveHaveTheTokensThatTheyHaveAlone) {
   constexpr int kNewTokens = 5;
-  const auto prompts = ragged_prompts();
+  const auto prompts = ragged_prompts(5);
   for (const std::string name : {"models/llama-untied", "models/bloom-7layers"}) {
     if (GetParam() == "emulated" && name != "models/llama-untied") continue;
     const std::string path = (fixtures_folder() / name).string();
@@ -190,7 +178,7 @@ TEST(BatchSemanticsBits, WaitAndCompactAreTheSameToTheBit) {
   LoadedDecoder model(model_path(fixture), {.threads = 2});
   const auto requests = requests_of(fixture);
   for (const StrategySpec& spec : batch_specs()) {
-    const std::string threshold = mixing_threshold(model.decoder(), spec, ragged_prompts(), 5);
+    const std::string threshold = mixing_threshold(model.decoder(), spec, ragged_prompts(5), 5);
     const auto a = model.decoder().score(requests, *with_params(spec, threshold, "wait", 7));
     const auto b = model.decoder().score(requests, *with_params(spec, threshold, "compact", 7));
     for (size_t r = 0; r < requests.size(); ++r) {

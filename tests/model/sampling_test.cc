@@ -17,17 +17,7 @@ namespace {
 
 std::string path_of(const char* name) { return (fixtures_folder() / "models" / name).string(); }
 
-std::vector<TokenIds> ragged_prompts(int count, int vocabulary) {
-  std::vector<TokenIds> prompts(static_cast<size_t>(count));
-  for (int i = 0; i < count; ++i) {
-    for (int t = 0; t < 1 + (5 * i + 3) % 7; ++t) {
-      prompts[i].push_back((31 * i + 7 * t) % vocabulary);
-    }
-  }
-  return prompts;
-}
-
-std::vector<StrategySpec> specs() {
+std::vector<StrategySpec> sampled_specs() {
   return {{.name = "full"},
           {.name = "unified", .target = 2},
           {.name = "random", .target = 1.5, .params = {{"per", {"step", ""}}}},
@@ -46,7 +36,7 @@ TEST(Sampling, ATextsDrawsDoNotDependOnItsBatch) {
   LoadedDecoder model(path_of("bloom-7layers"), {.threads = 2});
   const auto prompts = ragged_prompts(6, 97);
   GenerateOptions options{.max_new_tokens = 9, .sampling = {.temperature = 6, .seed = 4}};
-  for (const StrategySpec& spec : specs()) {
+  for (const StrategySpec& spec : sampled_specs()) {
     const auto strategy = make_strategy(spec, model.num_layers());
     options.first_text = 0;
     const auto batched = model.decoder().generate(prompts, *strategy, options).outputs;
@@ -131,7 +121,8 @@ std::map<int32_t, double> distribution(LoadedDecoder& model, const SkipStrategy&
   scores.resize(static_cast<size_t>(sampling.top_k));
   std::map<int32_t, double> p;
   double sum = 0;
-  for (const auto& [score, token] : scores) sum += p[token] = std::exp(score / sampling.temperature);
+  for (const auto& [score, token] : scores)
+    sum += p[token] = std::exp(score / sampling.temperature);
   for (auto& [token, share] : p) share /= sum;
   return p;
 }
@@ -176,8 +167,9 @@ TEST(Sampling, RangesAreChecked) {
   LoadedDecoder model(path_of("llama-untied"), {.threads = 1});
   const auto full = make_strategy({.name = "full"}, model.num_layers());
   const std::vector<TokenIds> prompts = {{1, 2}};
-  for (const Sampling& sampling : {Sampling{-1, 0, 0}, Sampling{NAN, 0, 0}, Sampling{1e-9, 0, 0},
-                                   Sampling{INFINITY, 0, 0}, Sampling{1, -1, 0}, Sampling{0, 5, 0}}) {
+  for (const Sampling& sampling :
+       {Sampling{-1, 0, 0}, Sampling{NAN, 0, 0}, Sampling{1e-9, 0, 0}, Sampling{INFINITY, 0, 0},
+        Sampling{1, -1, 0}, Sampling{0, 5, 0}}) {
     const GenerateOptions options{.max_new_tokens = 2, .sampling = sampling};
     EXPECT_THROW(model.decoder().generate(prompts, *full, options), Error)
         << sampling.temperature << " " << sampling.top_k;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "tests/model/fixtures.h"
+#include "tests/sanitized.h"
 
 namespace skipbench {
 namespace {
@@ -122,13 +123,8 @@ TEST(SelfSpeculative, TheDraftGrowsWithWhatIsAccepted) {
 }
 
 // Under sanitizers the real model takes minutes: they see a part of it, and the small models whole.
-#ifdef __SANITIZE_ADDRESS__
-constexpr size_t kMostPrompts = 2;
-constexpr int kMostTokens = 4;
-#else
-constexpr size_t kMostPrompts = 64;
-constexpr int kMostTokens = 12;
-#endif
+constexpr size_t kPromptsUsed = kSanitized ? 2 : 64;
+constexpr int kNewTokensUsed = kSanitized ? 4 : 12;
 
 TEST(SelfSpeculative, DemoModelOn64Prompts) {
   const auto folder = std::filesystem::path(SKIPBENCH_SOURCE_DIR) / "models" / "smollm2-135m";
@@ -144,9 +140,9 @@ TEST(SelfSpeculative, DemoModelOn64Prompts) {
     prompts.push_back(std::move(half));
   }
   ASSERT_EQ(prompts.size(), 64u);
-  prompts.resize(kMostPrompts);
+  prompts.resize(kPromptsUsed);
   LoadedDecoder model(folder.string(), {});
-  const GenerateOptions options{.max_new_tokens = kMostTokens};
+  const GenerateOptions options{.max_new_tokens = kNewTokensUsed};
   const auto full = make_strategy({.name = "full"}, model.num_layers());
   const auto strategy = make_strategy(speculative(1.5), model.num_layers());
   for (size_t begin = 0; begin < prompts.size(); begin += 16) {
