@@ -29,6 +29,7 @@ using boost::context::detail::transfer_t;
 namespace {
 
 constexpr size_t kStackBytes = 256 << 10;
+constexpr size_t kLastFrames = 4 << 10;     // more than those that end a fiber and never return
 constexpr unsigned kNoSynchronisation = 1;  // a switch orders nothing between CUDA threads
 
 // With an inaccessible page below, so that an overflow stops the program instead of damaging it.
@@ -50,10 +51,14 @@ void Fiber::restart(Entry entry) {
     stack_bytes_ = kStackBytes;
     if (__tsan_create_fiber != nullptr) tsan_fiber_ = __tsan_create_fiber(0);
   }
-  permit_access(stack_, stack_bytes_);  // frames that an error left behind
+  permit_access(stack_ + stack_bytes_ - kLastFrames, kLastFrames);
   entry_ = entry;
   fake_stack_ = nullptr;
   context_ = make_fcontext(stack_ + stack_bytes_, stack_bytes_, &Fiber::start);
+}
+
+void Fiber::forget_frames() {
+  if (stack_ != nullptr) permit_access(stack_, stack_bytes_);
 }
 
 void Fiber::adopt_current() {

@@ -15,8 +15,10 @@ class Fiber {
   Fiber& operator=(const Fiber&) = delete;
 
   // Makes the next switch to this fiber start `entry`, which never returns: it ends with
-  // switch_to(..., true). What the stack held before is dropped. Allocates at the first call.
+  // switch_to(..., true). Allocates at the first call. Where the fiber before did not return from
+  // all that it called, AddressSanitizer must forget those frames first.
   void restart(Entry entry);
+  void forget_frames();
 
   // Takes the running stack (the OS thread's own) for this fiber.
   void adopt_current();

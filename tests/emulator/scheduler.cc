@@ -276,7 +276,10 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<vo
   }
   running_grid = false;
   dynamic_memory = nullptr;
-  if (error_text[0] != 0) throw EmulatorError(error_text);
+  if (error_text[0] == 0) return;
+  // An exception leaves the frames that it passes as they are.
+  for (int i = 0; i < thread_count; ++i) threads[i].fiber.forget_frames();
+  throw EmulatorError(error_text);
 }
 
 void block_barrier(const std::source_location& at) {
@@ -293,9 +296,10 @@ void wait_for_previous_grid() { threads[current].waited = true; }
 
 void check_waited_for_previous() {
   if (threads[current].waited) return;
-  stop_with(fmt::format("{} ends without wait_for_previous, in a launch that may overlap the one "
-                        "before",
-                        thread_name(current)));
+  stop_with(
+      fmt::format("{} ends without wait_for_previous, in a launch that may overlap the one "
+                  "before",
+                  thread_name(current)));
 }
 
 bool in_kernel() { return running_grid; }
