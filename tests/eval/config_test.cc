@@ -49,16 +49,18 @@ TEST(Config, SummariesHaveAnAdapterForEachStrategy) {
       load_sweep_config(std::string(SKIPBENCH_SOURCE_DIR) + "/configs/scitldr.yaml");
   std::set<std::string> trained;
   for (const StrategySection& strategy : config.strategies) {
-    const std::string folder = adapter_folder(config, strategy, 2);
-    EXPECT_EQ(folder.empty(), strategy.label == "full" || strategy.label.ends_with("untrained"))
-        << strategy.label;
-    if (folder.empty()) continue;
-    trained.insert(folder);
-    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(SKIPBENCH_SOURCE_DIR) / folder /
-                                        "adapter_model.safetensors"))
-        << folder;
+    for (const double target : strategy.targets) {
+      const std::string folder = adapter_folder(config, strategy, target);
+      EXPECT_EQ(folder.empty(), strategy.label == "full" || strategy.label.ends_with("untrained"))
+          << strategy.label;
+      if (folder.empty()) continue;
+      trained.insert(folder);
+      EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(SKIPBENCH_SOURCE_DIR) / folder /
+                                          "adapter_model.safetensors"))
+          << folder;
+    }
   }
-  EXPECT_EQ(trained.size(), 4u);
+  EXPECT_EQ(trained.size(), 7u);  // the whole model, and three strategies at 2x and 3x
 }
 
 TEST(Config, DemoModelAsItStands) {
