@@ -6,7 +6,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
 #include "eval/metrics/significance.h"
-#include "tests/metrics/gz.h"
+#include "tests/metrics/test_data.h"
 
 namespace skipbench {
 namespace {

@@ -9,7 +9,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/lcs.h"
 #include "eval/metrics/registry.h"
-#include "tests/metrics/gz.h"
+#include "tests/metrics/test_data.h"
 #include "tests/sanitized.h"
 
 namespace skipbench {

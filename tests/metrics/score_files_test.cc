@@ -12,7 +12,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/language.h"
 #include "eval/metrics/tokenize_spm.h"
-#include "tests/metrics/gz.h"
+#include "tests/metrics/test_data.h"
 
 namespace skipbench {
 namespace {
@@ -125,7 +125,7 @@ TEST_F(ScoreFiles, RefusesFilesItCannotRead) {
   request_.hypotheses = {write("latin1", "good\nTsch\xFC\xDF\n")};
   EXPECT_TRUE(contains(error(), "latin1:2: not valid UTF-8")) << error();
   EXPECT_TRUE(contains(error(), "0xfc at column 5")) << error();
-  const std::string whole = read_test_file(SKIPBENCH_SOURCE_DIR "/tests/metrics/gz.cc");
+  const std::string whole = read_test_file(SKIPBENCH_SOURCE_DIR "/tests/metrics/test_data.cc");
   const std::string path = write_gzip("cut.gz", whole);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
   request_.hypotheses = {path};

@@ -6,7 +6,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/numpy_random.h"
 #include "eval/metrics/registry.h"
-#include "tests/metrics/gz.h"
+#include "tests/metrics/test_data.h"
 #include "tests/metrics/wmt22.h"
 
 namespace skipbench {

@@ -7,7 +7,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
 #include "eval/metrics/ter_edits.h"
-#include "tests/metrics/gz.h"
+#include "tests/metrics/test_data.h"
 #include "tests/metrics/wmt22.h"
 #include "tests/sanitized.h"
 

@@ -7,7 +7,7 @@
 #include "eval/metrics/rouge.h"
 #include "eval/metrics/tokenize.h"
 #include "eval/metrics/unicode.h"
-#include "tests/metrics/gz.h"
+#include "tests/metrics/test_data.h"
 
 namespace skipbench {
 namespace {

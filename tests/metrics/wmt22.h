@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "eval/metrics/metric.h"
-#include "tests/metrics/gz.h"
+#include "tests/metrics/test_data.h"
 
 namespace skipbench {
 

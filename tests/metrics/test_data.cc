@@ -1,4 +1,4 @@
-#include "tests/metrics/gz.h"
+#include "tests/metrics/test_data.h"
 
 #include <zlib.h>
 
