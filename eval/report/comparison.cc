@@ -7,7 +7,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
@@ -16,8 +15,6 @@
 
 namespace skipbench {
 namespace {
-
-using Json = nlohmann::json;
 
 // The first row of each quality cell: rows of one cell at several batch sizes have the same scores.
 std::vector<const TableRow*> quality_rows(const ResultTable& table, const std::string& dataset) {
@@ -48,19 +45,13 @@ class Comparer {
 
   void run() {
     check_baseline();
-    const Json config = Json::parse(table_.run.config, nullptr, /*allow_exceptions=*/false);
-    if (!config.is_object() || !config.contains("datasets")) return;
-    for (const Json& dataset : config.at("datasets")) {
-      for (const Json& entry : dataset.at("metrics")) {
-        const auto named = entry.begin();  // {"bleu": {"tokenize": "13a"}}
-        const auto options = named->get<MetricOptions>();
-        const auto metric = make_sweep_metric(named.key(), options, "stored metric " + named.key());
-        name_ = named.key();
-        responses_ = find_response_metric(named.key());
+    for (const StoredDataset& dataset : table_.config.datasets) {
+      for (const auto& [name, options] : dataset.metrics) {
+        const auto metric = make_sweep_metric(name, options, "stored metric " + name);
+        name_ = name;
+        responses_ = find_response_metric(name);
         prefix_ = response_prefix(options);
-        for (const std::string& shown : shown_names(dataset.at("name").get<std::string>())) {
-          compare(shown, *metric);
-        }
+        for (const std::string& shown : shown_names(dataset.name)) compare(shown, *metric);
       }
     }
   }

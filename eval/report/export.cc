@@ -8,25 +8,25 @@
 #include "eval/probe/step_json.h"
 #include "eval/store/probes.h"
 #include "eval/store/response_scores.h"
+#include "eval/store/stored_json.h"
 
 namespace skipbench {
 namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-OrderedJson reference_json(const std::string& stored) {
-  OrderedJson references = OrderedJson::parse(stored);
-  return references.size() == 1 ? references[0] : references;
+OrderedJson reference_json(const std::vector<std::string>& references) {
+  return references.size() == 1 ? OrderedJson(references[0]) : OrderedJson(references);
 }
 
 // Whole numbers without a fraction, as `generate` prints them; half layers as they are.
-OrderedJson layers_json(const std::string& stored) {
-  OrderedJson layers = OrderedJson::parse(stored);
-  for (OrderedJson& count : layers) {
-    const double value = count.get<double>();
-    if (value == std::floor(value)) count = static_cast<int64_t>(value);
+OrderedJson layers_json(const LayersPerToken& layers) {
+  OrderedJson list = OrderedJson::array();
+  for (const double count : layers) {
+    const bool whole = count == std::floor(count) && std::abs(count) < 1e9;
+    list.push_back(whole ? OrderedJson(static_cast<int64_t>(count)) : OrderedJson(count));
   }
-  return layers;
+  return list;
 }
 
 // What metrics of responses measured on the example's reference, one entry per prefix.
@@ -83,10 +83,12 @@ void export_outputs(ResultStore& store, bool timing,
     if (!rows.text(16).empty()) line["variant"] = rows.text(16);
     line["index"] = rows.integer(6);
     line["prompt_tokens"] = rows.integer(7);
-    line["tokens"] = OrderedJson::parse(rows.text(8));
+    line["tokens"] = stored_value<TokenIds>(store.database(), rows.text(8));
     line["text"] = rows.text(9);
-    line["reference"] = reference_json(rows.text(10));
-    line["layers_per_token"] = layers_json(rows.text(11));
+    line["reference"] =
+        reference_json(stored_value<std::vector<std::string>>(store.database(), rows.text(10)));
+    line["layers_per_token"] =
+        layers_json(stored_value<LayersPerToken>(store.database(), rows.text(11)));
     line["prefill_us"] = rows.real(12);
     line["decode_us"] = rows.real(13);
     OrderedJson scores = responses_json(store, cell, prefixes, rows.integer(6));
@@ -144,15 +146,8 @@ void export_probes(ResultStore& store, const std::function<void(const std::strin
                       {"command", record.command},
                       {"commit", record.commit},
                       {"device_name", record.device_name}};
-    const auto result =
-        OrderedJson::parse(record.result, nullptr, /*allow_exceptions=*/false);
-    if (!result.is_object()) {
-      throw StoreError({.what = "results file: a stored probe is damaged",
-                        .where = store.database().path(),
-                        .expected = "a JSON object",
-                        .hint = "run that `skipbench probe` again: " + record.command});
-    }
-    json.update(result);
+    read_stored(store.database().path(), "probe",
+                [&] { json.update(OrderedJson::parse(record.result)); });
     write(json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
   }
 }

@@ -12,6 +12,7 @@
 
 #include "engine/base/error.h"
 #include "eval/report/result_table.h"
+#include "eval/store/stored_json.h"
 #include "strategies/exit_depths.h"
 #include "strategies/exit_signal.h"
 #include "strategies/strategy.h"
@@ -38,10 +39,12 @@ std::vector<DepthCell> depth_cells(ResultStore& store) {
                  " AND c.status = 'done' ORDER BY r.ordinal");
   std::vector<DepthCell> cells;
   while (rows.step()) {
-    const OrderedJson resolved = OrderedJson::parse(rows.text(4));
-    const OrderedJson& params = resolved.at("params");
+    const auto [strategy, params] = read_stored(store.database().path(), "cell", [&] {
+      const OrderedJson resolved = OrderedJson::parse(rows.text(4));
+      return std::pair(resolved.at("strategy").get<std::string>(), resolved.at("params"));
+    });
     // What was replayed is no confidence's decision.
-    if (resolved.at("strategy") != "early_exit" || params.contains("depths")) continue;
+    if (strategy != "early_exit" || params.contains("depths")) continue;
     DepthCell cell{rows.integer(0), rows.text(1), rows.text(2), rows.real(3), params, {}, {}};
     if (!rows.is_null(5)) cell.threshold = rows.real(5);
     for (const OutputRecord& output : store.outputs(cell.id)) {
@@ -62,8 +65,8 @@ double mean(std::span<const int> depths) {
 // Where the first window of `steps` begins whose mean is nearest to `budget`.
 size_t nearest_window(std::span<const int> depths, size_t steps, int budget) {
   const int64_t wanted = static_cast<int64_t>(steps) * budget;
-  int64_t sum = std::accumulate(depths.begin(), depths.begin() + static_cast<int64_t>(steps),
-                                int64_t{0});
+  int64_t sum =
+      std::accumulate(depths.begin(), depths.begin() + static_cast<int64_t>(steps), int64_t{0});
   int64_t nearest = std::abs(sum - wanted);
   size_t best = 0;
   for (size_t begin = 1; begin + steps <= depths.size(); ++begin) {
@@ -145,8 +148,8 @@ std::string export_exit_depths(ResultStore& store, int64_t steps) {
     }
   }
   OrderedJson json = {{"num_layers", run.num_layers}, {"model", run.model},
-               {"model_hash", run.model_hash}, {"commit", run.provenance.commit},
-               {"command", run.command},       {"started", table.started}};
+                      {"model_hash", run.model_hash}, {"commit", run.provenance.commit},
+                      {"command", run.command},       {"started", table.started}};
   if (!run.provenance.dirty_hash.empty()) json["uncommitted"] = run.provenance.dirty_hash;
   // A list a line.
   std::string text = json.dump(1, ' ', false, OrderedJson::error_handler_t::replace);

@@ -169,29 +169,23 @@ std::string render_json(const ResultTable& table) {
   return json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
-// Empty where decoding is greedy; `config`: a run's, resolved.
-std::string sampling_note(const std::string& config) {
-  const auto json = nlohmann::json::parse(config, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("decoding")) return "";
-  const auto& decoding = json["decoding"];
-  const double temperature = decoding.value("temperature", 0.0);
-  if (temperature == 0) return "";
-  const int top_k = decoding.value("top_k", 0);
-  return fmt::format("Texts were drawn: temperature {}, {}, seed {}.", temperature,
-                     top_k == 0 ? "all tokens" : fmt::format("top_k {}", top_k),
-                     json.value("seed", int64_t{0}));
+// Empty where decoding is greedy.
+std::string sampling_note(const StoredConfig& config) {
+  if (config.temperature == 0) return "";
+  return fmt::format("Texts were drawn: temperature {}, {}, seed {}.", config.temperature,
+                     config.top_k == 0 ? "all tokens" : fmt::format("top_k {}", config.top_k),
+                     config.seed);
 }
 
-// Of each strategy whose exits are replayed, under the label that the table shows.
-std::vector<std::string> replay_notes(const std::string& config) {
-  const auto json = nlohmann::json::parse(config, nullptr, /*allow_exceptions=*/false);
+// Of each strategy whose exits are replayed, under the label and at the targets that the table
+// shows.
+std::vector<std::string> replay_notes(const StoredConfig& config) {
   std::vector<std::string> notes;
-  if (!json.is_object() || !json.contains("strategies")) return notes;
-  for (const auto& strategy : json["strategies"]) {
-    if (!strategy.contains("params") || !strategy["params"].contains("depths")) continue;
-    notes.push_back(fmt::format("{}: exit depths replayed from {}, not decided by confidence.",
-                                strategy.value("label", ""),
-                                strategy["params"].value("depths", "")));
+  for (const StoredStrategy& strategy : config.strategies) {
+    if (strategy.depths.empty()) continue;
+    notes.push_back(
+        fmt::format("{} {:g}x: exit depths replayed from {}, not decided by confidence.",
+                    strategy.label, fmt::join(strategy.targets, "x, "), strategy.depths));
   }
   return notes;
 }
@@ -214,7 +208,7 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
   const Provenance& from = run.provenance;
   std::vector<std::string> notes;
   notes.push_back(fmt::format("Model {} ({} layers, {} activations and cache, hash {}).", run.model,
-                              run.num_layers, table.dtype, run.model_hash.substr(0, 12)));
+                              run.num_layers, table.config.dtype, run.model_hash.substr(0, 12)));
   for (const ResultStore::RunVariant& one : table.variants) {
     notes.push_back(fmt::format("{}: model {} ({} layers, {}, hash {}), device {} ({}).",
                                 one.variant, one.model, one.num_layers, one.dtype,
@@ -224,8 +218,8 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
                               from.device, from.device_name, from.threads,
                               from.instruction_set.empty() ? "" : ", " + from.instruction_set,
                               from.load_average));
-  if (const std::string draws = sampling_note(run.config); !draws.empty()) notes.push_back(draws);
-  for (const std::string& note : replay_notes(run.config)) notes.push_back(note);
+  if (const std::string draws = sampling_note(table.config); !draws.empty()) notes.push_back(draws);
+  for (const std::string& note : replay_notes(table.config)) notes.push_back(note);
   if (table.peak_read_bytes_per_second > 0) {
     notes.push_back(fmt::format("Measured peaks: {:.2f} GB/s read, {:.1f} GFLOP/s.",
                                 table.peak_read_bytes_per_second / 1e9,

@@ -23,11 +23,7 @@ std::string list_of(const std::vector<std::string>& notes) {
 }
 
 std::string title_of(const ResultTable& table) {
-  const auto config = nlohmann::json::parse(table.run.config, nullptr, /*allow_exceptions=*/false);
-  if (config.is_object() && config.contains("name") && config["name"].is_string()) {
-    return config["name"].get<std::string>();
-  }
-  return table.run.model;
+  return table.config.name.empty() ? table.run.model : table.config.name;
 }
 
 std::string tables_section(const ResultTable& table) {

@@ -5,17 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/base/error.h"
 #include "eval/report/row_statistics.h"
 #include "eval/store/response_scores.h"
+#include "eval/store/stored_json.h"
 
 namespace skipbench {
 namespace {
-
-using Json = nlohmann::json;
 
 struct ListedCell {
   int64_t id = 0, ordinal = 0;
@@ -73,8 +71,7 @@ class TableLoader {
     run.model_hash = statement.text(14);
     run.num_layers = static_cast<int>(statement.integer(15));
     table_.started = statement.text(16);
-    const Json config = Json::parse(run.config, nullptr, /*allow_exceptions=*/false);
-    if (config.is_object()) table_.dtype = config.at("model").value("dtype", "");
+    table_.config = read_stored_config(run.config, database_.path());
     load_peaks();
     return statement.integer(0);
   }
@@ -260,11 +257,8 @@ class TableLoader {
     while (statement.step()) {
       prefill_ms.push_back(statement.real(0) / 1e3);
       cache_bytes = std::max(cache_bytes, statement.real(1));
-      const Json steps = Json::parse(statement.text(2), nullptr, /*allow_exceptions=*/false);
-      if (!steps.is_array()) continue;
-      for (const Json& step : steps) {
-        if (step.is_number()) step_us.push_back(step.get<double>());
-      }
+      const auto steps = stored_value<std::vector<double>>(database_, statement.text(2));
+      step_us.insert(step_us.end(), steps.begin(), steps.end());
     }
     if (prefill_ms.empty()) return;
     row.first_token_ms = median(std::move(prefill_ms));

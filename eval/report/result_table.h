@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "eval/probe/divergence.h"
+#include "eval/report/stored_config.h"
 #include "eval/store/store.h"
 
 namespace skipbench {
@@ -86,10 +87,10 @@ struct ResultTable {
   std::vector<TableRow> rows;
   // Where the numbers come from: the latest run's, and the commits of other runs among its cells.
   RunRecord run;
+  StoredConfig config;  // run.config, read
   std::string started;
   double peak_read_bytes_per_second = 0, peak_flops_per_second = 0;
   std::vector<std::string> other_builds;
-  std::string dtype;
   std::vector<ResultStore::RunVariant> variants;  // of a run with a matrix
   std::string comparison;                         // how p-values were found; empty: not asked
 };

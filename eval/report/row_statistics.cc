@@ -3,12 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 
 namespace skipbench {
 namespace {
-
-using Json = nlohmann::json;
 
 double mean_of(std::span<const double> values) {
   double sum = 0;
@@ -27,11 +24,8 @@ double deviation_of(std::span<const double> values, double lost) {
 // label -> group, of the strategies that were expanded into seeds.
 std::map<std::string, std::string> groups_of(const ResultTable& table) {
   std::map<std::string, std::string> groups;
-  const Json config = Json::parse(table.run.config, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object() || !config.contains("strategies")) return groups;
-  for (const Json& strategy : config["strategies"]) {
-    const std::string group = strategy.value("group", "");
-    if (!group.empty()) groups[strategy.value("label", "")] = group;
+  for (const StoredStrategy& strategy : table.config.strategies) {
+    if (!strategy.group.empty()) groups[strategy.label] = strategy.group;
   }
   return groups;
 }

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "eval/store/schema.h"
+#include "eval/store/stored_json.h"
 
 namespace skipbench {
 namespace {
@@ -47,18 +48,6 @@ int lock_file(const std::string& path) {
 // JSON strings must be UTF-8; texts were made so before they got here.
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-// A stored JSON text as a value.
-template <typename Value>
-Value json_value(const Database& database, const std::string& text) {
-  try {
-    return Json::parse(text).get<Value>();
-  } catch (const Json::exception&) {
-    throw StoreError({.what = "results file: a stored value is damaged",
-                      .where = database.path(),
-                      .hint = "restore a copy, or remove it and run again"});
-  }
 }
 
 }  // namespace
@@ -247,10 +236,10 @@ std::vector<OutputRecord> ResultStore::outputs(int64_t cell) {
     output.index = statement.integer(0);
     output.batch_index = statement.integer(1);
     output.prompt_tokens = statement.integer(2);
-    output.tokens = json_value<TokenIds>(*database_, statement.text(3));
+    output.tokens = stored_value<TokenIds>(*database_, statement.text(3));
     output.text = statement.text(4);
-    output.references = json_value<std::vector<std::string>>(*database_, statement.text(5));
-    output.layers = json_value<LayersPerToken>(*database_, statement.text(6));
+    output.references = stored_value<std::vector<std::string>>(*database_, statement.text(5));
+    output.layers = stored_value<LayersPerToken>(*database_, statement.text(6));
     outputs.push_back(std::move(output));
   }
   return outputs;
@@ -350,8 +339,9 @@ std::optional<std::vector<ScoreRequest>> ResultStore::find_calibration_data(
   Statement statement(*database_, "SELECT requests FROM calibration_data WHERE identity = ?");
   if (!statement.bind(identity).step()) return std::nullopt;
   std::vector<ScoreRequest> requests;
-  for (const Json& json : Json::parse(statement.text(0))) {
-    requests.push_back({json.at(0).get<TokenIds>(), json.at(1).get<TokenIds>()});
+  for (auto& [prompt, continuation] :
+       stored_value<std::vector<std::pair<TokenIds, TokenIds>>>(*database_, statement.text(0))) {
+    requests.push_back({std::move(prompt), std::move(continuation)});
   }
   return requests;
 }

@@ -207,7 +207,8 @@ TEST(Export, ExitDepthsAreTheOutputs) {
   }
   EXPECT_EQ(checked, 7u + 2 * 3);
   ResultStore replayed(folder.path("b.db"), OpenMode::kReadOnly);
-  EXPECT_NE(render_table(load_result_table(replayed), "md", {}).find("exit depths replayed from"),
+  EXPECT_NE(render_table(load_result_table(replayed), "md", {})
+                .find("early_exit 3x: exit depths replayed from"),
             std::string::npos);
   EXPECT_NE(message_of([&] { export_exit_depths(replayed, 0); }).find("early_exit"),
             std::string::npos);

@@ -13,6 +13,9 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "eval/report/comparison.h"
+#include "eval/report/export.h"
+#include "eval/report/export_depths.h"
 #include "eval/report/render.h"
 #include "eval/report/report.h"
 #include "tests/eval/sweep_fixture.h"
@@ -146,6 +149,56 @@ TEST(NothingLost, DamagedPagesAreNamed) {
     }
   }
   EXPECT_GE(damaged, 10);
+}
+
+// Stored JSON that is none, or of another shape, is named with the file, not taken for zero.
+TEST(NothingLost, DamagedJsonIsNamed) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"timing.repetitions=1"}), SweepOutcome::kDone);
+  const auto table = [&] {
+    ResultStore store(folder.path("b.db"), OpenMode::kReadOnly);
+    ResultTable rows = load_result_table(store);
+    compare_strategies(store, rows, {.baseline = "unified"});
+  };
+  const auto outputs = [&] {
+    ResultStore store(folder.path("b.db"), OpenMode::kReadOnly);
+    export_outputs(store, /*timing=*/true, [](const std::string&) {});
+  };
+  const auto depths = [&] {
+    ResultStore store(folder.path("b.db"), OpenMode::kReadOnly);
+    export_exit_depths(store, 0);
+  };
+  const struct {
+    std::string change;  // of the results file
+    std::function<void()> read;
+  } kCases[] = {
+      {"runs SET config = '{'", table},
+      {"runs SET config = ''", table},
+      {"runs SET config = '[1]'", table},
+      {"runs SET config = '{\"name\": 3}'", table},
+      {"runs SET config = '{\"model\": []}'", table},
+      {"runs SET config = '{\"datasets\": {\"metrics\": 1}}'", table},
+      {"runs SET config = '{\"datasets\": [{\"name\": \"de-en\", \"metrics\": [3]}]}'", table},
+      {"runs SET config = '{\"strategies\": [{\"targets\": \"2\"}]}'", table},
+      {"runs SET config = '{\"strategies\": 7}'", table},
+      {"runs SET config = '{\"decoding\": {\"temperature\": []}}'", table},
+      {"samples SET step_us = '[null]'", table},
+      {"samples SET step_us = '{}'", table},
+      {"outputs SET tokens = '[\"a\"]'", outputs},
+      {"outputs SET tokens = '[1, 2'", outputs},
+      {"outputs SET reference = '{}'", outputs},
+      {"outputs SET layers = '[[]]'", outputs},
+      {"cells SET resolved = '[]'", depths},
+      {"cells SET resolved = '{\"strategy\": 1, \"params\": {}}'", depths},
+  };
+  for (const auto& one : kCases) {
+    std::filesystem::copy_file(folder.path("a.db"), folder.path("b.db"),
+                               std::filesystem::copy_options::overwrite_existing);
+    Database(folder.path("b.db"), OpenMode::kReadWrite).execute("UPDATE " + one.change);
+    const std::string message = message_of(one.read);
+    EXPECT_NE(message.find("damaged"), std::string::npos) << one.change << ": " << message;
+    EXPECT_NE(message.find("b.db"), std::string::npos) << one.change << ": " << message;
+  }
 }
 
 }  // namespace

@@ -1,0 +1,52 @@
+#include "eval/report/stored_config.h"
+
+#include <nlohmann/json.hpp>
+
+#include "eval/store/stored_json.h"
+
+namespace skipbench {
+namespace {
+
+using Json = nlohmann::json;
+
+StoredDataset dataset_of(const Json& json) {
+  StoredDataset dataset{.name = json.at("name").get<std::string>()};
+  for (const Json& entry : json.at("metrics").get_ref<const Json::array_t&>()) {
+    // {"bleu": {"tokenize": "13a"}}
+    for (const auto& [name, options] : entry.get_ref<const Json::object_t&>()) {
+      dataset.metrics.emplace_back(name, options.get<MetricOptions>());
+    }
+  }
+  return dataset;
+}
+
+StoredStrategy strategy_of(const Json& json) {
+  const Json params = json.value("params", Json::object());
+  return {.label = json.value("label", ""),
+          .group = json.value("group", ""),
+          .depths = params.value("depths", ""),
+          .targets = json.value("targets", std::vector<double>{})};
+}
+
+StoredConfig config_of(const Json& json) {
+  StoredConfig config{.name = json.value("name", ""), .seed = json.value("seed", int64_t{0})};
+  config.dtype = json.value("model", Json::object()).value("dtype", "");
+  const Json decoding = json.value("decoding", Json::object());
+  config.temperature = decoding.value("temperature", 0.0);
+  config.top_k = decoding.value("top_k", 0);
+  for (const Json& one : json.value("datasets", Json::array_t{})) {
+    config.datasets.push_back(dataset_of(one));
+  }
+  for (const Json& one : json.value("strategies", Json::array_t{})) {
+    config.strategies.push_back(strategy_of(one));
+  }
+  return config;
+}
+
+}  // namespace
+
+StoredConfig read_stored_config(const std::string& json, const std::string& where) {
+  return read_stored(where, "configuration", [&] { return config_of(Json::parse(json)); });
+}
+
+}  // namespace skipbench
