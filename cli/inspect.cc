@@ -26,6 +26,7 @@ struct InspectOptions {
   std::string dtype = "f32";
   int64_t batch = 1;
   int64_t context = 0;  // 0: the model's positions, at most kDefaultContext
+  bool frequencies = false;
 };
 
 constexpr int64_t kDefaultContext = 2048;
@@ -65,7 +66,7 @@ Json shape_json(const ModelConfig& config) {
   return json;
 }
 
-Json position_json(const ModelConfig& config) {
+Json position_json(const ModelConfig& config, bool all_frequencies) {
   if (config.position == PositionKind::kAlibi) return {{"kind", "alibi"}};
   const RopeConfig& rope = config.rope;
   Json json;
@@ -73,6 +74,7 @@ Json position_json(const ModelConfig& config) {
   json["pairs"] = rope.interleaved ? "adjacent" : "halves";
   json["highest_frequency"] = rope.inverse_frequencies.front();
   json["lowest_frequency"] = rope.inverse_frequencies.back();
+  if (all_frequencies) json["inverse_frequencies"] = rope.inverse_frequencies;
   json["attention_factor"] = rope.attention_factor;
   return json;
 }
@@ -143,7 +145,7 @@ Json inspect(const InspectOptions& options) {
   json["file_bytes"] = model.file_bytes;
   json["hash"] = model_hash(model);
   json["shape"] = shape_json(model.config);
-  json["position"] = position_json(model.config);
+  json["position"] = position_json(model.config, options.frequencies);
   json["weights"] = weights_json(count);
   json["end_of_text_ids"] = model.config.end_of_text_ids;
   json["begin_of_text_id"] =
@@ -169,6 +171,8 @@ void add_inspect(CLI::App& app) {
       ->add_option("--context", options->context,
                    "positions per sequence (default: the model's, at most 2048)")
       ->check(whole_number(1, int64_t{1} << 40));
+  command->add_flag("--frequencies", options->frequencies,
+                    "print the angle per position of each rotated pair, after scaling");
   options->strategy.add_to(*command);
   command->add_option("--dtype", options->dtype, "type of activations and cache: f32, f16, bf16")
       ->capture_default_str();

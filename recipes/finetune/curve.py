@@ -1,17 +1,15 @@
 """A run's log as a picture: training and validation loss by step, an SVG without dependencies."""
 
-import json
-
 WIDTH, HEIGHT, MARGIN = 640, 360, 48
 COLOURS = {"train_loss": "#7a7a7a", "valid_loss": "#c0392b"}
 
 
-def write_curve(log_path, svg_path):
-    rows = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
+def write_curve(rows, svg_path):
+    """rows: of log.jsonl."""
     series = {name: [(row["step"], row[name]) for row in rows if row.get(name) is not None]
               for name in COLOURS}
     points = [point for line in series.values() for point in line]
-    if len(points) < 2:
+    if not points:
         return
     last = max(step for step, _ in points)
     low, high = min(loss for _, loss in points), max(loss for _, loss in points)
@@ -25,8 +23,11 @@ def write_curve(log_path, svg_path):
              'font-family="sans-serif" font-size="12">',
              f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']
     for i, (name, line) in enumerate(series.items()):
-        corners = " ".join(place(*point) for point in line)
-        parts.append(f'<polyline fill="none" stroke="{COLOURS[name]}" points="{corners}"/>')
+        corners = [place(*point) for point in line]
+        parts.append(f'<polyline fill="none" stroke="{COLOURS[name]}" '
+                     f'points="{" ".join(corners)}"/>')
+        parts += ['<circle cx="{}" cy="{}" r="2" fill="{}"/>'.format(
+            *corner.split(","), COLOURS[name]) for corner in corners]
         parts.append(f'<text x="{WIDTH - 140}" y="{20 + 16 * i}" fill="{COLOURS[name]}">'
                      f'{name.replace("_", " ")}</text>')
     bottom = HEIGHT - MARGIN

@@ -4,6 +4,8 @@ The modules are transformers' own, so that peft's wrappers around them take part
 anew is only how they are put together, which skipping changes.
 """
 
+import pathlib
+
 import torch
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
@@ -22,6 +24,14 @@ class LlamaView:
         self.body = model.model
         self.layers = self.body.layers
         self.head_dim = self.layers[0].self_attn.head_dim
+
+    def set_positions(self, position):
+        """Takes the engine's rotary frequencies: transformers leaves out the scaling of a GGUF."""
+        rotary = self.body.rotary_emb
+        frequencies = torch.tensor(position["inverse_frequencies"], dtype=torch.float32)
+        rotary.inv_freq.copy_(frequencies)
+        rotary.original_inv_freq = rotary.inv_freq
+        rotary.attention_scaling = position["attention_factor"]
 
     def embeddings(self):
         return [self.body.embed_tokens]
@@ -91,6 +101,9 @@ class BloomView:
         self.heads = model.config.n_head
         self.residual_after_norm = model.config.apply_residual_connection_post_layernorm
 
+    def set_positions(self, position):
+        """ALiBi has its slopes from the number of heads alone."""
+
     def embeddings(self):
         return [self.body.word_embeddings]
 
@@ -132,6 +145,8 @@ class BloomView:
         return self.model.lm_head(self.body.ln_f(x))
 
 
+# Families whose configuration in transformers has a head_dim of its own.
+HAVE_HEAD_DIM = ("llama", "mistral", "qwen3")
 VIEWS = {"llama": LlamaView, "mistral": LlamaView, "qwen2": LlamaView, "qwen3": LlamaView,
          "bloom": BloomView}
 
@@ -141,27 +156,37 @@ def rotate_half(x):
     return torch.cat((-high, low), -1)
 
 
-def load_model(path, device="cpu"):
-    """transformers' model in f32 of a folder, or of a folder or file with a GGUF."""
-    path = str(path)
+def load_model(path, facts, device="cpu"):
+    """transformers' model in f32 of a folder, or of a folder or file with a GGUF, with what the
+    engine reads of it (`facts`, engine.inspect) where transformers reads something else."""
     source, options = find_weights(path)
-    return AutoModelForCausalLM.from_pretrained(
-        source, dtype=torch.float32, attn_implementation="eager", **options).to(device)
+    is_gguf = "gguf_file" in options
+    if is_gguf and facts["family"] in HAVE_HEAD_DIM:
+        options["head_dim"] = facts["shape"]["head_dim"]  # transformers: from the hidden size
+    model = AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.float32, attn_implementation="eager", local_files_only=True, **options)
+    if is_gguf:
+        forget_quantisation(model)
+    view_of(model).set_positions(facts["position"])
+    return model.to(device)
+
+
+def forget_quantisation(model):
+    """A GGUF's weights are plain f32 here; transformers refuses to save what it calls quantised."""
+    model.config.quantization_config = None
+    del model.config.quantization_config
+    model.hf_quantizer = None
+    model.is_quantized = False
 
 
 def find_weights(path):
     """(folder, further arguments) for from_pretrained."""
-    import pathlib
-
     place = pathlib.Path(path)
     if place.is_dir() and not (place / "config.json").exists():
-        ggufs = sorted(place.glob("*.gguf"))
-        if len(ggufs) != 1:
-            raise SystemExit(f"{path}: neither config.json nor one .gguf file")
-        place = ggufs[0]
+        place, = place.glob("*.gguf")  # the engine has refused a folder of several
     if place.suffix == ".gguf":
         return str(place.parent), {"gguf_file": place.name}
-    return path, {}
+    return str(path), {}
 
 
 def view_of(model):

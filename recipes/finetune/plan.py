@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import math
-import subprocess
+
+from recipes.finetune.engine import ask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +65,17 @@ class Plan:
                         if layer in getattr(self.steps[t], kind)]
 
 
+def print_plan(skipbench, layers, strategy, target, params, steps):
+    return json.loads(ask(skipbench, [
+        "plan", "--layers", layers, "--strategy", strategy, "--target", target, "--steps", steps,
+        *[part for param in params for part in ("--param", param)]]))
+
+
 def read_plan(skipbench, layers, strategy, target, params=(), steps=1):
     """The plan of a strategy as the engine has it. params: "KEY=VALUE" texts."""
-    command = [str(skipbench), "plan", "--layers", str(layers), "--strategy", strategy,
-               "--target", str(target), "--steps", str(steps)]
-    for param in params:
-        command += ["--param", param]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(done.stderr.strip() or f"{' '.join(command)} failed")
-    printed = json.loads(done.stdout)
-    if "skip_scales" in printed or printed.get("rule", {}).get("action", "stop") != "stop":
+    printed = print_plan(skipbench, layers, strategy, target, params, steps)
+    if ("skip_scales" in printed or "speculation" in printed
+            or printed.get("rule", {}).get("action", "stop") != "stop"):
         raise SystemExit(f"--strategy {strategy}: this recipe does not compute it; expected layers "
                          "that run or not (full, unified, skip_decode, fixed_exit, static_pruning, "
                          "random) or a row that stops (early_exit); it is made for models as they "
@@ -89,3 +90,34 @@ def read_plan(skipbench, layers, strategy, target, params=(), steps=1):
         signal=rule["signal"], min_layer=rule["min_layer"], interval=rule["exit_interval"],
         threshold=rule["threshold"], project=rule["kv"] == "project",
         decay_tau=rule.get("decay_tau", 0.0), decay_length=rule.get("decay_length", 0)))
+
+
+def fit_expected_length(skipbench, layers, target, params, steps):
+    """(parameters of skip_decode with an expected_length, what was found or "").
+
+    Where none is given, the whole number of steps at which the mean number of layers over all
+    decoding steps of the responses is nearest to the budget, as a sweep finds it on its calibration
+    split. steps: of each response.
+    """
+    if any(param.startswith("expected_length=") for param in params):
+        return list(params), ""
+
+    def mean_layers(length):
+        printed = print_plan(skipbench, layers, "skip_decode", target,
+                             [*params, f"expected_length={length}"], max(1, *steps))
+        counts = [len(step) for step in printed["steps"]]
+        sums = [0]
+        for count in counts:
+            sums.append(sums[-1] + count)
+        return sum(sums[n] for n in steps) / max(1, sum(steps)), printed["budget"]
+
+    low, high = 2, 4 * max(2, *steps)
+    while high - low > 1:
+        middle = (low + high) // 2
+        mean, budget = mean_layers(middle)
+        low, high = (middle, high) if mean < budget else (low, middle)
+    near = {length: mean_layers(length) for length in (low, high)}
+    length = min(near, key=lambda one: abs(near[one][0] - near[one][1]))
+    mean, budget = near[length]
+    return [*params, f"expected_length={length}"], (
+        f"expected_length={length}: {mean:.2f} layers per step of the responses, budget {budget}")

@@ -1,8 +1,8 @@
 """The training loop: checkpointed, resumable, the same steps whether interrupted or not."""
 
-import json
 import math
 import os
+import pickle
 import time
 
 import torch
@@ -15,8 +15,9 @@ from recipes.finetune.forward import run_layers
 
 
 class Training:
-    def __init__(self, model, view, plan, train, valid, args):
+    def __init__(self, model, view, plan, train, valid, args, folder):
         self.model, self.view, self.plan, self.args = model, view, plan, args
+        self.folder = folder
         self.train_examples, self.valid_examples = train, valid
         self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.optimiser = torch.optim.AdamW(
@@ -26,6 +27,7 @@ class Training:
         self.total = args.steps or math.ceil(args.epochs * per_epoch)
         self.step = self.epoch = self.batch = self.tokens = 0
         self.seconds = 0.0
+        self.losses = []  # since the last report
 
     def rate(self):
         """Linear warm-up, then a cosine to zero."""
@@ -56,7 +58,11 @@ class Training:
         loss, _ = self.loss(examples)
         self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.trained.values(), self.args.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), self.args.clip)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            raise SystemExit(f"step {self.step + 1}: loss {float(loss):g}, norm of the gradient "
+                             f"{float(norm):g}; expected finite numbers: try a lower --lr (it is "
+                             f"{self.args.lr:g}) or a longer --warmup")
         self.optimiser.step()
         self.step += 1
         self.tokens += sum(len(prompt) + len(response) for prompt, response in examples)
@@ -78,9 +84,8 @@ class Training:
         row = {"step": self.step, "of": self.total, "epoch": self.epoch, "tokens": self.tokens,
                "seconds": round(self.seconds), "rate": self.rate(), "train_loss": train_loss,
                "valid_loss": self.validate()}
-        with open(self.args.output / "log.jsonl", "a", encoding="utf-8") as log:
-            log.write(json.dumps(row) + "\n")
-        write_curve(self.args.output / "log.jsonl", self.args.output / "loss.svg")
+        self.folder.log(row)
+        write_curve(self.folder.rows(), self.args.output / "loss.svg")
         left = (self.total - self.step) * self.seconds / max(1, self.step)
         valid = "" if row["valid_loss"] is None else f", valid {row['valid_loss']:.4f}"
         shown = "-" if train_loss is None else f"{train_loss:.4f}"
@@ -90,18 +95,19 @@ class Training:
 
     def run(self):
         """Trains to the end; returns the last report."""
-        args, losses, last_save = self.args, [], time.monotonic()
-        row = self.report(None)
+        args, last_save = self.args, time.monotonic()
+        logged = self.folder.rewind_log(self.step)
+        row = logged[-1] if logged else self.report(None)
         while self.step < self.total:
             batches = self.train_examples.batches(args.seed, self.epoch, args.batch_tokens)
             while self.batch < len(batches) and self.step < self.total:
                 begin = time.monotonic()
-                losses.append(self.take_step(batches[self.batch]))
+                self.losses.append(self.take_step(batches[self.batch]))
                 self.batch += 1
                 self.seconds += time.monotonic() - begin
                 if self.step % args.report_steps == 0 or self.step == self.total:
-                    row = self.report(sum(losses) / len(losses))
-                    losses = []
+                    row = self.report(sum(self.losses) / len(self.losses))
+                    self.losses = []
                 if time.monotonic() - last_save > args.save_seconds:
                     self.save()
                     last_save = time.monotonic()
@@ -115,10 +121,9 @@ class Training:
 
     def save(self):
         state = {name: getattr(self, name)
-                 for name in ("step", "epoch", "batch", "tokens", "seconds")}
+                 for name in ("step", "epoch", "batch", "tokens", "seconds", "losses")}
         state.update(weights={n: p.detach() for n, p in self.trained.items()},
-                     optimiser=self.optimiser.state_dict(), rng=torch.get_rng_state(),
-                     settings=self.settings())
+                     optimiser=self.optimiser.state_dict(), rng=torch.get_rng_state())
         if torch.cuda.is_available():
             state["cuda_rng"] = torch.cuda.get_rng_state()
         scratch = self.checkpoint_path().with_suffix(".tmp")
@@ -126,15 +131,14 @@ class Training:
         os.replace(scratch, self.checkpoint_path())
 
     def resume(self):
-        """Goes on from the checkpoint, if there is one; refuses one of other settings."""
+        """Goes on from the checkpoint, if there is one (the folder's: of this run)."""
         if not self.checkpoint_path().exists():
             return
-        state = torch.load(self.checkpoint_path(), weights_only=True, map_location="cpu")
-        saved = state.pop("settings")
-        changed = [name for name, value in self.settings().items() if saved.get(name) != value]
-        if changed:
-            raise SystemExit(f"{self.checkpoint_path()} was made with other settings: "
-                             f"{', '.join(changed)}; name another --output or remove it")
+        try:
+            state = torch.load(self.checkpoint_path(), weights_only=True, map_location="cpu")
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise SystemExit(f"{self.checkpoint_path()}: damaged ({str(error).splitlines()[0]}); "
+                             "remove it to begin anew") from None
         with torch.no_grad():
             for name, value in state.pop("weights").items():
                 self.trained[name].copy_(value)
@@ -145,12 +149,6 @@ class Training:
         for name, value in state.items():
             setattr(self, name, value)
         print(f"going on at step {self.step}", flush=True)
-
-    def settings(self):
-        """All arguments that change what is computed."""
-        neutral = ("output", "skipbench", "threads", "report_steps", "save_seconds", "device")
-        return {name: value if isinstance(value, (bool, int, float)) else str(value)
-                for name, value in vars(self.args).items() if name not in neutral}
 
 
 class Evaluation:

@@ -70,8 +70,8 @@ def finetune(folder, options):
     if done.returncode != 0:
         return f"{folder.name}: failed, see {folder / 'train.out'}"
     # What only an interrupted run needs: twice the adapter's size, with the optimiser's state.
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    (folder / "train.out").unlink()
+    for name in ("checkpoint.pt", "run.json", "train.out"):
+        (folder / name).unlink(missing_ok=True)
     return f"{folder.name}: done"
 
 

@@ -3,21 +3,19 @@
     python -m recipes.tests.parity [--skipbench build/cpu-release/skipbench] [--fused] [--device cuda]
 
 --fused takes the attention of a GPU on a CPU. Every strategy on tiny models of each family
-(tests/fixtures/models); ragged batches; random token ids. Prints the largest difference of each
+(tests/fixtures/models), folders and GGUFs; ragged batches; random token ids. Prints the largest difference of each
 case; ends with 1 if one exceeds 1e-4.
 """
 
 import argparse
-import json
 import pathlib
 import random
-import subprocess
 import sys
 from unittest import mock
 
 import torch
 
-from recipes.finetune import forward
+from recipes.finetune import engine, forward
 from recipes.finetune.batch import make_batch
 from recipes.finetune.exits import rule_log_probs
 from recipes.finetune.families import load_model, view_of
@@ -26,7 +24,9 @@ from recipes.finetune.plan import read_plan
 
 MODELS = pathlib.Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "models"
 NAMES = ("llama-gqa-tied-llama3", "llama-yarn", "bloom-7layers", "bloom-3heads-post-norm", "qwen2",
-         "qwen3-bias-yarn", "mistral-window", "qwen2-window")
+         "qwen3-bias-yarn", "mistral-window", "qwen2-window", "llama-f16-linear.gguf",
+         "llama-f32-llama3.gguf", "llama-q4_0-yarn.gguf", "llama-q4_1-head-dim.gguf",
+         "qwen2-q8_0.gguf", "qwen3-q4_0.gguf", "bloom-q8_0.gguf")
 TOLERANCE = 1e-4
 STEPS = 11
 
@@ -59,20 +59,6 @@ def requests(vocabulary, generator):
             ((5, 9), (1, STEPS), (8, 1), (3, 2), (12, 7), (4, STEPS))]
 
 
-def engine_scores(skipbench, model, examples, strategy, target, params):
-    """([log p per token], [layers per token]) of each example."""
-    lines = "".join(json.dumps({"prompt": p, "continuation": r}) + "\n" for p, r in examples)
-    command = [str(skipbench), "logprobs", "--model", str(model), "--input", "-", "--strategy",
-               strategy, "--target", str(target), "--threads", "1"]
-    for param in params:
-        command += ["--param", param]
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}\n{done.stderr}")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    return [row["logprobs"] for row in rows], [row["layers_per_token"] for row in rows]
-
-
 @torch.no_grad()
 def recipe_scores(view, plan, batch):
     """([batch, steps + 1] log-probs, the same of layers or None for an input-independent plan)."""
@@ -86,7 +72,8 @@ def recipe_scores(view, plan, batch):
 
 def compare(skipbench, name, generator, device):
     """Largest difference over all cases of a model."""
-    view = view_of(load_model(MODELS / name).eval().to(device))
+    facts = engine.inspect(skipbench, MODELS / name)
+    view = view_of(load_model(MODELS / name, facts, device).eval())
     layers = len(view.layers)
     examples = requests(view.model.config.vocab_size, generator)
     batch = make_batch(examples).to(device)
@@ -94,8 +81,8 @@ def compare(skipbench, name, generator, device):
     for strategy, target, params in cases(layers):
         plan = read_plan(skipbench, layers, strategy, target, params, STEPS)
         got, got_layers = recipe_scores(view, plan, batch)
-        want, want_layers = engine_scores(skipbench, MODELS / name, examples, strategy, target,
-                                          params)
+        want, want_layers = engine.log_probs(skipbench, MODELS / name, examples, strategy, target,
+                                             params)
         difference = max(abs(float(got[row, i]) - log_prob) for row, log_probs in enumerate(want)
                          for i, log_prob in enumerate(log_probs))
         if got_layers is not None:
