@@ -226,11 +226,14 @@ class Comparer {
 void compare_strategies(ResultStore& store, ResultTable& table, const ComparisonOptions& options) {
   Comparer(store, table, options).run();
   table.comparison = fmt::format(
-      "p: how likely a difference from `{}` at least as large would be, were both the same; {} on "
-      "the stored outputs, {}, seed {}. Bold: the best at its target, with p < {:g} against every "
-      "other strategy there.",
+      "p: of the difference from `{}` on the stored outputs, {}, {}, seed {}. Bold: the best at "
+      "its target, with p < {:g} against every other strategy there.",
       options.baseline,
-      options.test == PairedTest::kBootstrap ? "paired bootstrap" : "approximate randomisation",
+      options.test == PairedTest::kBootstrap
+          ? "as sacreBLEU's paired bootstrap counts it: about half of a two-sided p, which "
+            "paired-ar gives"
+          : "two-sided: how likely one at least as large would be, were both the same; "
+            "approximate randomisation",
       options.test == PairedTest::kBootstrap
           ? fmt::format("{} resamples", options.settings.resamples)
           : fmt::format("{} trials", options.settings.trials),
