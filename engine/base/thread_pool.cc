@@ -1,8 +1,13 @@
 #include "engine/base/thread_pool.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <system_error>
+
+#include "engine/base/error.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -51,6 +56,14 @@ uint32_t wait_until(const std::atomic<uint32_t>& state, Ready ready) {
   return value;
 }
 
+void end_workers(std::vector<std::thread>& workers, std::atomic<uint32_t>& state,
+                 std::atomic<bool>& stop) {
+  stop.store(true, std::memory_order_relaxed);
+  state.fetch_add(1u << kLoopShift, std::memory_order_release);
+  state.notify_all();
+  for (std::thread& thread : workers) thread.join();
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int threads)
@@ -58,16 +71,18 @@ ThreadPool::ThreadPool(int threads)
       shares_(std::make_unique<Share[]>(threads_)) {
   workers_.reserve(threads_ - 1);
   for (int thread = 1; thread < threads_; ++thread) {
-    workers_.emplace_back([this, thread] { worker(thread); });
+    try {
+      workers_.emplace_back([this, thread] { worker(thread); });
+    } catch (const std::system_error& error) {
+      end_workers(workers_, state_, stop_);
+      throw Error({.what = fmt::format("cannot start thread {} of {}: {}", thread + 1, threads_,
+                                       error.code().message()),
+                   .hint = "use fewer --threads"});
+    }
   }
 }
 
-ThreadPool::~ThreadPool() {
-  stop_.store(true, std::memory_order_relaxed);
-  state_.fetch_add(1u << kLoopShift, std::memory_order_release);
-  state_.notify_all();
-  for (std::thread& thread : workers_) thread.join();
-}
+ThreadPool::~ThreadPool() { end_workers(workers_, state_, stop_); }
 
 void ThreadPool::run(int64_t count, int64_t grain, void* context, Call call) {
   assert(grain > 0);

@@ -1,12 +1,18 @@
 #include "engine/base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <ctime>
+#include <iostream>
 #include <thread>
 #include <vector>
+
+#include "engine/base/error.h"
+#include "tests/sanitized.h"
 
 namespace skipbench {
 namespace {
@@ -47,6 +53,23 @@ TEST(ThreadPool, LoopsAreOrdered) {
 
 TEST(ThreadPool, ComesAndGoesWithoutWork) {
   for (int i = 0; i < 200; ++i) ThreadPool pool(3);
+}
+
+// Memory for some of the threads' stacks only. In a process of its own, that the limit ends with.
+TEST(ThreadPool, MoreThreadsThanTheSystemStarts) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer needs more addresses than the limit leaves";
+  const auto start = [] {
+    const rlimit limit{.rlim_cur = rlim_t{2} << 30, .rlim_max = rlim_t{2} << 30};
+    setrlimit(RLIMIT_AS, &limit);
+    try {
+      ThreadPool pool(20000);
+    } catch (const Error& error) {
+      std::cerr << error.what();
+      std::_Exit(7);
+    }
+  };
+  EXPECT_EXIT(start(), testing::ExitedWithCode(7),
+              "cannot start thread [0-9]+ of 20000: .*; use fewer --threads");
 }
 
 TEST(ThreadPool, IdleWorkersSleep) {
