@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/printable.h"
+
 namespace skipbench {
 namespace {
 
@@ -15,8 +17,10 @@ std::string format_message(const ErrorParts& parts) {
   if (!parts.expected.empty()) message += "; expected " + parts.expected;
   if (!parts.got.empty()) message += (parts.expected.empty() ? "; got " : ", got ") + parts.got;
   if (!parts.hint.empty()) message += "; " + parts.hint;
-  return message;
+  return printable(message);
 }
+
+constexpr size_t kLongestName = 256;  // what is longer is no misspelling
 
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -35,9 +39,11 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-Error::Error(ErrorParts parts) : std::runtime_error(format_message(parts)), parts_(std::move(parts)) {}
+Error::Error(ErrorParts parts)
+    : std::runtime_error(format_message(parts)), parts_(std::move(parts)) {}
 
 std::string nearest_names(std::string_view name, std::span<const std::string> known) {
+  name = name.substr(0, kLongestName);
   std::vector<std::string> sorted(known.begin(), known.end());
   std::stable_sort(sorted.begin(), sorted.end(), [&](const auto& a, const auto& b) {
     return edit_distance(name, a) < edit_distance(name, b);
@@ -50,8 +56,8 @@ std::string nearest_names(std::string_view name, std::span<const std::string> kn
   return joined;
 }
 
-Error unknown_name(std::string_view kind, std::string_view name,
-                   std::span<const std::string> known, std::string where) {
+Error unknown_name(std::string_view kind, std::string_view name, std::span<const std::string> known,
+                   std::string where) {
   return Error({.what = "unknown " + std::string(kind) + " '" + std::string(name) + "'",
                 .where = std::move(where),
                 .hint = "known (nearest first): " + nearest_names(name, known)});

@@ -6,6 +6,7 @@
 
 #include "engine/base/dtype.h"
 #include "engine/base/error.h"
+#include "engine/base/printable.h"
 
 namespace skipbench {
 namespace {
@@ -62,6 +63,21 @@ TEST(Error, UnknownNamePutsTheNearestFirst) {
   EXPECT_STREQ(unknown_name("strategy", "unifed", known, "a.yaml:3").what(),
                "a.yaml:3: unknown strategy 'unifed'; known (nearest first): unified, full, "
                "early_exit");
+}
+
+TEST(Error, TextOfOthersNeitherEndsTheMessageNorReachesTheTerminal) {
+  using namespace std::string_literals;
+  const Error error({.what = "unknown name 'a\0b'"s, .got = "\x1b[31m\r\x7f", .hint = "end"});
+  EXPECT_STREQ(error.what(), "unknown name 'a\\x00b'; got \\x1b[31m\\x0d\\x7f; end");
+  EXPECT_EQ(error.parts().got, "\x1b[31m\r\x7f");
+  // Lines, tabs and letters stay; C1 controls and bytes that are no UTF-8 do not.
+  EXPECT_EQ(printable("größe\n\t\\x00 漢"), "größe\n\t\\x00 漢");
+  EXPECT_EQ(printable("\xc2\x9b\xff\xe6\xbc"), "\\xc2\\x9b\\xff\\xe6\\xbc");
+}
+
+TEST(Error, ALongNameIsNoMisspelling) {
+  const std::array<std::string, 2> known = {"full", "unified"};
+  EXPECT_EQ(nearest_names(std::string(10'000'000, 'x'), known), "full, unified");
 }
 
 TEST(DType, UnknownActivationTypeIsRefused) {
