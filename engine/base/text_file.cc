@@ -1,31 +1,76 @@
 #include "engine/base/text_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "engine/base/utf8.h"
 
 namespace skipbench {
 
-std::string read_text_file(const std::string& path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) {
+namespace {
+
+struct Descriptor {
+  int fd = -1;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+// What the shell writes for `<(...)`, or stands for the input of the process.
+bool is_shell_pipe(const std::string& path) {
+  return path == "/dev/stdin" || path.starts_with("/dev/fd/") || path.starts_with("/proc/self/fd/");
+}
+
+// Opens without waiting for a named pipe's writer.
+int open_file(const std::string& path, bool allow_pipe) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  struct stat status {};
+  if (file.fd < 0 || ::fstat(file.fd, &status) != 0) {
+    throw Error({.what = fmt::format("cannot open file: {}", std::strerror(errno)), .where = path});
+  }
+  if (S_ISDIR(status.st_mode)) {
     throw Error({.what = "is a folder", .where = path, .expected = "a text file"});
   }
-  errno = 0;
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+  const bool pipe = S_ISFIFO(status.st_mode) && allow_pipe && is_shell_pipe(path);
+  if (!pipe && !S_ISREG(status.st_mode)) {
+    throw Error({.what = "not a regular file",
+                 .where = path,
+                 .expected = "a text file",
+                 .got = S_ISFIFO(status.st_mode) ? "a pipe" : "a device or a socket"});
+  }
+  ::fcntl(file.fd, F_SETFL, 0);
+  return std::exchange(file.fd, -1);
+}
+
+[[noreturn]] void fail_large(const std::string& path, size_t most_bytes) {
+  throw Error({.what = "file too large",
+               .where = path,
+               .expected = fmt::format("at most {} bytes", most_bytes)});
+}
+
+}  // namespace
+
+std::string read_text_file(const std::string& path, size_t most_bytes) {
+  const int fd = open_file(path, /*allow_pipe=*/true);
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzdopen(fd, "rb"), gzclose);
   if (!file) {
-    throw Error({.what = fmt::format("cannot open file: {}", std::strerror(errno)), .where = path});
+    ::close(fd);
+    throw Error({.what = "cannot open file: out of memory", .where = path});
   }
   std::string text, chunk(1 << 16, '\0');
   int bytes = 0;
   while ((bytes = gzread(file.get(), chunk.data(), static_cast<unsigned>(chunk.size()))) > 0) {
+    if (text.size() + static_cast<size_t>(bytes) > most_bytes) fail_large(path, most_bytes);
     text.append(chunk, 0, bytes);
   }
   int status = Z_OK;
@@ -37,6 +82,22 @@ std::string read_text_file(const std::string& path) {
                  .hint = "the file is damaged or incomplete"});
   }
   return text;
+}
+
+std::string read_small_file(const std::string& path, size_t most_bytes) {
+  const Descriptor file{open_file(path, /*allow_pipe=*/false)};
+  std::string text, chunk(1 << 16, '\0');
+  while (true) {
+    const ssize_t bytes = ::read(file.fd, chunk.data(), chunk.size());
+    if (bytes == 0) return text;
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes < 0) {
+      throw Error(
+          {.what = fmt::format("cannot read file: {}", std::strerror(errno)), .where = path});
+    }
+    if (text.size() + static_cast<size_t>(bytes) > most_bytes) fail_large(path, most_bytes);
+    text.append(chunk, 0, static_cast<size_t>(bytes));
+  }
 }
 
 std::vector<std::string> read_text_lines(const std::string& path, CarriageReturn carriage_return) {
