@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -166,11 +167,28 @@ class Merger {
       for (int64_t i = 0; i < weight.cols; ++i) {
         values[i] += scale * change[i];
       }
+      check_stored(matrix, result.type, row, values);
       store_row(result.type, values, buffer->data() + row * row_bytes);
     }
     result.data = buffer->data();
     weight = result;
     model_.storage.push_back(buffer);
+  }
+
+  // A merged weight that is no number, or too large for its type, would silence the whole model.
+  void check_stored(const LayerMatrix& matrix, DType type, int64_t row,
+                    const Vector& values) const {
+    const auto fits = [type](float value) {
+      return std::isfinite(type == DType::kF16 ? f16_to_f32(f32_to_f16(value)) : value);
+    };
+    const auto bad = std::find_if_not(values.begin(), values.end(), fits);
+    if (bad == values.end()) return;
+    throw Error({.what = "a weight is not finite once the adapter is merged",
+                 .where = fmt::format("{}, {} row {}, column {}", file_.file()->path(), matrix.name,
+                                      row, bad - values.begin()),
+                 .expected = fmt::format("finite numbers that {} holds", dtype_name(type)),
+                 .got = fmt::format("{}", *bad),
+                 .hint = "train it again with a lower learning rate"});
   }
 
   LoadedModel& model_;

@@ -13,6 +13,7 @@ namespace skipbench {
 namespace {
 
 constexpr double kTwoPi = 2 * std::numbers::pi;
+constexpr double kMostAttentionFactor = 1e6;  // far above any that is used; f32 holds its square
 
 // Llama 3.1: long wavelengths are divided by the factor, short ones stay, between them a ramp.
 double llama3_frequency(double frequency, const RopeScaling& scaling) {
@@ -81,6 +82,12 @@ void check(const RopeScaling& scaling, int head_dim, double theta, const std::st
   if (scaling.kind == Kind::kYarn && !(scaling.beta_slow > 0 && scaling.beta_fast > 0)) {
     refuse("bad betas of the RoPE scaling", "positive numbers",
            fmt::format("{} and {}", scaling.beta_fast, scaling.beta_slow));
+  }
+  if (scaling.kind == Kind::kYarn &&
+      !(scaling.attention_factor > 0 && scaling.attention_factor <= kMostAttentionFactor)) {
+    refuse("bad attention factor of the RoPE scaling",
+           fmt::format("a positive number, at most {:g}", kMostAttentionFactor),
+           fmt::format("{}", scaling.attention_factor));
   }
 }
 

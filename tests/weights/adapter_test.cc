@@ -191,6 +191,28 @@ TEST_F(AdapterTest, RefusesTensorsThatDoNotFit) {
   }
 }
 
+// Infinity would silence the whole model: in f32, and where f16 alone cannot hold the sum.
+TEST_F(AdapterTest, RefusesWeightsThatAreNotFinite) {
+  const auto config = [](const char* alpha) {
+    return fmt::format(R"({{"peft_type": "LORA", "r": 2, "lora_alpha": {}, "bias": "none"}})",
+                       alpha);
+  };
+  const std::string tensors = safetensors_bytes(down_factors(shape_));
+  for (const auto& [type, alpha] : {std::pair{DType::kF32, "1e39"}, {DType::kF16, "1e9"}}) {
+    const std::string adapter = write_adapter(config(alpha), tensors);
+    const std::string model = write_model(type);
+    try {
+      load_model(model, adapter);
+      ADD_FAILURE() << "merged: " << alpha;
+    } catch (const Error& error) {
+      const std::string message = error.what();
+      EXPECT_NE(message.find("not finite"), message.npos) << message;
+      EXPECT_NE(message.find("layers.1.mlp.down_proj"), message.npos) << message;
+    }
+  }
+  EXPECT_NO_THROW(load_model(write_model(DType::kF32), write_adapter(config("1e9"), tensors)));
+}
+
 TEST_F(AdapterTest, AFolderWithoutAdapterIsNamed) {
   const std::string model = write_model();
   for (const std::string& folder : {folder_.path("nowhere"), model}) {

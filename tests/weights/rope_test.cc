@@ -114,6 +114,8 @@ TEST(RopeTest, RefusesTheRest) {
         R"({"rope_scaling": {"type": "llama3", "factor": 8, "low_freq_factor": 4,
             "high_freq_factor": 4}})",
         R"({"rope_scaling": {"type": "yarn", "factor": 2, "beta_slow": -1}})",
+        R"({"rope_scaling": {"type": "yarn", "factor": 2, "attention_factor": 1e300}})",
+        R"({"rope_scaling": {"type": "yarn", "factor": 2, "attention_factor": 0}})",
         R"({"rope_scaling": {"type": "yarn", "factor": -2}})", R"({"rope_scaling": "linear"})",
         R"({"rope_theta": 0})", R"({"rope_theta": "big"})", R"({"partial_rotary_factor": 0.5})",
         R"({"rope_parameters": {"partial_rotary_factor": 0.5}})"}) {
