@@ -140,13 +140,19 @@ void DeviceSteps::queue_layers_with_exits(const LayerSet& layers) {
     const bool is_last = layer + 1 == num_layers;
     if (!is_last && !rule_->tests_after(layer, num_layers)) continue;
     const auto part = [&, first = begin] { queue_until_test(layers, first, layer + 1, is_last); };
+    const auto fill_cache = [&, first = begin] {
+      for (int l = first; l <= layer; ++l) model_.project_kv(l, *cache_, {0, rows_.rows});
+    };
     if (begin == 0 || !backend_.is_recording()) {
+      // Whatever a recording runs is run once before it, since a recording can neither allocate nor
+      // upload; the part writes the same slots anew.
+      if (begin > 0 && is_recording_) fill_cache();
       part();  // not recorded: what it does to rows that have exited is undone
     } else {
       // In this order: the test may change both flags, and what it ends has filled the cache.
-      backend_.record_if(advance_.exits.none_running, [&, first = begin] {
+      backend_.record_if(advance_.exits.none_running, [&] {
         model_.bring_back_rows(advance_.exits.running);
-        for (int l = first; l <= layer; ++l) model_.project_kv(l, *cache_, {0, rows_.rows});
+        fill_cache();
       });
       backend_.record_if(advance_.exits.any_running, part);
     }

@@ -30,8 +30,9 @@ class Stream {
 class Event {
  public:
   std::chrono::steady_clock::time_point when;
-  Stream* stream = nullptr;  // that it waits in; null: it has passed, or was never recorded
-  int64_t records = 0;       // the newest counts
+  Stream* stream = nullptr;      // that it waits in; null: it has passed, or was never recorded
+  int64_t records = 0;           // the newest counts
+  std::shared_ptr<Event> owner;  // of itself; records that are queued outlive its destruction
 };
 
 struct Device {
@@ -62,5 +63,8 @@ Stream& stream_of(cudaStream_t stream);  // null: the default stream
 void run_queued(
     Stream& stream, const std::function<bool()>& done = [] { return false; });
 void run_all_queued();
+
+// Whether any stream records: nothing may be allocated or freed meanwhile.
+bool is_any_recording();
 
 }  // namespace skipbench::emulator

@@ -205,6 +205,7 @@ cudaError_t cudaMalloc(void** address, size_t bytes) {
   Device& on = device();
   *address = nullptr;
   if (on.sticky_error != cudaSuccess) return fail(on.sticky_error);
+  if (is_any_recording()) return fail(cudaErrorStreamCaptureUnsupported);
   if (bytes == 0) return cudaSuccess;
   ++on.counters.allocations;
   if (bytes > on.memory_bytes || on.used_bytes > on.memory_bytes - bytes) {
@@ -220,8 +221,9 @@ cudaError_t cudaMalloc(void** address, size_t bytes) {
 // Waits for all that is queued, as on a GPU; what fails there is seen by the next call that waits.
 // Freed memory is kept for a while: whoever writes there is found out, whoever reads gets NaN.
 cudaError_t cudaFree(void* address) {
-  if (address == nullptr) return cudaSuccess;
   Device& on = device();
+  if (address == nullptr) return on.sticky_error == cudaSuccess ? cudaSuccess : fail(on.sticky_error);
+  if (is_any_recording()) return fail(cudaErrorStreamCaptureUnsupported);
   ++on.counters.frees;
   if (on.sticky_error == cudaSuccess) run_all_queued();
   const auto found = on.allocations.find(static_cast<const std::byte*>(address));
@@ -243,6 +245,7 @@ cudaError_t cudaMallocAsync(void** address, size_t bytes, cudaStream_t) {
 cudaError_t cudaFreeAsync(void* address, cudaStream_t) { return cudaFree(address); }
 
 cudaError_t cudaMallocHost(void** address, size_t bytes) {
+  if (is_any_recording()) return fail(cudaErrorStreamCaptureUnsupported);
   *address = std::malloc(bytes);
   if (*address == nullptr) return fail(cudaErrorMemoryAllocation);
   ++device().counters.allocations;
@@ -253,6 +256,7 @@ cudaError_t cudaHostAlloc(void** address, size_t bytes, unsigned) {
   return cudaMallocHost(address, bytes);
 }
 cudaError_t cudaFreeHost(void* address) {
+  if (is_any_recording()) return fail(cudaErrorStreamCaptureUnsupported);
   if (device().sticky_error == cudaSuccess) run_all_queued();
   device().pinned.erase(static_cast<const std::byte*>(address));
   std::free(address);

@@ -42,6 +42,13 @@ void enqueue(cudaStream_t stream, std::function<void()> work) {
 
 bool is_recording(cudaStream_t stream) { return stream_of(stream).recording != nullptr; }
 
+bool is_any_recording() {
+  const Device& on = device();
+  return on.default_stream.recording != nullptr ||
+         std::any_of(on.streams.begin(), on.streams.end(),
+                     [](const Stream* stream) { return stream->recording != nullptr; });
+}
+
 RecordedWork record(cudaStream_t stream, const std::function<void()>& queue) {
   RecordedWork work;
   Stream& target = stream_of(stream);
@@ -130,20 +137,22 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  *event = new Event;
+  auto owner = std::make_shared<Event>();
+  *event = owner.get();
+  (*event)->owner = std::move(owner);
   return cudaSuccess;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   return cudaEventCreate(event);
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
+  const std::shared_ptr<Event> owner = std::move(event->owner);
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (device().sticky_error != cudaSuccess) return fail(device().sticky_error);
   event->stream = &stream_of(stream);
-  enqueue(stream, [event, record = ++event->records] {
+  enqueue(stream, [event = event->owner, record = ++event->records] {
     event->when = std::chrono::steady_clock::now();
     if (record == event->records) event->stream = nullptr;
   });

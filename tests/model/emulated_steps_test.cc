@@ -65,7 +65,9 @@ TEST(EmulatedSteps, WithoutRecordingsAStepIsLaunchesAlone) {
   }
 }
 
-// Early exit: one graph, no wait, and of its layers only those up to the exit run.
+// Early exit: one graph, no wait, and of its layers only those up to the exit run. (The fixture has
+// biases, of which keys and values alone, as rows that have exited need them, have a copy: it must be
+// uploaded before anything is recorded.)
 TEST(EmulatedSteps, LayersAboveTheExitAreSkippedOnTheDevice) {
   const std::string path = (fixtures_folder() / "models/bloom-7layers").string();
   LoadedDecoder device(path, {.device = "emulated"});
