@@ -303,7 +303,7 @@ template <typename T, int kDim>
 void launch_tensor(Context& context, const AttendKernelArgs& args) {
   const auto kernel = attend_tensor_kernel<T, kDim>;
   constexpr size_t kBytes = 2 * sizeof(Tile<T, kDim>);
-  allow_shared_bytes(kernel, kBytes);
+  allow_shared_bytes(context.shared_bytes_allowed, kernel, kBytes);
   launch(kernel,
          {.grid = dim3(static_cast<unsigned>((args.rows + kRows - 1) / kRows),
                        static_cast<unsigned>(args.heads.num_heads)),

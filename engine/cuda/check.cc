@@ -13,11 +13,18 @@ std::string place(const char* call, const char* file, int line) {
 // After these every later call fails too (CUDA's "sticky" errors).
 bool is_sticky(cudaError_t code) {
   switch (code) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorContained:
     case cudaErrorIllegalAddress:
-    case cudaErrorLaunchFailure:
     case cudaErrorLaunchTimeout:
-    case cudaErrorMisalignedAddress:
     case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorUnknown:
       return true;
     default:
       return false;
@@ -37,6 +44,9 @@ void fail_cuda(cudaError_t code, const char* call, const char* file, int line) {
 }
 
 void fail_cublas(cublasStatus_t code, const char* call, const char* file, int line) {
+  // An earlier kernel's fault can come up here first: then the device is lost.
+  const cudaError_t device = cudaFree(nullptr);
+  if (is_sticky(device)) fail_cuda(device, call, file, line);
   throw Error({.what = fmt::format("cuBLAS error {}", cublasGetStatusString(code)),
                .where = place(call, file, line)});
 }

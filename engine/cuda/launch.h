@@ -12,6 +12,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <map>
 #include <utility>
 
 #include "engine/cuda/check.h"
@@ -49,8 +50,15 @@ void launch(void (*kernel)(Params...), const LaunchShape& shape, cudaStream_t st
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, std::forward<Args>(args)...));
 }
 
+// Lets launches of `kernel` have `bytes` of dynamic shared memory. Never fewer than before: the
+// limit is the kernel's, and recorded launches that need more of it are still to be run. `allowed`:
+// what this device was told so far (Context::shared_bytes_allowed).
 template <typename... Params>
-void allow_shared_bytes(void (*kernel)(Params...), size_t bytes) {
+void allow_shared_bytes(std::map<const void*, size_t>& allowed, void (*kernel)(Params...),
+                        size_t bytes) {
+  size_t& most = allowed[reinterpret_cast<const void*>(kernel)];
+  if (bytes <= most) return;
+  most = bytes;
   CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   static_cast<int>(bytes)));

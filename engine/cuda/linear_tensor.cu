@@ -306,7 +306,7 @@ void launch_tensor(Context& context, TensorArgs args, int64_t staged) {
   args.tiles = static_cast<int>((args.few.end.n + per_tile - 1) / per_tile);
   const auto kernel = linear_tensor_kernel<T, kEights, kStaged>;
   const auto shared = static_cast<size_t>(sum_bytes(kEights, args.warps) + (kStaged ? staged : 0));
-  allow_shared_bytes(kernel, shared);
+  allow_shared_bytes(context.shared_bytes_allowed, kernel, shared);
   const int blocks = std::min(args.tiles, Tile<kEights>::kBlocks * context.multiprocessors);
   launch(kernel,
          {.grid = dim3(static_cast<unsigned>(blocks)),

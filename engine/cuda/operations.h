@@ -35,6 +35,7 @@ struct Context {
   int64_t shared_bytes = 48 << 10;  // of a block, at most
   DeviceWeights weights;
   std::unique_ptr<Gemm> gemm;
+  std::map<const void*, size_t> shared_bytes_allowed;  // by kernel: see allow_shared_bytes
 
   Context(DeviceWeights::Allocate allocate, cudaStream_t on);
 

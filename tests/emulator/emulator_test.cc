@@ -311,9 +311,11 @@ TEST(Runtime, RefusesWhatAGpuRefuses) {
   EXPECT_THROW(run(part_of_a_warp_kernel, {dim3(1, 70000), 32}), Error);
   EXPECT_THROW(run(read_unset_kernel, {1, 32, 64 << 10}, nullptr), Error);
   DeviceArray<float> out(32);
-  allow_shared_bytes(read_unset_kernel, 64 << 10);
+  std::map<const void*, size_t> allowed;
+  allow_shared_bytes(allowed, read_unset_kernel, 64 << 10);
+  allow_shared_bytes(allowed, read_unset_kernel, 1 << 10);  // takes nothing back
   run(read_unset_kernel, {1, 32, 64 << 10}, out.data());
-  EXPECT_THROW(allow_shared_bytes(read_unset_kernel, 300 << 10), Error);
+  EXPECT_THROW(allow_shared_bytes(allowed, read_unset_kernel, 300 << 10), Error);
 }
 
 TEST(Runtime, OutOfMemoryIsItsOwnError) {
