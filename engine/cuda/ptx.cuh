@@ -22,11 +22,12 @@ struct FragmentB {
 
 #ifdef __CUDACC__
 
-// Sixteen bytes that are read once (weights): through the read-only path, first to be evicted from
-// L1. `address` is a multiple of 16, and nothing writes there while the kernel runs.
+// Sixteen bytes that are read once (weights), not kept in L1. `address` is a multiple of 16, and
+// nothing writes there while the kernel runs. Not through the read-only path (.nc): ptxas moves
+// such loads below wait_for_previous(), ahead of which weights are to be asked for.
 __device__ __forceinline__ uint4 load_once(const void* address) {
   uint4 out;
-  asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
+  asm volatile("ld.global.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(out.x), "=r"(out.y), "=r"(out.z), "=r"(out.w)
                : "l"(address));
   return out;
