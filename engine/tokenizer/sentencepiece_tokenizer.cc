@@ -5,6 +5,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "engine/base/charsmap.h"
 #include "engine/base/error.h"
 #include "engine/base/mapped_file.h"
 #include "engine/tokenizer/loaders.h"
@@ -50,8 +51,10 @@ class SentencePieceTokenizer : public VocabularyTokenizer {
  private:
   void load(const std::string& path) {
     const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
-    const auto* bytes = reinterpret_cast<const char*>(file->bytes().data());
-    const auto status = processor_.LoadFromSerializedProto({bytes, file->bytes().size()});
+    const std::string_view bytes(reinterpret_cast<const char*>(file->bytes().data()),
+                                 file->bytes().size());
+    check_charsmaps(bytes, path);
+    const auto status = processor_.LoadFromSerializedProto({bytes.data(), bytes.size()});
     if (!status.ok() || processor_.GetPieceSize() == 0) {
       throw Error({.what = "not a tokenizer",
                    .where = path,

@@ -136,5 +136,26 @@ TEST_F(Robust, DamagedFiles) {
   }
 }
 
+// libsentencepiece follows the map of characters (nearly all of this file) without a look at its
+// bounds: what would lead it astray is refused, and what is left is safe.
+TEST_F(Robust, DamagedCharacterMaps) {
+  const std::string good = read_bytes(tokenizer_fixture("spm-unigram/tokenizer.model"));
+  std::mt19937 random(29);
+  int refused = 0;
+  for (int i = 0; i < 40; ++i) {
+    std::string flipped = good;
+    for (int flips = 1 << random() % 12; flips > 0; --flips) {
+      flipped[good.size() / 8 + random() % (good.size() * 7 / 8)] = static_cast<char>(random());
+    }
+    const std::string path = file("damaged", flipped);
+    try {
+      load_tokenizer(path)->encode("H\u00F6r mal, \u2460\u3300 \uFB01 12 \xFF", true);
+    } catch (const Error& error) {
+      refused += std::string(error.what()).find("character map") != std::string::npos ? 1 : 0;
+    }
+  }
+  EXPECT_GE(refused, 10);
+}
+
 }  // namespace
 }  // namespace skipbench
