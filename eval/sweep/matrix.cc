@@ -24,6 +24,8 @@ constexpr std::array kAxes = {
     Axis{"beams", "beams", "decoding.beams"}, Axis{"seed", "seeds", "seed"},
 };
 
+constexpr size_t kMostMatrixPoints = 10'000;
+
 // The last part of a path says enough where no two values share it.
 std::string short_text(const AxisValue& value, const std::vector<std::vector<AxisValue>>& all) {
   if (value.axis != "model" && value.axis != "adapter") return value.text;
@@ -69,6 +71,10 @@ std::vector<std::vector<AxisValue>> matrix_points(const YamlDocument& document) 
   for (const Axis& axis : kAxes) {
     const std::vector<std::string> texts = matrix.texts(axis.list);
     if (texts.empty()) continue;
+    if (points.size() * texts.size() > kMostMatrixPoints) {
+      throw Error({.what = fmt::format("a matrix of more than {} points", kMostMatrixPoints),
+                   .where = matrix.where(axis.list)});
+    }
     std::vector<std::vector<AxisValue>> longer;
     for (const auto& point : points) {
       for (size_t i = 0; i < texts.size(); ++i) {

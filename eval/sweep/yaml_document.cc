@@ -7,6 +7,7 @@
 
 #include "engine/base/error.h"
 #include "eval/sweep/yaml_include.h"
+#include "eval/sweep/yaml_parse.h"
 #include "eval/sweep/yaml_section.h"
 
 namespace skipbench {
@@ -45,6 +46,13 @@ std::string apply_override(YAML::Node root, const std::string& text) {
     throw Error({.what = "not KEY=VALUE", .where = place, .expected = "as in --set targets=[2,3]"});
   }
   const YAML::Node value = parse_yaml(text.substr(equals + 1), place);
+  if (!value.IsDefined()) {  // left as it is, the default would be taken in silence
+    throw Error({.what = "no value",
+                 .where = place,
+                 .expected = "a value after the `=`",
+                 .got = equals + 1 == text.size() ? "nothing" : "a comment",
+                 .hint = "quote a text that begins with #; null takes the default"});
+  }
   std::string actual;
   YAML::Node node = root;
   std::istringstream keys(dotted(text.substr(0, equals)));
@@ -91,7 +99,17 @@ YamlDocument YamlDocument::load(const std::string& path, std::span<const std::st
 void YamlDocument::set(const std::string& to, const YAML::Node& value, const std::string& from) {
   YAML::Node node = root;
   std::istringstream keys(to);
-  for (std::string key; std::getline(keys, key, '.');) node.reset(node[key]);
+  std::string above;
+  for (std::string key; std::getline(keys, key, '.');) {
+    if (node.IsDefined() && !node.IsNull() && !node.IsMap()) {
+      throw Error({.what = fmt::format("not a section, so that {} cannot be put into it", from),
+                   .where = where(above, node),
+                   .expected = "keys with values",
+                   .got = node.IsSequence() ? "a list" : "a value"});
+    }
+    node.reset(node[key]);
+    above += above.empty() ? key : "." + key;
+  }
   node = value;  // assigns through to the document
   const std::string file = origin_of(from);
   if (file == path) {

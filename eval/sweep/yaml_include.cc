@@ -3,34 +3,64 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <vector>
 
 #include "engine/base/error.h"
+#include "eval/sweep/yaml_parse.h"
 
 namespace skipbench {
 namespace {
 
 constexpr size_t kDeepestInclude = 16;
+constexpr int kMostFiles = 64;
+constexpr int64_t kMostMerged = 5'000;
+constexpr int kDeepestOrigin = 200;
 
 std::string joined(const std::string& path, const std::string& key) {
   return path.empty() ? key : path + "." + key;
 }
 
+// One document's files put together. What aliases share in one file is shared after a merge, so
+// that merging more into it can make it as large or as deep as it likes: all of it is counted.
+class IncludeMerge {
+ public:
+  explicit IncludeMerge(YamlDocument& document) : document_(document) {}
+
+  YAML::Node load_tree(const std::string& file, std::vector<std::string> chain);
+
+ private:
+  void merge(YAML::Node into, const YAML::Node& from, const std::string& path,
+             const std::string& file);
+  void note_origin(const std::string& path, const YAML::Node& node, const std::string& file,
+                   int depth);
+  void count_merged(const std::string& file);
+
+  YamlDocument& document_;
+  int files_ = 0;
+  int64_t merged_ = 0;
+};
+
+void IncludeMerge::count_merged(const std::string& file) {
+  if (++merged_ <= kMostMerged) return;
+  throw Error({.what = fmt::format("more than {} keys in a configuration and what it includes",
+                                   kMostMerged),
+               .where = file});
+}
+
 // Notes that `node` and all below it stand in `file`.
-void note_origin(YamlDocument& document, const std::string& path, const YAML::Node& node,
-                 const std::string& file) {
-  document.origins[path] = file;
+void IncludeMerge::note_origin(const std::string& path, const YAML::Node& node,
+                               const std::string& file, int depth) {
+  count_merged(file);
+  if (depth > kDeepestOrigin) throw Error({.what = "keys inside themselves", .where = file});
+  document_.origins[path] = file;
   if (!node.IsMap()) return;
   for (const auto& entry : node) {
-    note_origin(document, joined(path, entry.first.as<std::string>("")), entry.second, file);
+    note_origin(joined(path, entry.first.as<std::string>("")), entry.second, file, depth + 1);
   }
 }
 
-void merge(YamlDocument& document, YAML::Node into, const YAML::Node& from, const std::string& path,
-           const std::string& file) {
+void IncludeMerge::merge(YAML::Node into, const YAML::Node& from, const std::string& path,
+                         const std::string& file) {
   for (const auto& entry : from) {
     const auto key = entry.first.as<std::string>("");
     const std::string below = joined(path, key);
@@ -38,22 +68,32 @@ void merge(YamlDocument& document, YAML::Node into, const YAML::Node& from, cons
     const YAML::Node known = into;  // operator[] of a non-const node would add the key
     const bool exists = known[key].IsDefined();
     if (exists && known[key].IsMap() && entry.second.IsMap()) {
-      merge(document, into[key], entry.second, below, file);
+      count_merged(file);
+      merge(into[key], entry.second, below, file);
       continue;
     }
     if (exists) into.remove(key);
     into.force_insert(entry.first, entry.second);
-    std::erase_if(document.origins,
-                  [&](const auto& origin) { return origin.first.starts_with(below + "."); });
-    note_origin(document, below, entry.second, file);
+    auto& origins = document_.origins;
+    const std::string prefix = below + ".";
+    for (auto origin = origins.lower_bound(prefix);
+         origin != origins.end() && origin->first.starts_with(prefix);) {
+      origin = origins.erase(origin);
+    }
+    note_origin(below, entry.second, file, 0);
   }
 }
 
-YAML::Node load_tree(YamlDocument& document, const std::string& file,
-                     std::vector<std::string> chain) {
+YAML::Node IncludeMerge::load_tree(const std::string& file, std::vector<std::string> chain) {
   if (std::find(chain.begin(), chain.end(), file) != chain.end() ||
       chain.size() > kDeepestInclude) {
     throw Error({.what = "a configuration includes itself", .where = chain.back(), .got = file});
+  }
+  if (++files_ > kMostFiles) {
+    throw Error({.what = fmt::format("more than {} files included", kMostFiles),
+                 .where = chain.back(),
+                 .got = file,
+                 .hint = "a file counts each time that it is included"});
   }
   chain.push_back(file);
   YAML::Node own = read_yaml(file);
@@ -69,10 +109,10 @@ YAML::Node load_tree(YamlDocument& document, const std::string& file,
     YamlDocument alone{.path = file};
     alone.root["include"] = own["include"];
     for (const std::string& included : YamlSection::root(alone).paths("include")) {
-      merge(document, tree, load_tree(document, included, chain), "", included);
+      merge(tree, load_tree(included, chain), "", included);
     }
   }
-  merge(document, tree, own, "", file);
+  merge(tree, own, "", file);
   return tree;
 }
 
@@ -84,7 +124,7 @@ void load_with_includes(YamlDocument& document) {
     document.root = own;
     return;
   }
-  document.root = load_tree(document, document.path, {});
+  document.root = IncludeMerge(document).load_tree(document.path, {});
 }
 
 void apply_defaults(YamlDocument& document) {
@@ -113,36 +153,6 @@ void apply_defaults(YamlDocument& document) {
             origin == document.origins.end() ? document.path : origin->second;
       }
     }
-  }
-}
-
-YAML::Node read_yaml(const std::string& path) {
-  std::error_code ignored;
-  std::ifstream file(path, std::ios::binary);
-  if (!file || std::filesystem::is_directory(path, ignored)) {
-    throw Error({.what = "cannot read the configuration",
-                 .where = path,
-                 .hint = "examples are in configs/"});
-  }
-  std::ostringstream text;
-  text << file.rdbuf();
-  return parse_yaml(text.str(), path);
-}
-
-// One document, whole: YAML::Load would leave out what follows it.
-YAML::Node parse_yaml(const std::string& text, const std::string& where) {
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) {
-      throw Error({.what = "more than one YAML document",
-                   .where = fmt::format("{}:{}", where, documents[1].Mark().line + 1),
-                   .expected = "one value, and nothing after it"});
-    }
-    return documents.empty() ? YAML::Node() : documents[0];
-  } catch (const YAML::Exception& error) {
-    throw Error(
-        {.what = "not valid YAML: " + error.msg,
-         .where = error.mark.is_null() ? where : fmt::format("{}:{}", where, error.mark.line + 1)});
   }
 }
 

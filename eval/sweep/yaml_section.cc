@@ -11,6 +11,7 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "engine/base/utf8.h"
 
 namespace skipbench {
 namespace {
@@ -164,6 +165,11 @@ std::string YamlSection::resolve_path(std::string text, const std::string& where
       throw Error({.what = fmt::format("environment variable '{}' is not set", name),
                    .where = where,
                    .hint = fmt::format("export {}=PATH, or write the path itself", name)});
+    }
+    if (find_invalid_utf8(value) != std::string::npos) {
+      throw Error({.what = fmt::format("environment variable '{}' is not valid UTF-8", name),
+                   .where = where,
+                   .got = value});
     }
     text.replace(begin, end + 1 - begin, value);
     begin += std::string_view(value).size();

@@ -257,6 +257,64 @@ TEST(Config, WrongOverridesNameTheOption) {
   EXPECT_NE(error_of(folder, {"targets=[1"}).find("not valid YAML"), std::string::npos);
 }
 
+// YAML::LoadAll makes documents of nothing for ever where one begins with a comma.
+TEST(Config, ACommaOutsideAListEnds) {
+  const SweepFolder folder;
+  for (const std::string text : {",", "{name: a}, {name: b}", "a: 1\n---\n,", "\uFEFF,"}) {
+    folder.write_config(text);
+    EXPECT_NE(error_of(folder, {}).find("YAML"), std::string::npos) << error_of(folder, {});
+  }
+  folder.write_config("\n{name: a}, {name: b}");
+  EXPECT_EQ(error_of(folder, {}),
+            folder.path("sweep.yaml") + ":2: not valid YAML: a comma outside a list");
+  folder.write_config(folder.config_text());
+  EXPECT_NE(error_of(folder, {"targets=,"}).find("--set targets=,:1: not valid YAML: a comma"),
+            std::string::npos)
+      << error_of(folder, {"targets=,"});
+}
+
+TEST(Config, AnOverrideWithoutAValueIsNotTheDefault) {
+  const SweepFolder folder;
+  EXPECT_NE(error_of(folder, {"model.dtype="}).find("no value; expected"), std::string::npos);
+  EXPECT_NE(error_of(folder, {"model.dtype= #f16"}).find("got a comment"), std::string::npos);
+  EXPECT_EQ(error_of(folder, {"decoding.max_new_tokens=null"}), "no error");
+}
+
+TEST(Config, TextIsUtf8) {
+  const SweepFolder folder;
+  folder.write_config(folder.config_text() + "# \xff\n");
+  EXPECT_EQ(error_of(folder, {}),
+            folder.path("sweep.yaml") + ":19: not valid UTF-8; got byte 0xff");
+  folder.write_config(folder.config_text());
+  EXPECT_NE(error_of(folder, {"name=\xff"}).find("not valid UTF-8"), std::string::npos);
+  setenv("SKIPBENCH_TEST_BYTES", "/tmp/\xff", 1);
+  EXPECT_NE(
+      error_of(folder, {"results=${SKIPBENCH_TEST_BYTES}"}).find("--set results: environment"),
+      std::string::npos);
+}
+
+TEST(Config, WhatDoesNotEndIsRefused) {
+  const SweepFolder folder;
+  const auto refused = [&](const std::string& text, const std::string& says) {
+    folder.write_config(text);
+    EXPECT_NE(error_of(folder, {}).find(says), std::string::npos) << error_of(folder, {});
+  };
+  folder.write("base.yaml", folder.config_text());
+  const std::string include = "include: base.yaml\n";
+  refused(include + "name: &a {b: *a}\n", ":2: an alias inside what it stands for");
+  refused(include + "name: &a [[*a]]\n", "an alias inside what it stands for");
+  std::string bomb = "a0: &a0 {x: 1, y: 2}\n";
+  for (int i = 1; i <= 40; ++i) {
+    bomb += fmt::format("a{0}: &a{0} {{x: *a{1}, y: *a{1}}}\n", i, i - 1);
+  }
+  refused(include + bomb, "more than 100000 values");
+  refused(include + "name: " + std::string(100, '[') + std::string(100, ']'), "nested deeper");
+  std::string deep = "a0: &a0 {x: 1}\n";
+  for (int i = 1; i <= 70; ++i) deep += fmt::format("a{0}: &a{0} {{x: *a{1}}}\n", i, i - 1);
+  refused(deep, "nested deeper");
+  refused("name: '" + std::string(5 << 20, 'x') + "'", "file too large");
+}
+
 TEST(Config, PathsTakeTheEnvironmentAndTheConfigsFolder) {
   const SweepFolder folder;
   setenv("SKIPBENCH_TEST_DATA", folder.path("").c_str(), 1);

@@ -60,6 +60,33 @@ TEST(Include, MessagesNameTheFileThatTheValueStandsIn) {
   EXPECT_NE(message().find("absent.yaml"), std::string::npos) << message();
 }
 
+TEST(Include, FilesThatIncludeManyEnd) {
+  const SweepFolder folder;
+  for (int i = 0; i < 12; ++i) {
+    const std::string next = fmt::format("f{}.yaml", i + 1);
+    std::string list = next;
+    for (int j = 1; j < 10; ++j) list += ", " + next;
+    folder.write(fmt::format("f{}.yaml", i), "include: [" + list + "]\n");
+  }
+  folder.write("f12.yaml", "name: a\n");
+  const auto load = [&] { load_sweep_config(folder.path("f0.yaml")); };
+  EXPECT_NE(message_of(load).find("more than 64 files included"), std::string::npos)
+      << message_of(load);
+}
+
+// Merging into what aliases share makes keys that contain themselves, or very many.
+TEST(Include, SharedSectionsDoNotGrowWithoutEnd) {
+  const SweepFolder folder;
+  folder.write("a.yaml", "p: &a {}\nq: *a\n");
+  folder.write("top.yaml", "include: a.yaml\np: {t: &b {}}\nq: {t: {v: *b}}\n");
+  const auto load = [&] { load_sweep_config(folder.path("top.yaml")); };
+  EXPECT_NE(message_of(load).find("keys inside themselves"), std::string::npos) << message_of(load);
+  std::string many;
+  for (int i = 0; i < 5001; ++i) many += fmt::format("k{}: 1\n", i);
+  folder.write("a.yaml", many);
+  EXPECT_NE(message_of(load).find("more than 5000 keys"), std::string::npos) << message_of(load);
+}
+
 TEST(Defaults, AreTakenWhereAnItemSaysNothing) {
   const SweepFolder folder;
   std::string text = folder.config_text();
@@ -117,6 +144,30 @@ TEST(Matrix, WrongValuesAreFoundWhereTheyStand) {
       << message("matrix:\n  seeds: [1, -2]\n");
   EXPECT_NE(message("matrix: {seeds: [1, 1]}\n").find("given twice"), std::string::npos);
   EXPECT_NE(message("matrix: {batches: [1]}\n").find("unknown key 'batches'"), std::string::npos);
+  std::string seeds = "1";
+  for (int i = 2; i <= 100; ++i) seeds += fmt::format(",{}", i);
+  EXPECT_NE(
+      message("matrix: {models: [" + seeds + "], seeds: [" + seeds + "], dtypes: [f32, f16]}\n")
+          .find("a matrix of more than 10000 points"),
+      std::string::npos);
+  const auto beside = [&](const std::string& from, const std::string& to,
+                          const std::string& matrix) {
+    std::string text = folder.config_text();
+    const size_t at = text.find(from), end = text.find('\n', at);
+    return message_of([&] {
+      folder.write_config(text.replace(at, end - at, to) + matrix);
+      load_sweep_variants(folder.path("sweep.yaml"), {});
+    });
+  };
+  EXPECT_EQ(beside("model:", "model: 5", "matrix: {models: [a]}\n"),
+            folder.path("sweep.yaml") +
+                ":2: model: not a section, so that matrix.models[0] cannot be put into it; "
+                "expected keys with values, got a value");
+  EXPECT_NE(beside("model:", "model: [5]", "matrix: {adapters: [a]}\n").find(":2: model: not a"),
+            std::string::npos);
+  EXPECT_NE(
+      beside("decoding:", "decoding: 5", "matrix: {beams: [1]}\n").find(":10: decoding: not a"),
+      std::string::npos);
   EXPECT_NE(message("exclude: [{strategy: uniform}]\n").find("unknown strategy 'uniform'"),
             std::string::npos);
   EXPECT_NE(message("exclude: [{}]\n").find("everything"), std::string::npos);
