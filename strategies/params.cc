@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 #include "engine/base/error.h"
+#include "engine/base/text_file.h"
 
 namespace skipbench {
 namespace {
@@ -152,12 +151,14 @@ bool has_param(const StrategySpec& spec, std::string_view name) {
 
 std::string read_param_file(const std::string& path, const std::string& source,
                             const std::string& content, const std::string& otherwise) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.is_open() && !file.bad()) return text;
-  throw Error({.what = "cannot read the file of " + content,
-               .where = source,
-               .expected = "a file, or " + otherwise + " with commas between them"});
+  try {
+    return read_small_file(path);
+  } catch (const Error& error) {
+    throw Error({.what = "cannot read the file of " + content,
+                 .where = source,
+                 .expected = "a file, or " + otherwise + " with commas between them",
+                 .got = error.what()});
+  }
 }
 
 }  // namespace skipbench

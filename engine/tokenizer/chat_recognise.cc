@@ -5,10 +5,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "engine/base/error.h"
+#include "engine/base/text_file.h"
 #include "engine/tokenizer/chat_template.h"
 #include "engine/tokenizer/loaders.h"
 #include "engine/weights/gguf.h"
@@ -172,13 +171,6 @@ ModelTemplate of_gguf(const std::string& path) {
   return found;
 }
 
-std::string read_text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 // A string, or since transformers 4.40 a list of {"name", "template"} with one named "default".
 std::string template_in_config(const JsonObject& config) {
   const nlohmann::json* value = config.find("chat_template");
@@ -200,7 +192,7 @@ ModelTemplate of_folder(const fs::path& folder) {
     found.where = config.where("chat_template");
   }
   if (const fs::path path = folder / "chat_template.jinja"; fs::exists(path)) {
-    found.jinja = read_text(path);
+    found.jinja = read_small_file(path.string());
     found.where = path.string();
   }
   return found;

@@ -4,21 +4,18 @@
 #include <sentencepiece_processor.h>
 #include <zlib.h>
 
-#include <fstream>
-#include <sstream>
 #include <vector>
 
+#include "engine/base/charsmap.h"
 #include "engine/base/error.h"
+#include "engine/base/text_file.h"
 
 namespace skipbench {
 
 SpmPieces::SpmPieces(const std::string& path)
     : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream bytes;
-  bytes << file.rdbuf();
-  if (!file) throw Error({.what = "cannot read sentencepiece model", .where = path});
-  const std::string model = bytes.str();
+  const std::string model = read_small_file(path);
+  check_charsmaps(model, path);
   const auto status = processor_->LoadFromSerializedProto(model);
   if (!status.ok()) {
     throw Error(
