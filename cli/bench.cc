@@ -79,25 +79,19 @@ void add_bench(CLI::App& app) {
       "bench", "Throughput of strategies on random tokens, in llama-bench's conventions");
   command->engine.add_to(*sub);
   BenchRequest& request = command->request;
-  sub->add_option("-p,--n-prompt", request.prompt_tokens,
-                  "prompt tokens (ppN), and tgN's depth, comma-separated; 0: no ppN, tgN after one "
-                  "token")
-      ->delimiter(',')
-      ->check(whole_number(0, 1 << 20))
+  add_list(*sub, "-p,--n-prompt", request.prompt_tokens,
+           "prompt tokens (ppN), and tgN's depth, comma-separated; 0: no ppN, tgN after one token",
+           whole_number(0, 1 << 20))
       ->capture_default_str();
   sub->add_option("-n,--n-gen", request.new_tokens, "tokens from decoding steps (tgN); 0: none")
       ->check(whole_number(0, 1 << 20))
       ->capture_default_str();
-  sub->add_option("-b,--batch", request.batches, "batch sizes, comma-separated")
-      ->delimiter(',')
-      ->check(whole_number(1, 1 << 16))
+  add_list(*sub, "-b,--batch", request.batches, "batch sizes, comma-separated",
+           whole_number(1, 1 << 16))
       ->capture_default_str();
-  sub->add_option("--strategy", command->strategies, "strategies, comma-separated")
-      ->delimiter(',')
+  add_list(*sub, "--strategy", command->strategies, "strategies, comma-separated")
       ->capture_default_str();
-  sub->add_option("--target", command->targets, "target speedups, comma-separated")
-      ->delimiter(',')
-      ->check(finite_number())
+  add_list(*sub, "--target", command->targets, "target speedups, comma-separated", finite_number())
       ->capture_default_str();
   sub->add_option("--param", command->params, "strategy parameter KEY=VALUE; repeatable")
       ->allow_extra_args(false);

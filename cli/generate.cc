@@ -87,8 +87,7 @@ void generate(const GenerateCommand& command) {
   const auto tokenizer = find_tokenizer(command);
   check_sampling(command.sampling, "--temperature or --top-k");
   const std::vector<TokenIds> prompts = read_prompts(command, tokenizer.get(), loaded.config);
-  const auto strategy =
-      command.strategy.make(loaded.config.num_layers, command.max_new_tokens);
+  const auto strategy = command.strategy.make(loaded.config.num_layers, command.max_new_tokens);
   const auto backend = make_backend(command.engine.device_spec());
   Model model(loaded, *backend);
   Decoder decoder(model);
@@ -118,7 +117,8 @@ void add_generate(CLI::App& app) {
       ->required();
   sub->add_flag("--ids", command->ids, "an input line is a JSON array of token ids");
   sub->add_option("--tokenizer", command->tokenizer,
-                  "tokenizer file or folder (default: the model's)");
+                  "tokenizer file or folder (default: the model's)")
+      ->check(not_empty());
   sub->add_flag("--add-special", command->add_special,
                 "add the model's own BOS or EOS to a prompt");
   sub->add_option("--batch", command->batch, "prompts decoded together")

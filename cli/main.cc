@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "engine/base/error.h"
+#include "engine/base/printable.h"
 #include "strategies/plugin.h"
 
 namespace skipbench {
@@ -56,7 +57,8 @@ void refuse_unknown_command(const CLI::App& app, int argc, char** argv) {
 std::string usage_message(const CLI::App* app, const CLI::Error& error) {
   const auto parsed = app->get_subcommands();
   const std::string name = parsed.empty() ? "" : " " + parsed.front()->get_name();
-  return "skipbench" + name + ": " + error.what() + "; see `skipbench" + name + " --help`\n";
+  return "skipbench" + name + ": " + printable(error.what()) + "; see `skipbench" + name +
+         " --help`\n";
 }
 
 // Help or version, or what is wrong with the arguments.
@@ -105,7 +107,7 @@ int run_main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::cerr << "skipbench: out of memory; try a smaller batch, context or model\n";
   } catch (const std::exception& error) {
-    std::cerr << "skipbench: " << error.what() << '\n';
+    std::cerr << "skipbench: " << printable(error.what()) << '\n';
   }
   return static_cast<int>(ExitCode::kWrongInput);
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -11,6 +12,7 @@
 #include <limits>
 
 #include "engine/base/error.h"
+#include "engine/base/text_file.h"
 
 namespace skipbench {
 
@@ -19,9 +21,13 @@ void EngineOptions::add_to(CLI::App& command) {
       .add_option("-m,--model", model,
                   "Hugging Face folder, GGUF file or folder, or synthetic:CONFIG.json[:seed]")
       ->required();
-  command.add_option("--adapter", adapter, "folder of a LoRA adapter (peft), merged at load");
-  command.add_option("--device", device, "cpu (cuda where it is built)")->capture_default_str();
+  command.add_option("--adapter", adapter, "folder of a LoRA adapter (peft), merged at load")
+      ->check(not_empty());
+  command.add_option("--device", device, "cpu (cuda where it is built)")
+      ->check(not_empty())
+      ->capture_default_str();
   command.add_option("--dtype", dtype, "type of activations and cache: f32, f16, bf16")
+      ->check(not_empty())
       ->capture_default_str();
   command.add_option("--threads", threads, "threads of the CPU engine (0: the machine's cores)")
       ->check(whole_number(0, 1024))
@@ -126,6 +132,36 @@ CLI::Validator finite_number() {
   return CLI::Validator(check, "");
 }
 
+CLI::Validator positive_number() {
+  const auto check = [](const std::string& text) {
+    double number = 0;
+    if (parse_whole(text, number) && std::isfinite(number) && number > 0) return std::string();
+    return fmt::format("expected a number above 0, got '{}'", text);
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator not_empty() {
+  const auto check = [](const std::string& text) {
+    return text.find_first_not_of(" \t") == std::string::npos
+               ? fmt::format("expected a value, got '{}'", text)
+               : std::string();
+  };
+  return CLI::Validator(check, "");
+}
+
+std::vector<std::string> split_list(const std::vector<std::string>& texts) {
+  std::vector<std::string> parts;
+  for (const std::string& text : texts) {
+    for (size_t begin = 0; begin <= text.size();) {
+      const size_t end = std::min(text.find(',', begin), text.size());
+      parts.push_back(text.substr(begin, end - begin));
+      begin = end + 1;
+    }
+  }
+  return parts;
+}
+
 std::vector<std::string> read_input_lines(const std::string& path) {
   std::ifstream file;
   if (path != "-") {
@@ -142,9 +178,21 @@ std::vector<std::string> read_input_lines(const std::string& path) {
     file.clear();  // the end of an empty file is no failure
   }
   std::istream& in = path == "-" ? std::cin : file;
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(std::move(line));
+  std::string text, chunk(1 << 16, '\0');
+  while (in.read(chunk.data(), std::ssize(chunk)) || in.gcount() > 0) {
+    text.append(chunk, 0, static_cast<size_t>(in.gcount()));
+    if (text.size() <= kMostTextBytes) continue;
+    throw Error({.what = "the input is too large",
+                 .where = path,
+                 .expected = fmt::format("at most {} bytes", kMostTextBytes)});
+  }
   if (in.bad()) throw Error({.what = "error while reading the input", .where = path});
+  std::vector<std::string> lines;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
   return lines;
 }
 

@@ -12,7 +12,8 @@
 
 namespace skipbench {
 
-// --model, --adapter, --device, --dtype, --threads, --seed: every command that runs a model has them.
+// --model, --adapter, --device, --dtype, --threads, --seed: every command that runs a model has
+// them.
 struct EngineOptions {
   std::string model;
   std::string adapter;  // empty: none
@@ -48,10 +49,44 @@ struct StrategyOptions {
 // The command as it was typed: what a reader of its results can run again.
 std::string command_line();
 
+// The texts' parts between commas.
+std::vector<std::string> split_list(const std::vector<std::string>& texts);
+
 // Checks of an option's text before CLI11 converts it: CLI11 takes an empty text as 0 and the
 // nearest number for one too large.
 CLI::Validator whole_number(int64_t lo, int64_t hi);
 CLI::Validator finite_number();
+CLI::Validator positive_number();
+// Refuses an empty value, which would be taken as if the option were not there.
+CLI::Validator not_empty();
+
+// An option of values with commas between them, each checked. CLI11's own delimiter drops empty
+// ones.
+template <typename T>
+CLI::Option* add_list(CLI::App& command, const std::string& flags, std::vector<T>& list,
+                      const std::string& help, const CLI::Validator& check = not_empty()) {
+  const std::string name = flags.substr(flags.rfind(',') + 1);
+  const auto take = [&list, name, check](const std::vector<std::string>& texts) {
+    list.clear();
+    for (const std::string& item : split_list(texts)) {
+      const std::string wrong = check(item);
+      T value{};
+      if (!wrong.empty() || !CLI::detail::lexical_cast(item, value)) {
+        throw CLI::ValidationError(name, wrong.empty() ? "cannot use '" + item + "'" : wrong);
+      }
+      list.push_back(value);
+    }
+  };
+  CLI::Option* option = command.add_option_function<std::vector<std::string>>(flags, take, help);
+  option->default_function([&list] {
+    std::string joined;
+    for (const T& value : list)
+      joined += (joined.empty() ? "" : ",") + CLI::detail::to_string(value);
+    return joined;
+  });
+  const std::string range = check.get_description();
+  return option->type_name(range.empty() ? "LIST" : "LIST:" + range);
+}
 
 // Lines of a file, or of standard input for "-", split at LF only; a last line without LF counts.
 // Throws Error naming the file when it cannot be read.

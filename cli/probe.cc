@@ -264,10 +264,8 @@ void add_probe(CLI::App& app) {
       "probe", "Scores of layers, and how far a skipping run drifts from the full one");
   options->texts.add_to(*sub);
   options->strategy.add_to(*sub);
-  sub->add_option(
-         "--scores", options->scores,
-         "block_influence, angular, perplexity, greedy, sublayers; with commas between them")
-      ->delimiter(',')
+  add_list(*sub, "--scores", options->scores,
+           "block_influence, angular, perplexity, greedy, sublayers; with commas between them")
       ->capture_default_str();
   sub->add_option("--greedy-layers", options->greedy_layers,
                   "greedy: layers to remove (0: half of them)")

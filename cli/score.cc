@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -103,12 +104,13 @@ void add_significance(CLI::App* command, ScoreFilesRequest* request) {
           "paired approximate randomisation of every file against the first")
       ->excludes(bootstrap);
   command->add_option("--resamples", request->significance.resamples, "bootstrap resamples")
-      ->check(CLI::Range(1, 10'000'000))
+      ->check(whole_number(1, 10'000'000))
       ->capture_default_str();
   command->add_option("--trials", request->significance.trials, "randomisation trials")
-      ->check(CLI::Range(1, 10'000'000))
+      ->check(whole_number(1, 10'000'000))
       ->capture_default_str();
   command->add_option("--seed", request->significance.seed, "seed of the resamples and trials")
+      ->check(whole_number(0, std::numeric_limits<int64_t>::max()))
       ->capture_default_str();
 }
 
@@ -162,7 +164,7 @@ void add_score(CLI::App& app) {
       ->allow_extra_args(false);
   command
       ->add_option("--external-timeout", arguments->external_timeout, "seconds for such a command")
-      ->check(CLI::PositiveNumber)
+      ->check(positive_number())
       ->capture_default_str();
   command->add_flag("--sentence-level,--sl", request->sentence_level, "one score a line");
   command->add_option("-l,--language", request->language,

@@ -180,22 +180,19 @@ void add_search(CLI::App& app) {
       "The parameters of early_exit that decode fastest at a target, or of skip_decode that give "
       "the best texts");
   options->sweep.add_to(*sub);
-  sub->add_option("--dataset", options->dataset, "of the configuration (default: its first)");
+  sub->add_option("--dataset", options->dataset, "of the configuration (default: its first)")
+      ->check(not_empty());
   sub->add_option("--strategy", options->strategy.name, "early_exit or skip_decode")
       ->capture_default_str();
   options->strategy.add_parameters_to(*sub);
-  sub->add_option("--signals", options->grid.signals, "early_exit: tried; with commas between them")
-      ->delimiter(',')
+  add_list(*sub, "--signals", options->grid.signals, "early_exit: tried; with commas between them")
       ->capture_default_str();
-  sub->add_option("--min-layers", options->grid.min_layers,
-                  "tried; with commas between them (default: early_exit's first tested layer 1, "
-                  "K/2, 3K/4, K - 1; skip_decode's fewest layers, up to 16 values of its range)")
-      ->delimiter(',')
-      ->check(whole_number(1, LayerSet::kMaxLayers));
-  sub->add_option("--intervals", options->grid.intervals,
-                  "early_exit: tried; with commas between them")
-      ->delimiter(',')
-      ->check(whole_number(1, LayerSet::kMaxLayers))
+  add_list(*sub, "--min-layers", options->grid.min_layers,
+           "tried; with commas between them (default: early_exit's first tested layer 1, K/2, "
+           "3K/4, K - 1; skip_decode's fewest layers, up to 16 values of its range)",
+           whole_number(1, LayerSet::kMaxLayers));
+  add_list(*sub, "--intervals", options->grid.intervals,
+           "early_exit: tried; with commas between them", whole_number(1, LayerSet::kMaxLayers))
       ->capture_default_str();
   sub->add_option("--batch", options->batch, "prompts per batch (0: the sweep's largest)")
       ->check(whole_number(0, 1 << 16))

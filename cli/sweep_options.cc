@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "cli/options.h"
+
 namespace skipbench {
 namespace {
 
@@ -29,12 +31,18 @@ void SweepCommandOptions::add_to(CLI::App& command) {
                   "datasets.de-en.limit=10; repeatable")
       ->allow_extra_args(false);
   for (const ShortForm& form : kShortForms) {
-    command.add_option_function<std::string>(
-        form.flag,
-        [this, key = form.key](const std::string& value) {
-          overrides.push_back(std::string(key) + "=" + value);
-        },
-        form.help);
+    command
+        .add_option_function<std::string>(
+            form.flag,
+            [this, key = form.key](const std::string& value) {
+              overrides.push_back(std::string(key) + "=" + value);
+            },
+            form.help)
+        ->check(not_empty())
+        ->check([](const std::string& text) {
+          return text.starts_with('#') ? "expected a value, got a comment of YAML: '" + text + "'"
+                                       : "";
+        });
   }
 }
 

@@ -1,0 +1,84 @@
+// Values that an option cannot use: named and refused, not taken for something else.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/cli/run_skipbench.h"
+
+namespace skipbench {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+void expect_refused(const Arguments& args, const Arguments& says, const std::string& input = "") {
+  SCOPED_TRACE(testing::PrintToString(args));
+  const ProcessResult result = skipbench_with_input(input, args);
+  EXPECT_EQ(result.exit_code, 2) << result.errors;
+  EXPECT_EQ(result.output, "");
+  for (const std::string& part : says) {
+    EXPECT_NE(result.errors.find(part), std::string::npos) << part << " not in: " << result.errors;
+  }
+}
+
+Arguments joined(Arguments args, const Arguments& more) {
+  args.insert(args.end(), more.begin(), more.end());
+  return args;
+}
+
+TEST(OptionValues, AnEmptyOneIsNotTheDefault) {
+  const Arguments sweep = {"validate", SKIPBENCH_SOURCE_DIR "/configs/quickstart.yaml"};
+  for (const std::string option : {"--device", "--dtype", "--threads", "--seed"}) {
+    expect_refused(joined(sweep, {option, ""}), {option, "expected a value"});
+    expect_refused(joined(sweep, {option, "#cuda"}), {option, "#cuda"});
+  }
+  expect_refused(joined(sweep, {"--dtype", ","}), {"model.dtype", "comma"});
+  const Arguments bench = {"bench", "--model", fixture("bloom-7layers"), "-p", "1", "-n", "1"};
+  for (const std::string option : {"--adapter", "--device", "--dtype", "--threads", "--seed"}) {
+    expect_refused(joined(bench, {option, ""}), {option, "got ''"});
+  }
+  expect_refused(
+      {"generate", "--model", fixture("bloom-7layers"), "--input", "-", "--ids", "--tokenizer", ""},
+      {"--tokenizer", "expected a value"});
+}
+
+TEST(OptionValues, NothingBetweenTwoCommasIsNoValue) {
+  const Arguments bench = {"bench", "--model", fixture("bloom-7layers"), "-p", "1", "-n", "1"};
+  expect_refused(joined(bench, {"-b", "1,,2"}), {"--batch", "from 1 to 65536", "got ''"});
+  expect_refused(joined(bench, {"--target", "1,"}), {"--target", "expected a number"});
+  expect_refused(joined(bench, {"--strategy", "full,,unified"}), {"--strategy"});
+  expect_refused(joined(bench, {"-b", "1,x"}), {"--batch", "got 'x'"});
+  const ProcessResult result =
+      run_skipbench(joined(bench, {"-b", "1,2", "-r", "1", "--warmup", "0", "-o", "json"}));
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  std::set<int> batches;
+  for (const auto& row : nlohmann::json::parse(result.output))
+    batches.insert(row.at("batch").get<int>());
+  EXPECT_EQ(batches, (std::set<int>{1, 2}));
+}
+
+TEST(OptionValues, NumbersOfScore) {
+  const std::string text = SKIPBENCH_SOURCE_DIR "/README.md";
+  const Arguments score = {"score", "-r", text, "-i", text};
+  for (const std::string value : {"nan", "inf", "0", "-1", ""}) {
+    expect_refused(joined(score, {"--external-timeout", value}), {"--external-timeout"});
+  }
+  for (const std::string option : {"--resamples", "--trials", "--seed"}) {
+    expect_refused(joined(score, {option, "0x10"}), {option, "0x10"});
+  }
+}
+
+TEST(OptionValues, FilesWithoutAnEnd) {
+  expect_refused({"validate", "/dev/zero"}, {"/dev/zero", "not a regular file"});
+  expect_refused({"score", "-r", "/dev/zero", "-i", "/dev/zero"}, {"not a regular file"});
+  expect_refused({"plan", "--layers", "8", "--strategy", "early_exit", "--target", "2", "--param",
+                  "depths=/dev/zero"},
+                 {"depths", "not a regular file"});
+}
+
+TEST(OptionValues, EscapeSequencesDoNotReachTheTerminal) {
+  expect_refused({"plan", "--layers", "\x1b[31m"}, {"--layers", "'\\x1b[31m'"});
+  expect_refused({"\x1b]0;title"}, {"\\x1b]0;title"});
+}
+
+}  // namespace
+}  // namespace skipbench
