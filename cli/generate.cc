@@ -25,6 +25,7 @@ struct GenerateCommand {
   bool ids = false;
   bool ignore_eos = false;
   bool add_special = false;
+  bool parse_special = false;
   int64_t batch = 1;
   int max_new_tokens = 64;
   Sampling sampling;
@@ -38,8 +39,9 @@ std::vector<TokenIds> read_prompts(const GenerateCommand& command, const Tokeniz
   const std::vector<std::string> lines = read_input_lines(command.input);
   for (size_t i = 0; i < lines.size(); ++i) {
     const std::string where = command.input + ":" + std::to_string(i + 1);
+    const TextSegment text{lines[i], command.parse_special};
     prompts.push_back(command.ids ? token_ids_from_json(parse_json_line(lines[i], where), where)
-                                  : tokenizer->encode(lines[i], command.add_special));
+                                  : tokenizer->encode(std::span(&text, 1), command.add_special));
     check_tokens(prompts.back(), config, where);
     check_positions(std::ssize(prompts.back()), config, where);
     longest = std::max(longest, std::ssize(prompts.back()));
@@ -121,6 +123,8 @@ void add_generate(CLI::App& app) {
       ->check(not_empty());
   sub->add_flag("--add-special", command->add_special,
                 "add the model's own BOS or EOS to a prompt");
+  sub->add_flag("--parse-special", command->parse_special,
+                "recognise special tokens in the prompts, as in a sweep's template");
   sub->add_option("--batch", command->batch, "prompts decoded together")
       ->check(whole_number(1, 1 << 16))
       ->capture_default_str();
@@ -142,7 +146,9 @@ void add_generate(CLI::App& app) {
   sub->add_flag("--ignore-eos", command->ignore_eos, "do not end at end-of-text: forced length");
   sub->footer(
       "Example:\n  skipbench generate --model models/smollm2-135m --input prompts.txt \\\n"
-      "    --strategy unified --target 2 --batch 8 --max-new-tokens 32");
+      "    --strategy unified --target 2 --batch 8 --max-new-tokens 32\n"
+      "  echo 'Guten Tag!<en>' | skipbench generate --model models/miniature --parse-special \\\n"
+      "    --strategy unified --target 2 --adapter models/miniature/adapters/unified-2x --input -");
   sub->callback([command] { generate(*command); });
 }
 

@@ -84,6 +84,25 @@ TEST(Generate, BatchThreadsAndTargetOneChangeNothing) {
   }
 }
 
+// The miniature's separator is a special token: recognised where that is asked for, as in a sweep.
+TEST(Generate, ParsesSpecialTokensOnRequest) {
+  const std::string model = std::string(SKIPBENCH_SOURCE_DIR) + "/models/miniature";
+  const auto line = [&](const std::string& input, std::vector<std::string> more) {
+    std::vector<std::string> args = {"generate", "--model",          model, "--input",
+                                     "-",        "--max-new-tokens", "8"};
+    args.insert(args.end(), more.begin(), more.end());
+    const ProcessResult result = skipbench_with_input(input, args);
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return json_lines(result.output).at(0);
+  };
+  const std::string text = "Guten Tag!<en>\n";
+  const ProcessResult ids =
+      skipbench_with_input(text, {"tokenize", "--model", model, "--input", "-", "--parse-special"});
+  const Json wanted = line(Json::parse(ids.output)["ids"].dump() + "\n", {"--ids"});
+  EXPECT_EQ(line(text, {"--parse-special"}), wanted);
+  EXPECT_NE(line(text, {})["prompt_tokens"], wanted["prompt_tokens"]);
+}
+
 TEST(Logprobs, EqualTheFixtures) {
   std::ifstream file(std::string(SKIPBENCH_SOURCE_DIR) + "/tests/fixtures/cases/qwen3.json");
   const Json wanted = Json::parse(file);
