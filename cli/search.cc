@@ -37,6 +37,10 @@ void end_of_batch() {
   if (InterruptGuard::requested()) throw ExitWith{ExitCode::kInterrupted};
 }
 
+void print_progress(const std::string& what, size_t done, size_t of) {
+  std::cerr << fmt::format("skipbench search: {} of {} {}\n", done, of, what);
+}
+
 Json params_json(const StrategySpec& spec) {
   Json json = Json::object();
   for (const auto& [name, value] : spec.params) json[name] = value.text;
@@ -149,7 +153,14 @@ void search(const SearchOptions& options, const CLI::App& command) {
                               .dataset = options.dataset,
                               .batch_size = options.batch,
                               .limit = options.limit,
-                              .on_batch = end_of_batch});
+                              .on_batch = end_of_batch,
+                              .progress = print_progress});
+  if (!run.has_entry()) {
+    std::cerr << fmt::format(
+        "skipbench search: note: {} has no {} at target {:g}: searched without the parameters and "
+        "the adapter that an entry would give\n",
+        options.sweep.config, run.base().name, run.base().target);
+  }
 
   Json json;
   json["strategy"] = run.base().name;

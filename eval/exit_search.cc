@@ -79,15 +79,17 @@ double run_once(Decoder& decoder, const SkipStrategy& strategy, const Calibratio
 
 std::vector<ExitCandidate> search_exits(Decoder& decoder, const StrategySpec& base,
                                         const ExitGrid& grid, const CalibrationPrompts& data,
-                                        int repetitions) {
+                                        int repetitions, const SearchProgress& progress) {
   const int num_layers = decoder.model().config().num_layers;
   std::vector<ExitCandidate> candidates;
-  for (const StrategySpec& spec : combinations(base, grid, num_layers)) {
+  const std::vector<StrategySpec> specs = combinations(base, grid, num_layers);
+  for (const StrategySpec& spec : specs) {
     ExitCandidate& candidate = candidates.emplace_back();
     candidate.spec = spec;
     candidate.calibration = calibrate_threshold(decoder, spec, data);
     candidate.spec.params["threshold"] = {fmt::format("{}", candidate.calibration.threshold),
                                           "search"};
+    if (progress) progress("combinations calibrated", candidates.size(), specs.size());
   }
   for (int turn = 0; turn <= repetitions; ++turn) {
     for (ExitCandidate& candidate : candidates) {
@@ -96,6 +98,8 @@ std::vector<ExitCandidate> search_exits(Decoder& decoder, const StrategySpec& ba
       const double speed = run_once(decoder, *strategy, data, candidate.test_share);
       if (turn > 0) candidate.tokens_per_second.push_back(speed);
     }
+    if (progress)
+      progress("turns timed", static_cast<size_t>(turn), static_cast<size_t>(repetitions));
   }
   for (ExitCandidate& candidate : candidates) {
     if (candidate.tokens_per_second.empty()) continue;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ struct ExitGrid {
   std::vector<int> intervals = {1, 2, 4};
 };
 
+// Told after each part of a search: what was done ("calibrated"), how many times, of how many.
+using SearchProgress = std::function<void(const std::string& what, size_t done, size_t of)>;
+
 struct ExitCandidate {
   StrategySpec spec;  // with its threshold
   Calibration calibration;
@@ -33,6 +37,6 @@ struct ExitCandidate {
 // kept. Throws Error for a target at which nothing is skipped or a grid that the strategy refuses.
 std::vector<ExitCandidate> search_exits(Decoder& decoder, const StrategySpec& base,
                                         const ExitGrid& grid, const CalibrationPrompts& data,
-                                        int repetitions);
+                                        int repetitions, const SearchProgress& progress = {});
 
 }  // namespace skipbench

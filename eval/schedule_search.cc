@@ -105,7 +105,10 @@ std::vector<ScheduleCandidate> search_schedules(Decoder& decoder, StrategySpec b
   base.params.erase("expected_length");
   auto candidates =
       make_candidates(base, min_layers, decoder.model().config().num_layers, data.texts);
-  for (ScheduleCandidate& candidate : candidates) measure(decoder, data, candidate);
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    measure(decoder, data, candidates[i]);
+    if (data.progress) data.progress("schedules measured", i + 1, candidates.size());
+  }
   std::stable_sort(candidates.begin(), candidates.end(),
                    [&](const ScheduleCandidate& a, const ScheduleCandidate& b) {
                      if (a.within_budget != b.within_budget) return a.within_budget;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "eval/calibration.h"
+#include "eval/exit_search.h"
 
 namespace skipbench {
 
@@ -25,6 +26,7 @@ struct ScheduleTexts {
   };
   std::function<Score(const SkipStrategy&)> score;
   bool higher_is_better = true;  // of `score`
+  SearchProgress progress;
 };
 
 struct ScheduleCandidate {

@@ -89,7 +89,8 @@ ExitSearchResult ParameterSearch::search_exits(const ExitGrid& grid, int repetit
                                 .batch_size = request_.batch_size,
                                 .options = natural_length(setup_, dataset()),
                                 .on_batch = request_.on_batch};
-  return {skipbench::search_exits(decoder_, base_, grid, data, repetitions), data.prompts.size()};
+  return {skipbench::search_exits(decoder_, base_, grid, data, repetitions, request_.progress),
+          data.prompts.size()};
 }
 
 // As a quality cell decodes and scores its prompts.
@@ -121,12 +122,13 @@ ScheduleSearchResult ParameterSearch::search_schedules(std::span<const int> min_
                                                        bool by_loss) {
   const size_t limit = request_.limit == 0 ? inputs().calibration_prompts.size()
                                            : static_cast<size_t>(request_.limit);
-  const CalibrationTexts data = calibration_texts(dataset(), inputs(), *setup_.tokenizer,
-                                                  setup_.loaded.config, limit);
+  const CalibrationTexts data =
+      calibration_texts(dataset(), inputs(), *setup_.tokenizer, setup_.loaded.config, limit);
   ScheduleTexts asked{.texts = data.texts,
                       .batch_size = request_.batch_size,
                       .on_batch = request_.on_batch,
-                      .score = {}};
+                      .score = {},
+                      .progress = request_.progress};
   const MetricSpec* spec = by_loss ? nullptr : first_text_metric(dataset());
   std::unique_ptr<Metric> metric;
   if (spec != nullptr) {

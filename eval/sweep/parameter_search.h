@@ -15,11 +15,12 @@
 namespace skipbench {
 
 struct ParameterSearchRequest {
-  StrategySpec strategy;  // at its target, with the parameters that are given
-  std::string dataset;    // empty: the configuration's first
+  StrategySpec strategy;   // at its target, with the parameters that are given
+  std::string dataset;     // empty: the configuration's first
   int64_t batch_size = 0;  // 0: the configuration's largest
   int limit = 0;           // calibration prompts used, from the first; 0: as the search has it
   std::function<void()> on_batch;  // after each batch (^C through an exception)
+  SearchProgress progress;
 };
 
 struct ScheduleSearchResult {
@@ -44,6 +45,7 @@ class ParameterSearch {
   // What all candidates have in common.
   const StrategySpec& base() const { return base_; }
   const DatasetSection& dataset() const { return setup_.config.datasets[dataset_]; }
+  bool has_entry() const { return cell_ != nullptr; }                             // in the sweep
   std::string adapter() const { return cell_ == nullptr ? "" : cell_->adapter; }  // a folder
   int64_t batch_size() const { return request_.batch_size; }
 
