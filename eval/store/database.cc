@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <fstream>
 
 namespace skipbench {
 namespace {
@@ -27,7 +28,8 @@ std::string hint_for(int code) {
     case SQLITE_CORRUPT:
       return "the file is damaged: restore a copy, or remove it and run again";
     case SQLITE_IOERR:
-      return "reading or writing the disk failed: check its space and health, then run again";
+      return "reading or writing the disk failed: check its space and health and `ulimit -f`, "
+             "then run again";
     default:
       return "";
   }
@@ -41,9 +43,14 @@ bool has_pending_log(const std::string& path) {
   return !error && size > 0;
 }
 
-std::string escaped_uri(const std::string& path) {
-  std::string uri = "file:";
-  for (const char c : path) {
+// Of an absolute path behind an empty authority: a relative one may begin with "//" or be
+// ":memory:", which mean something else to SQLite.
+std::string uri_of(const std::string& path) {
+  std::error_code error;
+  const std::string absolute = std::filesystem::absolute(path, error).string();
+  if (error) throw StoreError({.what = "no such file: " + error.message(), .where = path});
+  std::string uri = "file://";
+  for (const char c : absolute) {
     if (c == '%' || c == '?' || c == '#') {
       uri += fmt::format("%{:02x}", static_cast<unsigned char>(c));
     } else {
@@ -55,7 +62,36 @@ std::string escaped_uri(const std::string& path) {
 
 }  // namespace
 
+void check_file_name(const std::string& path) {
+  if (path.find('\0') == std::string::npos) return;
+  std::string shown;
+  for (const char c : path) shown += c == '\0' ? std::string("\\0") : std::string(1, c);
+  throw StoreError({.what = "a file name with a NUL in it",
+                    .where = shown,
+                    .expected = "a results file",
+                    .hint = "name another (run: `results:` or --set results=PATH)"});
+}
+
+bool holds_database(const std::string& path) {
+  constexpr std::string_view kMagic("SQLite format 3", 16);  // with the NUL
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;  // a pipe would wait
+  std::string start(kMagic.size(), ' ');
+  std::ifstream(path, std::ios::binary).read(start.data(), std::ssize(start));
+  return start == kMagic;
+}
+
+void check_no_database(const std::string& path, const std::string& flag) {
+  if (!holds_database(path)) return;
+  throw Error({.what = "would be written over a database",
+               .where = flag,
+               .expected = "a name without a file, or one of another kind",
+               .got = path,
+               .hint = "name another file, or remove this one"});
+}
+
 Database::Database(const std::string& path, OpenMode mode) : path_(path) {
+  check_file_name(path);
   std::error_code error;
   if (mode == OpenMode::kReadOnly && !std::filesystem::exists(path, error)) {
     throw StoreError({.what = "no such results file",
@@ -76,21 +112,27 @@ Database::Database(const std::string& path, OpenMode mode) : path_(path) {
     // Opening reads nothing; this finds out whether it is a database at all.
     return sqlite3_exec(handle, "SELECT count(*) FROM sqlite_master", nullptr, nullptr, nullptr);
   };
-  int code = open(escaped_uri(path));
+  int code = open(uri_of(path));
   const bool no_index = (code & 0xff) == SQLITE_CANTOPEN || (code & 0xff) == SQLITE_READONLY;
   if (mode == OpenMode::kReadOnly && no_index && !has_pending_log(path)) {
-    code = open(escaped_uri(path) + "?immutable=1");
+    code = open(uri_of(path) + "?immutable=1");
   }
   check(code);
 }
 
-Database Database::copy_in_memory() const {
-  Database copy;
-  copy.path_ = path_;
+Database Database::in_memory(const std::string& name) {
+  Database database;
+  database.path_ = name;
   sqlite3* handle = nullptr;
   const int code = sqlite3_open(":memory:", &handle);
-  copy.handle_.reset(handle);
-  copy.check(code);
+  database.handle_.reset(handle);
+  database.check(code);
+  return database;
+}
+
+Database Database::copy_in_memory() const {
+  Database copy = in_memory(path_);
+  sqlite3* handle = copy.handle_.get();
   sqlite3_backup* backup = sqlite3_backup_init(handle, "main", handle_.get(), "main");
   if (backup == nullptr) copy.check(sqlite3_errcode(handle));
   sqlite3_backup_step(backup, /*pages=*/-1);
@@ -107,6 +149,11 @@ void Database::check(int code) const {
 
 void Database::execute(const std::string& sql) {
   check(sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr));
+}
+
+void Database::fold_log_on_close(bool on) {
+  int ignored = 0;
+  sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on ? 0 : 1, &ignored);
 }
 
 Statement::Statement(Database& database, std::string_view sql) : database_(database) {

@@ -20,6 +20,12 @@ class StoreError : public Error {
   using Error::Error;
 };
 
+// Throws StoreError for a name that the system would cut off at a NUL.
+void check_file_name(const std::string& path);
+
+// Throws Error for a place to write to, named by `flag`, that holds a database: it may be results.
+void check_no_database(const std::string& path, const std::string& flag);
+
 enum class OpenMode { kReadOnly, kReadWrite };
 
 class Statement;
@@ -29,11 +35,15 @@ class Database {
   // kReadWrite creates a missing file. Throws StoreError: missing, no database, no permission.
   Database(const std::string& path, OpenMode mode);
 
+  // An empty one, lost with the object; `name` is for messages.
+  static Database in_memory(const std::string& name);
   // The same contents in memory, under the same name; changes to it are lost.
   Database copy_in_memory() const;
 
   const std::string& path() const { return path_; }
   void execute(const std::string& sql);  // one or more statements without parameters
+  // Whether the last to close the file moves its write-ahead log into it; off: its bytes stay.
+  void fold_log_on_close(bool on);
   int64_t last_insert_id() const { return sqlite3_last_insert_rowid(handle_.get()); }
   int64_t changes() const { return sqlite3_changes(handle_.get()); }
 
@@ -50,6 +60,9 @@ class Database {
   std::string path_;
   std::unique_ptr<sqlite3, Close> handle_;
 };
+
+// Whether the file there begins as an SQLite database does.
+bool holds_database(const std::string& path);
 
 // A prepared statement; parameters are bound in order, columns read by index.
 class Statement {

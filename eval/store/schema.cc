@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <set>
 
 namespace skipbench {
 namespace {
@@ -174,15 +175,69 @@ bool is_empty(Database& database) {
   return statement.integer(0) == 0;
 }
 
+void apply_migrations(Database& database, int64_t version, int64_t target) {
+  while (version < target) {
+    Transaction transaction(database);
+    database.execute(kMigrations.at(version));
+    ++version;
+    database.execute(fmt::format("PRAGMA application_id = {}", kApplicationId));
+    database.execute(fmt::format("PRAGMA user_version = {}", version));
+    transaction.commit();
+  }
+}
+
+std::set<std::string> texts(Statement& rows) {
+  std::set<std::string> found;
+  while (rows.step()) found.insert(rows.text(0));
+  return found;
+}
+
+// "TABLE.COLUMN" of the tables called `names`.
+std::set<std::string> columns_of(Database& database, const std::set<std::string>& names) {
+  std::set<std::string> columns;
+  for (const std::string& name : names) {
+    Statement rows(database, "SELECT ?1 || '.' || name FROM pragma_table_info(?1)");
+    columns.merge(texts(rows.bind(name)));
+  }
+  return columns;
+}
+
+// The file has the columns of its version and none that a later version brings.
+void check_tables(Database& database, int64_t version) {
+  Database made = Database::in_memory(database.path());
+  const auto tables = [&] {
+    Statement rows(made, "SELECT name FROM sqlite_master WHERE type = 'table'");
+    return texts(rows);
+  };
+  apply_migrations(made, 0, version);
+  const std::set<std::string> wanted = columns_of(made, tables());
+  apply_migrations(made, version, current_version());
+  std::set<std::string> known = columns_of(made, tables());
+  known.insert(wanted.begin(), wanted.end());
+  const std::set<std::string> found = columns_of(database, tables());
+  for (const std::string& column : known) {
+    if (wanted.contains(column) == found.contains(column)) continue;
+    throw StoreError(
+        {.what = "a damaged results file: its tables are not those of its version",
+         .where = database.path(),
+         .expected = fmt::format("results version {}", version),
+         .got = (wanted.contains(column) ? "no column " : "a later version's column ") + column,
+         .hint = "restore a copy, or write results to another file"});
+  }
+}
+
 // The file's version, 0 for an empty one.
 int64_t checked_version(Database& database) {
   const int64_t version = pragma(database, "user_version");
-  if (is_empty(database)) return 0;
-  if (pragma(database, "application_id") != kApplicationId) {
+  const int64_t application = pragma(database, "application_id");
+  const bool empty = is_empty(database);
+  if (application != kApplicationId && (application != 0 || !empty)) {
     throw StoreError({.what = "a database of another program",
                       .where = database.path(),
-                      .expected = "a results file that `skipbench run` wrote"});
+                      .expected = "a results file that `skipbench run` wrote",
+                      .hint = "name another file"});
   }
+  if (empty) return 0;
   if (version > static_cast<int64_t>(kMigrations.size())) {
     throw StoreError({.what = "written by a newer skipbench",
                       .where = database.path(),
@@ -190,22 +245,24 @@ int64_t checked_version(Database& database) {
                       .got = fmt::format("version {}", version),
                       .hint = "update skipbench, or write results to another file"});
   }
+  if (version < 1) {
+    throw StoreError({.what = "a damaged results file: no skipbench wrote its version",
+                      .where = database.path(),
+                      .expected = fmt::format("results version 1 to {}", kMigrations.size()),
+                      .got = fmt::format("version {}", version),
+                      .hint = "restore a copy, or write results to another file"});
+  }
+  check_tables(database, version);
   return version;
 }
 
 }  // namespace
 
 void migrate_to(Database& database, int64_t target) {
-  int64_t version = checked_version(database);
-  while (version < target) {
-    Transaction transaction(database);
-    database.execute(kMigrations[version]);
-    ++version;
-    database.execute(fmt::format("PRAGMA application_id = {}", kApplicationId));
-    database.execute(fmt::format("PRAGMA user_version = {}", version));
-    transaction.commit();
-  }
+  apply_migrations(database, checked_version(database), target);
 }
+
+void check_is_ours(Database& database) { checked_version(database); }
 
 void migrate(Database& database) { migrate_to(database, current_version()); }
 

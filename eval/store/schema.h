@@ -6,10 +6,14 @@
 namespace skipbench {
 
 // Brings the file to this program's version, one migration after another, each in a transaction.
-// Throws StoreError for a newer file and for a database of another program.
+// Throws StoreError for a newer file, for a database of another program and for a file whose tables
+// are not those of its version.
 void migrate(Database& database);
 
-// The same checks without writing; false for an older file. Throws StoreError for an empty one too.
+// The same checks without writing.
+void check_is_ours(Database& database);
+
+// Checks likewise; false for an older file. Throws StoreError for an empty one too.
 bool is_current(Database& database);
 
 // The file as an older program wrote it: up to `version` (tests).

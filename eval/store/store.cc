@@ -24,6 +24,7 @@ using Json = nlohmann::json;
 // descriptor of its own that outlives the database: closing any descriptor of a file drops SQLite's
 // own (POSIX) locks.
 int lock_file(const std::string& path) {
+  check_file_name(path);
   std::error_code error;
   const auto folder = std::filesystem::path(path).parent_path();
   if (!folder.empty()) std::filesystem::create_directories(folder, error);
@@ -66,6 +67,9 @@ ResultStore::ResultStore(const std::string& path, OpenMode mode) {
   lock_ = lock_file(path);
   try {
     database_.emplace(path, mode);
+    database_->fold_log_on_close(false);  // what is refused stays as it is
+    check_is_ours(*database_);
+    database_->fold_log_on_close(true);
     // With a write-ahead log readers never wait, and a commit is one append.
     database_->execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     migrate(*database_);
@@ -82,14 +86,12 @@ ResultStore::~ResultStore() {
 }
 
 void ResultStore::clear() {
-  Transaction transaction(*database_);
   for (const char* table :
        {"response_scores", "step_drift", "layer_drift", "scores", "samples", "outputs",
         "run_scores", "run_variants", "run_cells", "cells", "timing_groups", "layer_scores",
         "calibration_data", "calibrations", "runs"}) {
     database_->execute(fmt::format("DELETE FROM {}", table));
   }
-  transaction.commit();
 }
 
 int64_t ResultStore::begin_run(const RunRecord& run) {

@@ -87,7 +87,7 @@ class ResultStore {
   ResultStore& operator=(const ResultStore&) = delete;
 
   Database& database() { return *database_; }
-  // Forgets everything (`--fresh`).
+  // Forgets every run (`--fresh`), in the caller's transaction.
   void clear();
 
   int64_t begin_run(const RunRecord& run);

@@ -161,7 +161,6 @@ class Runner {
 
 // Lists the cells of all points in the run's table; `ordinal` goes on from point to point.
 void register_cells(ResultStore& store, std::span<const SweepSetup> variants, int64_t run) {
-  Transaction transaction(store.database());
   int64_t ordinal = 0, position = 0;
   for (const SweepSetup& setup : variants) {
     const SweepConfig& config = setup.config;
@@ -184,7 +183,41 @@ void register_cells(ResultStore& store, std::span<const SweepSetup> variants, in
       ++ordinal;
     }
   }
+}
+
+// Whether a run has a cell to work at; the models of the first that is `ours` are loaded then.
+bool can_begin(std::span<SweepSetup> variants, const std::vector<std::vector<bool>>& ours,
+               LatestModel& latest) {
+  bool some = false;
+  for (size_t v = 0; v < variants.size(); ++v) {
+    const std::vector<Cell>& cells = variants[v].cells;
+    for (size_t i = 0; i < cells.size(); ++i) {
+      if (cells[i].status != cell_status::kPending) continue;
+      some = true;
+      if (!ours[v][i]) continue;
+      variants[v].ensure_models(latest);
+      return true;
+    }
+  }
+  return some;
+}
+
+// The run with its cells. With `fresh` it takes the place of all that the file holds, at once.
+int64_t begin_run(ResultStore& store, std::span<const SweepSetup> variants,
+                  const std::string& command, bool fresh) {
+  const SweepSetup& first = variants.front();
+  const RunRecord record{command,
+                         resolved_json(first.config).dump(),
+                         first.context.provenance,
+                         first.config.model.path,
+                         first.context.model_hash,
+                         first.context.num_layers};
+  Transaction transaction(store.database());
+  if (fresh) store.clear();
+  const int64_t run = store.begin_run(record);
+  register_cells(store, variants, run);
   transaction.commit();
+  return run;
 }
 
 // As they are now: a point may share cells with the points before it.
@@ -228,15 +261,15 @@ SweepOutcome run_sweep(std::span<SweepSetup> variants, const SweepOptions& optio
   NullBuffer null_buffer;
   std::ostream null_log(&null_buffer);
   std::ostream& log = options.log != nullptr ? *options.log : null_log;
-  const SweepSetup& first = variants.front();
-  ResultStore store(first.config.results, OpenMode::kReadWrite);
+  ResultStore store(variants.front().config.results, OpenMode::kReadWrite);
   const InterruptGuard interrupt_guard;
-  if (options.fresh) store.clear();
-  const int64_t run = store.begin_run({options.command, resolved_json(first.config).dump(),
-                                       first.context.provenance, first.config.model.path,
-                                       first.context.model_hash, first.context.num_layers});
-  register_cells(store, variants, run);
   const auto ours = cells_of_shard(variants, options.shard);
+  LatestModel latest;
+  const bool starts_over = options.fresh && can_begin(variants, ours, latest);
+  if (options.fresh && !starts_over) {
+    log << "no cell can be run: the results so far are kept" << std::endl;
+  }
+  const int64_t run = begin_run(store, variants, options.command, starts_over);
   const Workload load = workload_of(store, variants, ours);
   const std::string shard =
       options.shard.count == 1
@@ -253,7 +286,6 @@ SweepOutcome run_sweep(std::span<SweepSetup> variants, const SweepOptions& optio
   Progress progress(log, options.log_is_terminal, load.work);
   bool some_failed = load.runnable == 0;  // there was nothing that could have been done
   try {
-    LatestModel latest;
     for (size_t v = 0; v < variants.size(); ++v) {
       {
         Decoders decoders(variants[v]);

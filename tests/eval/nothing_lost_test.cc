@@ -116,6 +116,38 @@ TEST(NothingLost, NoRoomForTheFile) {
   }
 }
 
+// A run that starts over gives up nothing before it can begin.
+TEST(NothingLost, FreshKeepsWhatItCannotReplace) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
+  const std::set<std::string> done = done_cells(folder.path("a.db"));
+  ASSERT_EQ(done.size(), 5u);
+  const auto setup = [&] {
+    return folder.setup({"timing.repetitions=0", "results=" + folder.path("a.db")});
+  };
+  const SweepOptions fresh{.fresh = true};
+
+  SweepSetup no_text = setup();
+  no_text.config.name = "\xff";
+  EXPECT_NE(message_of([&] { run_sweep(std::move(no_text), fresh); }), "");
+  EXPECT_EQ(done_cells(folder.path("a.db")), done);
+
+  SweepSetup no_cells = setup();
+  no_cells.cells.clear();
+  EXPECT_EQ(run_sweep(std::move(no_cells), fresh), SweepOutcome::kSomeFailed);
+  EXPECT_EQ(done_cells(folder.path("a.db")), done);
+
+  SweepSetup no_model = setup();
+  no_model.release_models();
+  std::filesystem::rename(folder.path("model.json"), folder.path("elsewhere.json"));
+  EXPECT_NE(message_of([&] { run_sweep(std::move(no_model), fresh); }), "");
+  EXPECT_EQ(done_cells(folder.path("a.db")), done);
+  std::filesystem::rename(folder.path("elsewhere.json"), folder.path("model.json"));
+
+  ASSERT_EQ(run_sweep(setup(), fresh), SweepOutcome::kDone);
+  EXPECT_EQ(count_in(folder.path("a.db"), "SELECT count(*) FROM runs"), 1);
+}
+
 // Each page in turn is filled with nonsense: whatever reads the file says that it is damaged, or
 // does not need that page.
 TEST(NothingLost, DamagedPagesAreNamed) {

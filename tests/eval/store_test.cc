@@ -3,6 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
 #include "eval/report/result_table.h"
 #include "eval/store/response_scores.h"
 #include "eval/store/schema.h"
@@ -62,6 +66,72 @@ TEST(Store, NewerVersion) {
   for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kReadWrite}) {
     EXPECT_TRUE(says("newer skipbench", [&] { open(folder.path("a.db"), mode); }));
   }
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string((std::istreambuf_iterator<char>(file)), {});
+}
+
+// A version that its tables do not bear out, among them one that would index migrations wrongly.
+TEST(Store, VersionsThatTheTablesAreNotOf) {
+  const SweepFolder folder;
+  const std::string path = folder.path("a.db");
+  open(path, OpenMode::kReadWrite);
+  Database(path, OpenMode::kReadWrite).execute("PRAGMA journal_mode = DELETE");
+  for (const int64_t version : {int64_t{-1}, int64_t{-4}, int64_t{-2147483648}, int64_t{0},
+                                int64_t{1}, int64_t{2}, int64_t{3}, int64_t{4}, int64_t{5}}) {
+    Database(path, OpenMode::kReadWrite)
+        .execute("PRAGMA user_version = " + std::to_string(version));
+    const std::string before = bytes_of(path);
+    for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kReadWrite}) {
+      EXPECT_TRUE(says("a damaged results file", [&] { open(path, mode); })) << version;
+      EXPECT_TRUE(says("restore a copy", [&] { open(path, mode); })) << version;
+    }
+    EXPECT_EQ(bytes_of(path), before) << version;
+  }
+  Database(path, OpenMode::kReadWrite)
+      .execute("PRAGMA user_version = 6; ALTER TABLE runs DROP COLUMN cpu");
+  EXPECT_TRUE(says("no column runs.cpu", [&] { open(path, OpenMode::kReadOnly); }));
+}
+
+// What is refused keeps its journal mode and its write-ahead log.
+TEST(Store, RefusedFilesKeepTheirBytes) {
+  const SweepFolder folder;
+  const std::string path = folder.path("a.db"), log = path + "-wal";
+  for (const char* sql : {"CREATE TABLE cars(id)", "PRAGMA application_id = 7",
+                          "PRAGMA journal_mode = WAL; CREATE TABLE cars(id)"}) {
+    for (const std::string& file : {path, log}) std::filesystem::remove(file);
+    {
+      Database other(path, OpenMode::kReadWrite);
+      other.fold_log_on_close(false);
+      other.execute(sql);
+    }
+    const std::string before = bytes_of(path), log_before = bytes_of(log);
+    EXPECT_TRUE(says("another program", [&] { open(path, OpenMode::kReadWrite); })) << sql;
+    EXPECT_EQ(bytes_of(path), before) << sql;
+    EXPECT_EQ(bytes_of(log), log_before) << sql;
+  }
+}
+
+// Names that SQLite would take for something else, or the system for a shorter one.
+TEST(Store, NamesThatMeanSomethingElsewhere) {
+  const SweepFolder folder;
+  const auto back = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path(""));
+  for (const std::string name : {":memory:", "file:a.db", "a?b#c%20d.db", "a.db?mode=memory"}) {
+    open(name, OpenMode::kReadWrite);
+    EXPECT_EQ(count_in(name, "SELECT count(*) FROM runs"), 0) << name;
+    EXPECT_GT(std::filesystem::file_size(name), 4096u) << name;
+  }
+  std::filesystem::current_path(back);
+  open("/" + folder.path("slashes.db"), OpenMode::kReadWrite);
+  EXPECT_EQ(count_in(folder.path("slashes.db"), "SELECT count(*) FROM runs"), 0);
+  const std::string cut = folder.path(std::string("cut\0off.db", 10));
+  for (const OpenMode mode : {OpenMode::kReadOnly, OpenMode::kReadWrite}) {
+    EXPECT_TRUE(says("cut\\0off.db: a file name with a NUL", [&] { open(cut, mode); }));
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder.path("cut")));
 }
 
 // A file of every older version, filled as that version filled it, is brought up to date by `run`
