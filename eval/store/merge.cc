@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <set>
 
+#include "eval/store/id_map.h"
 #include "eval/store/joint_run.h"
 #include "eval/store/merge_responses.h"
 #include "eval/store/probes.h"
@@ -25,9 +25,6 @@ std::string shown(const std::string& text) {
   return text.size() <= kShownText ? text : text.substr(0, kShownText) + "...";
 }
 
-// Ids of one input's rows in the output.
-using IdMap = std::map<int64_t, int64_t>;
-
 class Merger {
  public:
   explicit Merger(Database& output) : output_(output) {}
@@ -35,10 +32,7 @@ class Merger {
   void add(ResultStore& input, const std::string& name) {
     input_ = &input.database();
     name_ = name;
-    runs_.clear();
-    calibrations_.clear();
-    groups_.clear();
-    cells_.clear();
+    for (IdMap* ids : {&runs_, &calibrations_, &groups_, &cells_}) ids->begin_file(name);
     copy_runs();
     copy_calibration_data();
     copy_calibrations();
@@ -79,7 +73,7 @@ class Merger {
                  rows.text(rows.index("config")), rows.real(rows.index("load_average")));
       // Runs of one file are never one run, however alike two within a second are.
       const auto is_taken = [&](int64_t run) {
-        return std::any_of(runs_.begin(), runs_.end(),
+        return std::any_of(runs_.all().begin(), runs_.all().end(),
                            [&](const auto& mapping) { return mapping.second == run; });
       };
       bool found = false;
@@ -301,7 +295,10 @@ class Merger {
   void note_latest_run() {
     Statement latest(*input_, "SELECT max(id) FROM runs");
     if (!latest.step() || latest.is_null(0)) {
-      throw StoreError({.what = "the results file holds no run", .where = name_});
+      throw StoreError({.what = "the results file holds no run",
+                        .where = name_,
+                        .expected = "a file that `skipbench run` or `probe --results` filled",
+                        .hint = "run its sweep, or leave it out"});
     }
     latest_.push_back(runs_.at(latest.integer(0)));
     Statement models(output_,
@@ -315,7 +312,7 @@ class Merger {
   Database& output_;
   Database* input_ = nullptr;
   std::string name_;
-  IdMap runs_, calibrations_, groups_, cells_;
+  IdMap runs_{"run"}, calibrations_{"calibration"}, groups_{"timing group"}, cells_{"cell"};
   std::set<int64_t> new_runs_;   // of the input at hand, in the output's numbers
   std::vector<int64_t> latest_;  // of each input, likewise
   std::vector<std::string> conflicts_;

@@ -180,6 +180,32 @@ TEST_F(Merge, RefusesWhatItCannotDo) {
   }
 }
 
+// A file that lost rows is named with what it lacks.
+TEST_F(Merge, NamesWhatAnInputLacks) {
+  ASSERT_EQ(folder_.run("a.db"), SweepOutcome::kDone);
+  const struct {
+    std::string sql, says;
+  } kCases[] = {{"DELETE FROM runs", "names run 1"},
+                {"DELETE FROM cells WHERE id = 2", "names cell 2"},
+                {"DELETE FROM timing_groups WHERE id = 1", "names timing group 1"},
+                {"DELETE FROM calibrations", "names calibration"}};
+  for (const auto& one : kCases) {
+    std::filesystem::copy_file(path("a.db"), path("b.db"),
+                               std::filesystem::copy_options::overwrite_existing);
+    change(path("b.db"), one.sql);
+    const std::vector<std::string> inputs = {path("b.db")};
+    const std::string message = message_of([&] { merge_stores(inputs, path("all.db"), ""); });
+    for (const std::string& part : {path("b.db"), one.says, std::string("restore a copy")}) {
+      EXPECT_NE(message.find(part), std::string::npos) << one.sql << ": " << message;
+    }
+    EXPECT_FALSE(std::filesystem::exists(path("all.db")));
+  }
+  ResultStore(path("empty.db"), OpenMode::kReadWrite);
+  const std::vector<std::string> empty = {path("empty.db")};
+  EXPECT_NE(message_of([&] { merge_stores(empty, path("all.db"), ""); }).find("leave it out"),
+            std::string::npos);
+}
+
 TEST_F(Merge, GroupsAreNeverTornApart) {
   const SweepSetup setup = folder_.setup();
   for (int shards = 1; shards <= 20; ++shards) {
