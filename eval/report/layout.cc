@@ -12,6 +12,8 @@
 namespace skipbench {
 namespace {
 
+constexpr size_t kShownValues = 20;  // of a column, in a message
+
 // A score's column: scores of one name under several settings are told apart by a number.
 struct ScoreColumn {
   std::string title;
@@ -46,8 +48,8 @@ const TableScore* find_score(const TableRow& row, const ScoreColumn& column) {
 }
 
 TableField fixed_field(const Column& column) {
-  TableField field{column.name, column.key, column.definition, column.on_request, column.if_present,
-                   column.text};
+  TableField field{column.name,       column.key,        column.definition,
+                   column.on_request, column.if_present, column.text};
   if (column.value != nullptr) field.value = column.value;
   return field;
 }
@@ -122,6 +124,34 @@ bool matches_any(const TableField& field, const TableRow& row, const std::string
     begin = end + 1;
   }
   return false;
+}
+
+// What `matches` takes for a row, the empty text for no value.
+std::string condition_value(const TableField& field, const TableRow& row) {
+  if (field.key == "status") return row.status;
+  if (!field.value) return field.text(row).value_or("");
+  const auto value = field.value(row);
+  return value ? fmt::format("{}", *value) : "";
+}
+
+// A condition that no row meets, with what it could have asked for.
+Error no_row(const TableField& field, const std::vector<TableRow>& rows,
+             const std::string& condition) {
+  std::vector<std::string> values;
+  for (const TableRow& row : rows) {
+    std::string value = condition_value(field, row);
+    if (std::find(values.begin(), values.end(), value) == values.end()) {
+      values.push_back(std::move(value));
+    }
+  }
+  std::string list;
+  for (size_t i = 0; i < std::min(values.size(), kShownValues); ++i) {
+    list += fmt::format("{}{}={}", i == 0 ? "" : ", ", field.key, values[i]);
+  }
+  if (values.size() > kShownValues) {
+    list += fmt::format(" and {} more", values.size() - kShownValues);
+  }
+  return Error({.what = "no row matches", .where = "--where", .expected = list, .got = condition});
 }
 
 bool before(const TableField& field, const TableRow& a, const TableRow& b) {
@@ -265,9 +295,9 @@ Grid paper_grid(const ResultTable& table, const std::optional<PublishedNumbers>&
 // By itself, in Markdown and LaTeX.
 bool is_shown(const TableField& field, const ResultTable& table) {
   if (field.on_request) return false;
-  return !field.if_present || std::any_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
-    return field.text(row).has_value();
-  });
+  return !field.if_present ||
+         std::any_of(table.rows.begin(), table.rows.end(),
+                     [&](const auto& row) { return field.text(row).has_value(); });
 }
 
 }  // namespace
@@ -333,8 +363,12 @@ ResultTable arranged_rows(ResultTable table, const TableLayout& layout) {
     }
     const TableField& field = find_field(fields, condition.substr(0, equals), "--where");
     const std::string values = condition.substr(equals + 1);
-    std::erase_if(table.rows,
-                  [&](const TableRow& row) { return !matches_any(field, row, values); });
+    std::vector<TableRow> kept;
+    for (const TableRow& row : table.rows) {
+      if (matches_any(field, row, values)) kept.push_back(row);
+    }
+    if (kept.empty() && !table.rows.empty()) throw no_row(field, table.rows, condition);
+    table.rows = std::move(kept);
   }
   for (size_t i = layout.rows.size(); i-- > 0;) {
     const TableField& field = find_field(fields, layout.rows[i], "--rows");

@@ -41,7 +41,7 @@ std::vector<TableField> chosen_fields(const ResultTable& table, const std::strin
                                       const TableLayout& layout, bool all);
 
 // Keeps the rows that `layout.where` matches and orders them by `layout.rows`. Throws Error for an
-// unknown column or a condition without "=".
+// unknown column, a condition without "=" and one that no row meets.
 ResultTable arranged_rows(ResultTable table, const TableLayout& layout);
 
 // One grid per data set, or the paper's. Throws Error for an unknown layout, and for published

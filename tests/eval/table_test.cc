@@ -118,6 +118,19 @@ TEST(Table, ColumnsRowsAndConditions) {
   }
 }
 
+TEST(Table, AConditionThatNoRowMeets) {
+  const ResultTable table = two_directions();
+  const auto message = [&](const TableLayout& layout) {
+    return message_of([&] { render_table(table, "md", layout); });
+  };
+  EXPECT_EQ(message({.where = {"batch=99"}}),
+            "--where: no row matches; expected batch=8, batch=1, got batch=99");
+  EXPECT_EQ(message({.where = {"batch=8", "target=1.5,3"}}),
+            "--where: no row matches; expected target=2, target=1, got target=1.5,3");
+  EXPECT_NE(message({.where = {"status=oom"}}).find("expected status=done"), std::string::npos);
+  EXPECT_NO_THROW(render_table(ResultTable(), "md", {.where = {"batch=99"}}));
+}
+
 class TestedTable : public testing::TestWithParam<PairedTest> {};
 
 // Outputs are put where the answer is known: the reference itself must be significantly better,
