@@ -3,11 +3,13 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 
 #include "cli/commands.h"
 #include "engine/base/error.h"
+#include "eval/store/database.h"
 
 namespace skipbench {
 namespace {
@@ -27,6 +29,17 @@ void flush_output() {
   throw Error({.what = "could not write to standard output",
                .where = "stdout",
                .hint = "is the disk full, or the output closed?"});
+}
+
+void check_output(const std::string& path, const std::string& input, const std::string& flag) {
+  std::error_code error;
+  if (std::filesystem::equivalent(path, input, error)) {
+    throw Error({.what = "would be written over what is read",
+                 .where = flag,
+                 .expected = "another file than " + input,
+                 .got = path});
+  }
+  check_no_database(path, flag);
 }
 
 void write_file(const std::string& path, const std::string& bytes) {

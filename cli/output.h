@@ -9,6 +9,9 @@ namespace skipbench {
 // (`skipbench ... | head -1`), and Error when the output could not be written otherwise.
 void flush_output();
 
+// Throws Error for a file to write, named by `flag`, that is `input` or holds a database.
+void check_output(const std::string& path, const std::string& input, const std::string& flag);
+
 // Writes a whole file, over one that is there. Throws Error when it cannot.
 void write_file(const std::string& path, const std::string& bytes);
 

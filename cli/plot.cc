@@ -1,12 +1,11 @@
 // skipbench plot: a results file as a drawing.
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "engine/base/error.h"
 #include "engine/base/text_file.h"
 #include "eval/report/drift_plots.h"
@@ -19,13 +18,6 @@ struct PlotCommand {
   std::string db, path;
   ResultPlotOptions options;
 };
-
-bool is_database(const std::string& path) {
-  constexpr std::string_view kMagic = "SQLite format 3";
-  std::string start(kMagic.size(), '\0');
-  std::ifstream(path, std::ios::binary).read(start.data(), std::ssize(start));
-  return start == kMagic;
-}
 
 // Of a probe's output: what it holds is the drift of layers under one strategy.
 Plot probe_plot(const PlotCommand& command) {
@@ -51,8 +43,9 @@ Plot probe_plot(const PlotCommand& command) {
 
 void draw(const PlotCommand& command) {
   plot_format(command.path);  // a wrong name is found before the file is read
+  check_output(command.path, command.db, "-o");
   std::error_code ignored;
-  if (std::filesystem::is_regular_file(command.db, ignored) && !is_database(command.db)) {
+  if (std::filesystem::is_regular_file(command.db, ignored) && !holds_database(command.db)) {
     return draw_plot(probe_plot(command), command.path);
   }
   ResultStore store(command.db, OpenMode::kReadOnly);

@@ -11,6 +11,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "engine/base/error.h"
 #include "engine/base/subprocess.h"
 #include "engine/base/text_file.h"
@@ -66,6 +67,9 @@ std::vector<BenchRun> measure(const RegressCommand& command, bool is_candidate) 
 }
 
 void compare_binaries(const RegressCommand& command) {
+  for (const std::string& binary : {command.baseline, command.candidate}) {
+    check_output(command.history, binary, "--keep");
+  }
   report(compare_in_turns([&](bool is_candidate) { return measure(command, is_candidate); },
                           command.settings,
                           [](const std::string& line) { std::cerr << line << '\n'; }));

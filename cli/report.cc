@@ -10,6 +10,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paired_test.h"
+#include "engine/base/error.h"
 #include "eval/report/comparison.h"
 
 namespace skipbench {
@@ -18,6 +19,7 @@ namespace {
 struct ReportCommand {
   std::string db, path;
   std::string test = "paired-bs";
+  bool names_baseline = false;  // else a table without `full` has none
   ReportOptions options;
 };
 
@@ -26,13 +28,25 @@ bool has_baseline(const ResultTable& table, const std::string& baseline) {
                      [&](const TableRow& row) { return row.strategy == baseline; });
 }
 
+void check_page(const ReportCommand& command) {
+  if (!command.path.ends_with(".html")) {
+    throw Error({.what = "not the name of a page",
+                 .where = "-o",
+                 .expected = "a name that ends in .html",
+                 .got = command.path});
+  }
+  check_output(command.path, command.db, "-o");
+}
+
 void report(const ReportCommand& command) {
+  check_page(command);
   ComparisonOptions comparison;
   const bool tested = command.test != "none";
   if (tested) comparison.test = paired_test(command.test);
   comparison.baseline = command.options.baseline;
   ResultStore store(command.db, OpenMode::kReadOnly);
   ResultTable table = load_result_table(store);
+  if (command.names_baseline) check_baseline(table, comparison.baseline);
   if (tested && has_baseline(table, comparison.baseline)) {
     compare_strategies(store, table, comparison);
   }
@@ -50,15 +64,19 @@ void add_report(CLI::App& app) {
   sub->add_option("--samples", command->options.samples, "examples shown of each data set")
       ->check(whole_number(0, 10000))
       ->capture_default_str();
-  sub->add_option("--baseline", command->options.baseline,
-                  "strategy that the others are tested against and their texts compared with")
-      ->capture_default_str();
+  const CLI::Option* baseline =
+      sub->add_option("--baseline", command->options.baseline,
+                      "strategy that the others are tested against and their texts compared with")
+          ->capture_default_str();
   sub->add_option("--significance", command->test, "paired-bs, paired-ar, or none")
       ->capture_default_str();
   sub->footer(
       "Example:\n  skipbench report results/quickstart.db -o results/quickstart.html\n"
       "The page needs no other file and no network. Plots are drawn by gnuplot.");
-  sub->callback([command] { report(*command); });
+  sub->callback([command, baseline] {
+    command->names_baseline = baseline->count() > 0;
+    report(*command);
+  });
 }
 
 }  // namespace skipbench

@@ -22,6 +22,7 @@ void install_signal_handlers() {
   struct sigaction ignore = {};
   ignore.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &ignore, nullptr);
+  sigaction(SIGXFSZ, &ignore, nullptr);  // a write beyond `ulimit -f` fails like one on a full disk
   struct sigaction end = {};
   end.sa_handler = end_interrupted;
   sigemptyset(&end.sa_mask);

@@ -44,7 +44,7 @@ class Comparer {
       : store_(store), table_(table), options_(options) {}
 
   void run() {
-    check_baseline();
+    check_baseline(table_, options_.baseline);
     for (const StoredDataset& dataset : table_.config.datasets) {
       for (const auto& [name, options] : dataset.metrics) {
         const auto metric = make_sweep_metric(name, options, "stored metric " + name);
@@ -67,17 +67,6 @@ class Comparer {
       }
     }
     return names;
-  }
-
-  void check_baseline() const {
-    std::vector<std::string> known;
-    for (const TableRow& row : table_.rows) {
-      if (row.strategy == options_.baseline) return;
-      if (std::find(known.begin(), known.end(), row.strategy) == known.end()) {
-        known.push_back(row.strategy);
-      }
-    }
-    throw unknown_name("strategy", options_.baseline, known, "--baseline");
   }
 
   void compare(const std::string& dataset, const Metric& metric) {
@@ -222,6 +211,17 @@ class Comparer {
 };
 
 }  // namespace
+
+void check_baseline(const ResultTable& table, const std::string& baseline) {
+  std::vector<std::string> known;
+  for (const TableRow& row : table.rows) {
+    if (row.strategy == baseline) return;
+    if (std::find(known.begin(), known.end(), row.strategy) == known.end()) {
+      known.push_back(row.strategy);
+    }
+  }
+  throw unknown_name("strategy", baseline, known, "--baseline");
+}
 
 void compare_strategies(ResultStore& store, ResultTable& table, const ComparisonOptions& options) {
   Comparer(store, table, options).run();

@@ -15,6 +15,9 @@ struct ComparisonOptions {
   SignificanceSettings settings;
 };
 
+// Throws Error for a baseline that the table does not have.
+void check_baseline(const ResultTable& table, const std::string& baseline);
+
 // Fills TableScore::p_value, of each strategy against the baseline on the same data set (at its
 // own target where it has several: the baseline then needs a cell at that target), and
 // TableScore::best: better than each other cell of the same data set and target, with a paired

@@ -12,6 +12,7 @@
 #include "engine/base/subprocess.h"
 #include "eval/report/plot_heat.h"
 #include "eval/report/plot_ticks.h"
+#include "eval/store/database.h"
 
 namespace skipbench {
 namespace {
@@ -319,6 +320,7 @@ std::string drawn_plot(const Plot& plot, const std::string& format) {
 }
 
 void draw_plot(const Plot& plot, const std::string& path) {
+  check_no_database(path, "-o");
   const std::string drawn = drawn_plot(plot, plot_format(path));
   std::ofstream file(path, std::ios::binary);
   file << drawn << std::flush;

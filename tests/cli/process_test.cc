@@ -164,6 +164,62 @@ TEST_F(SweepCommands, RunTableAndExportAgree) {
   EXPECT_EQ(run_skipbench({"report", path("r.db"), "-o", path("absent/r.html")}).exit_code, 2);
 }
 
+// Neither the file that is read nor another database, by whatever name, is written over.
+TEST_F(SweepCommands, ResultsAreNeverWrittenOver) {
+  ASSERT_EQ(run_skipbench({"run", path("sweep.yaml")}).exit_code, 0);
+  const auto bytes = [&](const std::string& name) {
+    std::ifstream file(path(name), std::ios::binary);
+    return std::string((std::istreambuf_iterator<char>(file)), {});
+  };
+  const std::string before = bytes("r.db");
+  for (const char* name : {"page.html", "plot.svg", "plot.png"}) {
+    fs::copy_file(path("r.db"), path(name));
+  }
+  fs::create_symlink(path("r.db"), path("link.html"));
+  std::ofstream(path("probe.svg")) << "{}";
+  const std::vector<std::vector<std::string>> commands = {
+      {"report", path("r.db"), "-o", path("r.db")},
+      {"report", path("r.db"), "-o", path("link.html")},
+      {"report", path("r.db"), "-o", path("page.html")},
+      {"plot", path("r.db"), "-o", path("plot.svg")},
+      {"plot", path("plot.png"), "-o", path("plot.png")},
+      {"plot", path("probe.svg"), "--kind", "steps", "-o", path("probe.svg")},
+      {"merge", path("r.db"), "-o", path("r.db")},
+      {"regress", "run", "--baseline-binary", SKIPBENCH_BINARY, "--candidate-binary",
+       SKIPBENCH_BINARY, "--keep", path("r.db"), "--", "--model", fixture("bloom-7layers"), "-p",
+       "1", "-n", "1", "-r", "1"}};
+  for (const auto& command : commands) {
+    const ProcessResult result = run_skipbench(command);
+    EXPECT_EQ(result.exit_code, 2) << command[0] << result.errors;
+    const bool says = result.errors.find("would be written over") != std::string::npos ||
+                      result.errors.find(".html") != std::string::npos ||
+                      result.errors.find("there already") != std::string::npos;
+    EXPECT_TRUE(says) << command[0] << ": " << result.errors;
+  }
+  for (const char* name : {"r.db", "page.html", "plot.svg", "plot.png"}) {
+    EXPECT_EQ(bytes(name), before) << name;
+  }
+  EXPECT_EQ(bytes("probe.svg"), "{}");
+  const ProcessResult text = run_skipbench({"report", path("r.db"), "-o", path("new.txt")});
+  EXPECT_EQ(text.exit_code, 2);
+  EXPECT_NE(text.errors.find("ends in .html"), std::string::npos) << text.errors;
+  const ProcessResult baseline =
+      run_skipbench({"report", path("r.db"), "-o", path("new.html"), "--baseline", "unifid"});
+  EXPECT_EQ(baseline.exit_code, 2);
+  EXPECT_NE(baseline.errors.find("--baseline: "), std::string::npos) << baseline.errors;
+  EXPECT_NE(baseline.errors.find("unified"), std::string::npos) << baseline.errors;
+  EXPECT_FALSE(fs::exists(path("new.html")) || fs::exists(path("new.txt")));
+}
+
+// A limit of a file's size is met as a full disk is, not by a signal.
+TEST_F(SweepCommands, ALimitOfFileSizeIsAnError) {
+  const ProcessResult run =
+      shell("ulimit -f 30; \"$SKIPBENCH\" run '" + path("sweep.yaml") + "'; exit $?");
+  EXPECT_EQ(run.exit_code, 2) << run.errors;
+  EXPECT_NE(run.errors.find("r.db: results file: "), std::string::npos) << run.errors;
+  EXPECT_NE(run.errors.find("disk"), std::string::npos) << run.errors;
+}
+
 TEST_F(SweepCommands, AnInterruptedRunSaysSoAndGoesOn) {
   write_config(/*new_tokens=*/200);
   const ProcessResult interrupted =
