@@ -1,8 +1,12 @@
 #include "eval/metrics/ter.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
+#include "engine/base/error.h"
 #include "eval/metrics/ngrams.h"
 #include "eval/metrics/ter_edits.h"
 
@@ -16,6 +20,8 @@ struct Scratch {
   TerEdits edits;
   std::vector<uint32_t> hypothesis, reference;
 };
+
+constexpr size_t kMostCells = size_t{1} << 26;
 
 class Ter : public Metric {
  public:
@@ -38,6 +44,7 @@ class Ter : public Metric {
     size_t length = 0;
     for (const std::string& reference : references) {
       read(reference, &s.reference);
+      check_size(s.hypothesis.size(), s.reference.size());
       best = std::min(best, s.edits.count(s.hypothesis, s.reference));
       length += s.reference.size();
     }
@@ -60,6 +67,16 @@ class Ter : public Metric {
   }
 
  private:
+  // The table of edits has a cell for each pair of words: 9 bytes, in each thread.
+  static void check_size(size_t hypothesis, size_t reference) {
+    if ((hypothesis + 1) * (reference + 1) <= kMostCells) return;
+    throw Error({.what = "a text is too long for TER",
+                 .expected = fmt::format("at most {:.0f} thousand words on both sides",
+                                         std::sqrt(static_cast<double>(kMostCells)) / 1e3),
+                 .got = fmt::format("{} words, {} in the reference", hypothesis, reference),
+                 .hint = "score sentences or paragraphs, one per line"});
+  }
+
   TerSettings settings_;
 };
 

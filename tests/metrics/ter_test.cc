@@ -142,6 +142,21 @@ TEST(Ter, CountsShiftsAsOneEdit) {
   EXPECT_EQ(edits.count(a, none), 6);
 }
 
+// The table of edits grows with the product of the lengths.
+TEST(Ter, RefusesWhatWouldTakeGigabytes) {
+  std::string text;
+  for (int i = 0; i < 20000; ++i) text += "w ";
+  const auto metric = make_metric("ter", {});
+  const std::vector<std::string> references = {text};
+  double stats[2];
+  try {
+    metric->segment_stats(text, references, stats);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_TRUE(contains(error.what(), "20000 words")) << error.what();
+  }
+}
+
 TEST(Ter, ReadsItsSettings) {
   const auto metric = make_metric("ter", {{"normalized", "true"}, {"no_punct", "true"}});
   EXPECT_FALSE(metric->higher_is_better());
