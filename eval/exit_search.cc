@@ -98,8 +98,10 @@ std::vector<ExitCandidate> search_exits(Decoder& decoder, const StrategySpec& ba
       const double speed = run_once(decoder, *strategy, data, candidate.test_share);
       if (turn > 0) candidate.tokens_per_second.push_back(speed);
     }
-    if (progress)
-      progress("turns timed", static_cast<size_t>(turn), static_cast<size_t>(repetitions));
+    if (progress) {
+      progress("turns decoded", static_cast<size_t>(turn) + 1,
+               static_cast<size_t>(repetitions) + 1);
+    }
   }
   for (ExitCandidate& candidate : candidates) {
     if (candidate.tokens_per_second.empty()) continue;
