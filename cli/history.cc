@@ -11,6 +11,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "engine/base/error.h"
 #include "engine/base/text_file.h"
 #include "eval/regress/compare.h"
@@ -53,7 +54,10 @@ Plot history_plot(const SeriesHistory& history) {
 }
 
 void show(const HistoryCommand& command) {
-  if (!command.plot.empty()) plot_format(command.plot);
+  if (!command.plot.empty()) {
+    plot_format(command.plot);
+    check_output(command.plot, command.history, "-o");
+  }
   const auto runs = read_bench_runs(read_text_file(command.history), command.history);
   const auto histories = history_of(runs, command.settings);
   std::cout << history_text(histories) << std::flush;

@@ -56,7 +56,7 @@ void add_table(CLI::App& app) {
       ->allow_extra_args(false);
   sub->add_option("--significance", command->test,
                   "test every score against the baseline's on the stored outputs: paired-bs "
-                  "(bootstrap) or paired-ar (approximate randomisation)");
+                  "(sacreBLEU's bootstrap, about half a two-sided p) or paired-ar (two-sided)");
   sub->add_option("--baseline", command->comparison.baseline, "strategy to test against")
       ->capture_default_str();
   sub->add_option("--beside", command->beside,

@@ -96,6 +96,7 @@ TEST_F(SweepCommands, SearchPrintsSchedulesAndTheBestToPaste) {
   ASSERT_EQ(result.exit_code, 0) << result.errors;
   const Json found = Json::parse(result.output);
   EXPECT_EQ(found["strategy"], "skip_decode");
+  EXPECT_NE(result.errors.find("3 of 3 schedules measured"), std::string::npos) << result.errors;
   EXPECT_EQ(found["budget"], 5);              // of 7 layers
   EXPECT_EQ(found["prompts"], 2);             // of 4, 2 evaluated
   ASSERT_EQ(found["candidates"].size(), 3u);  // 3 to 5; the sweep's own 4 is not kept
