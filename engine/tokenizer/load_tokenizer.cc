@@ -53,7 +53,11 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
                  .where = path,
                  .hint = "scripts/fetch_model smollm2 fetches the demo model"});
   }
-  return fs::is_directory(status) ? load_folder(path) : load_file(path);
+  if (fs::is_directory(status)) return load_folder(path);
+  if (fs::is_regular_file(status)) return load_file(path);
+  throw Error({.what = "not a regular file",  // opening a named pipe would wait for its writer
+               .where = path,
+               .expected = "a tokenizer's file or folder"});
 }
 
 }  // namespace skipbench

@@ -1,6 +1,9 @@
 // Values that an option cannot use: named and refused, not taken for something else.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "tests/cli/run_skipbench.h"
@@ -73,6 +76,27 @@ TEST(OptionValues, FilesWithoutAnEnd) {
   expect_refused({"plan", "--layers", "8", "--strategy", "early_exit", "--target", "2", "--param",
                   "depths=/dev/zero"},
                  {"depths", "not a regular file"});
+}
+
+TEST(OptionValues, NamedPipesAreNotWaitedFor) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / "skipbench_named_pipes";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  for (const char* name : {"config.json", "model.safetensors", "tokenizer.model"}) {
+    fs::create_symlink(fs::path(SKIPBENCH_SOURCE_DIR) / "models/miniature" / name, folder / name);
+  }
+  const std::string pipe = (folder / "chat_template.jinja").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  expect_refused({"tokenize", "--model", pipe}, {pipe, "not a regular file"});
+  expect_refused({"validate", pipe}, {pipe, "not a regular file"});
+  std::ofstream(folder / "lines") << "one\ntwo\n";
+  std::ofstream(folder / "sweep.yaml")
+      << "{name: a, results: a.db, model: {path: " << folder << "}, strategies: [full],"
+      << " datasets: [{name: a, source: lines, reference: lines, chat_template: model,"
+      << " metrics: [bleu]}]}";
+  expect_refused({"validate", (folder / "sweep.yaml").string()}, {pipe, "not a regular file"});
+  fs::remove_all(folder);
 }
 
 TEST(OptionValues, EscapeSequencesDoNotReachTheTerminal) {
