@@ -57,7 +57,10 @@ def main():
     if folder.is_finished():
         print(f"{args.output}: is finished; nothing to do")
         return
-    model = load_model(args.model, facts, args.device)
+    model, has_other_positions = load_model(args.model, facts, args.device)
+    if args.full and has_other_positions:
+        raise SystemExit(f"--full: a checkpoint would lack the RoPE scaling of {args.model}; train "
+                         "an adapter (--lora-rank), or name a folder in Hugging Face's form")
     view = view_of(model)
     check_forward(view, args, train.pairs)
     model = prepare_weights(model, view, args).train()

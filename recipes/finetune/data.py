@@ -89,7 +89,8 @@ def template_fields(template, option):
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise SystemExit(f"{option} {template!r}: {error}; a literal brace is written twice") from None
+        raise SystemExit(f"{option} {template!r}: {error}; a literal brace is written twice"
+                         ) from None
     for _, name, form, conversion in parts:
         if name is not None and (not name.isidentifier() or form or conversion):
             raise SystemExit(f"{option} {template!r}: expected names of fields in braces, as in "

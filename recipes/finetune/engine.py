@@ -10,8 +10,8 @@ def ask(skipbench, arguments, text=None):
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise SystemExit(f"{skipbench}: {error.strerror}; expected the built program "
-                         "(`cmake --build build/cpu-release`), or name it with --skipbench") from None
+        raise SystemExit(f"{skipbench}: {error.strerror}; expected the built program (`cmake "
+                         "--build build/cpu-release`), or name it with --skipbench") from None
     if done.returncode != 0:
         raise SystemExit(done.stderr.strip() or f"{' '.join(command)} failed")
     return done.stdout
@@ -31,7 +31,8 @@ def tokenize(skipbench, model, texts):
 
 
 def log_probs(skipbench, model, examples, strategy="full", target=1, params=(), threads=1):
-    """([log p per token], [layers per token]) of each (prompt ids, response ids), teacher-forced."""
+    """([log p per token], [layers per token]) of each (prompt ids, response ids), teacher-forced.
+    """
     lines = "".join(json.dumps({"prompt": p, "continuation": r}) + "\n" for p, r in examples)
     printed = ask(skipbench, ["logprobs", "--model", model, "--input", "-", "--strategy", strategy,
                               "--target", target, "--threads", threads,

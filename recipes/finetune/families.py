@@ -26,12 +26,17 @@ class LlamaView:
         self.head_dim = self.layers[0].self_attn.head_dim
 
     def set_positions(self, position):
-        """Takes the engine's rotary frequencies: transformers leaves out the scaling of a GGUF."""
+        """Takes the engine's rotary frequencies: transformers leaves out the scaling of a GGUF.
+        Returns whether that changed them: then the configuration does not tell them."""
         rotary = self.body.rotary_emb
         frequencies = torch.tensor(position["inverse_frequencies"], dtype=torch.float32)
+        factors = torch.tensor([rotary.attention_scaling, position["attention_factor"]])
+        same = (torch.allclose(rotary.inv_freq, frequencies, rtol=1e-4, atol=0.0)
+                and torch.allclose(factors[0], factors[1], rtol=1e-4))
         rotary.inv_freq.copy_(frequencies)
         rotary.original_inv_freq = rotary.inv_freq
         rotary.attention_scaling = position["attention_factor"]
+        return not same
 
     def embeddings(self):
         return [self.body.embed_tokens]
@@ -103,6 +108,7 @@ class BloomView:
 
     def set_positions(self, position):
         """ALiBi has its slopes from the number of heads alone."""
+        return False
 
     def embeddings(self):
         return [self.body.word_embeddings]
@@ -157,8 +163,9 @@ def rotate_half(x):
 
 
 def load_model(path, facts, device="cpu"):
-    """transformers' model in f32 of a folder, or of a folder or file with a GGUF, with what the
-    engine reads of it (`facts`, engine.inspect) where transformers reads something else."""
+    """(transformers' model in f32 of a folder, or of a folder or file with a GGUF, with what the
+    engine reads of it (`facts`, engine.inspect) where transformers reads something else; whether its
+    positions are such a thing, which its configuration does not tell)."""
     source, options = find_weights(path)
     is_gguf = "gguf_file" in options
     if is_gguf and facts["family"] in HAVE_HEAD_DIM:
@@ -167,8 +174,8 @@ def load_model(path, facts, device="cpu"):
         source, dtype=torch.float32, attn_implementation="eager", local_files_only=True, **options)
     if is_gguf:
         forget_quantisation(model)
-    view_of(model).set_positions(facts["position"])
-    return model.to(device)
+    is_changed = view_of(model).set_positions(facts["position"])
+    return model.to(device), is_changed
 
 
 def forget_quantisation(model):

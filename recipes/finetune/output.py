@@ -23,7 +23,8 @@ def write_tokenizer(model, folder):
     source, options = find_weights(model)
     if "gguf_file" in options:
         from transformers import AutoTokenizer
-        AutoTokenizer.from_pretrained(source, local_files_only=True, **options).save_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, **options)
+        tokenizer.save_pretrained(folder)
         return
     for name in TOKENIZER_FILES:
         if (pathlib.Path(source) / name).exists():

@@ -1,10 +1,10 @@
 """Teacher-forced log-probs of the recipe's forward against `skipbench logprobs`.
 
-    python -m recipes.tests.parity [--skipbench build/cpu-release/skipbench] [--fused] [--device cuda]
+    python -m recipes.tests.parity [--skipbench PROGRAM] [--fused] [--device cuda]
 
 --fused takes the attention of a GPU on a CPU. Every strategy on tiny models of each family
-(tests/fixtures/models), folders and GGUFs; ragged batches; random token ids. Prints the largest difference of each
-case; ends with 1 if one exceeds 1e-4.
+(tests/fixtures/models), folders and GGUFs; ragged batches; random token ids. Prints the largest
+difference of each case; ends with 1 if one exceeds 1e-4.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def recipe_scores(view, plan, batch):
 def compare(skipbench, name, generator, device):
     """Largest difference over all cases of a model."""
     facts = engine.inspect(skipbench, MODELS / name)
-    view = view_of(load_model(MODELS / name, facts, device).eval())
+    view = view_of(load_model(MODELS / name, facts, device)[0].eval())
     layers = len(view.layers)
     examples = requests(view.model.config.vocab_size, generator)
     batch = make_batch(examples).to(device)

@@ -37,11 +37,11 @@ class Case:
         code, text = got
         ok = part in text and "Traceback" not in text and (code == 0) == (status == 0)
         self.failed += not ok
-        print(f"{'ok' if ok else 'FAILED'}: {part}" + ("" if ok else f"\n  exit {code}: {text[-600:]}"),
-              flush=True)
+        print(f"ok: {part}" if ok else f"FAILED: {part}\n  exit {code}: {text[-600:]}", flush=True)
 
     def write(self, name, content):
-        (self.folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        data = content if isinstance(content, bytes) else content.encode()
+        (self.folder / name).write_bytes(data)
         return name
 
 
@@ -107,7 +107,8 @@ def folder_cases(case):
     log = (out / "log.jsonl").read_text()
     (out / "log.jsonl").write_text(log[:-20])  # torn
     case.expect("going on at step 3", case.finetune(), status=0)
-    assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [0]
+    lines = (out / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0]
     (out / "finetune.json").unlink()
     with open(out / "run.json", "a", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -128,9 +129,9 @@ def gguf_cases(case):
     case.expect("step 1/1", case.finetune("--model", smollm, "--full", "--steps", "1",
                                           output="gguf"), status=0)
     request = json.dumps("a <|im_start|> b") + "\n"
-    ids = [subprocess.run([case.skipbench, "tokenize", "--model", model, "--json", "--parse-special",
-                           "--input", "-"], input=request, text=True, check=True,
-                          stdout=subprocess.PIPE).stdout
+    ids = [subprocess.run([case.skipbench, "tokenize", "--model", model, "--json",
+                           "--parse-special", "--input", "-"], input=request, text=True,
+                          check=True, stdout=subprocess.PIPE).stdout
            for model in (smollm, case.folder / "gguf")]
     assert ids[0] == ids[1]
     subprocess.run([case.skipbench, "inspect", case.folder / "gguf"], check=True,
