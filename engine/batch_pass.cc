@@ -1,10 +1,14 @@
 #include "engine/batch_pass.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <chrono>
 #include <cmath>
 #include <numeric>
+
+#include "engine/base/error.h"
 
 namespace skipbench {
 namespace {
@@ -283,6 +287,21 @@ void BatchPass::record_next(std::span<const int32_t> entries, const Matrix& logi
   for (size_t i = 0; i < entries.size(); ++i) rows_[entries[i]].next = next_tokens_[i];
 }
 
+void BatchPass::check_next(std::span<const int32_t> entries) const {
+  for (const int32_t entry : entries) {
+    if (rows_[entry].next.top_probability > 0) continue;
+    const int32_t sequence = sequences_.empty() ? entry : sequences_[entry];
+    throw Error(
+        {.what = "the model's output is not a number",
+         .where =
+             fmt::format("text {} of the batch, after {} tokens", sequence + 1, lengths_[sequence]),
+         .expected = "a token with a finite logit",
+         .got = "none in the whole vocabulary",
+         .hint = "a wider dtype (f32 or bf16 instead of f16) may help; else the weights hold "
+                 "NaN or infinity"});
+  }
+}
+
 void BatchPass::record_log_probs(std::span<const int32_t> entries, const Matrix& logits,
                                  std::span<const int32_t> targets) {
   if (targets.empty()) return;
@@ -295,6 +314,8 @@ void BatchPass::record_log_probs(std::span<const int32_t> entries, const Matrix&
 void BatchPass::record(std::span<const int32_t> entries, const Matrix& logits,
                        std::span<const int32_t> targets) {
   record_next(entries, logits);
+  // Scores of given tokens say by themselves that they are no numbers; a text would not.
+  if (targets.empty()) check_next(entries);
   record_log_probs(entries, logits, targets);
 }
 

@@ -73,6 +73,8 @@ class BatchPass {
   int64_t move_exits_behind(int64_t running, const Stops& stops, const StepInput& input);
   // `entries` name, per row of logits, the entry of rows_ and of targets that it belongs to.
   void record_next(std::span<const int32_t> entries, const Matrix& logits);
+  // Throws Error for a row without a finite logit: its token would mean nothing.
+  void check_next(std::span<const int32_t> entries) const;
   void record_log_probs(std::span<const int32_t> entries, const Matrix& logits,
                         std::span<const int32_t> targets);
   void record(std::span<const int32_t> entries, const Matrix& logits,

@@ -48,7 +48,8 @@ TEST(Logprobs, AnEmptyContinuationHasNone) {
   }
 }
 
-TEST(Logprobs, WarnsOfWhatIsNoNumber) {
+// A score says so itself, with a warning; a text could not.
+TEST(Logprobs, WarnsOfWhatIsNoNumberWhichGenerateRefuses) {
   const fs::path folder = fresh_folder();
   fs::copy(fixture("bloom-7layers"), folder / "model", fs::copy_options::recursive);
   for (const auto& entry : fs::directory_iterator(folder / "model")) {
@@ -64,6 +65,13 @@ TEST(Logprobs, WarnsOfWhatIsNoNumber) {
   EXPECT_NE(result.errors.find("warning: -:1: the log-probability of token 0"), std::string::npos)
       << result.errors;
   EXPECT_TRUE(json_lines(result.output).at(0)["logprobs"][0].is_null());
+  const ProcessResult texts = skipbench_with_input(
+      "[1, 2]\n", {"generate", "--model", (folder / "model").string(), "--input", "-", "--ids"});
+  EXPECT_EQ(texts.exit_code, 2) << texts.errors;
+  EXPECT_NE(texts.errors.find("text 1 of the batch, after 2 tokens: the model's output is not a"),
+            std::string::npos)
+      << texts.errors;
+  EXPECT_EQ(texts.output, "");
   fs::remove_all(folder);
 }
 
@@ -196,10 +204,10 @@ TEST(Probe, KeepsWhatItPrints) {
   std::ofstream(folder / "ids.jsonl") << "{\"prompt\": [1, 2], \"continuation\": [3, 4, 5]}\n";
   const auto probe = [&](const std::string& file, const std::string& target,
                          const std::string& format) {
-    const ProcessResult result = run_skipbench(
-        {"probe", "--model", fixture("bloom-7layers"), "--input", (folder / "ids.jsonl").string(),
-         "--strategy", "unified", "--target", target, "--results", (folder / file).string(), "-o",
-         format});
+    const ProcessResult result =
+        run_skipbench({"probe", "--model", fixture("bloom-7layers"), "--input",
+                       (folder / "ids.jsonl").string(), "--strategy", "unified", "--target", target,
+                       "--results", (folder / file).string(), "-o", format});
     EXPECT_EQ(result.exit_code, 0) << result.errors;
     return result.output;
   };
