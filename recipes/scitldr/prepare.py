@@ -1,6 +1,6 @@
 """Writes train.jsonl and valid.jsonl of SciTLDR for recipes.finetune.
 
-    python -m recipes.scitldr.prepare --train ../shared/data/summ/scitldr-a/train.jsonl.gz \
+    python -m recipes.scitldr.prepare --train TRAIN.jsonl.gz \
         --held-out datasets/scitldr --output DIR
 
 A paper's abstract as one text, and the first of its summaries: another one would be another example
