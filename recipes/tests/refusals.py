@@ -5,17 +5,13 @@
 Each case runs the command in a process of its own and compares its message; a traceback fails.
 """
 
-import argparse
 import fcntl
 import json
 import pathlib
 import subprocess
 import sys
-import tempfile
 
-import sentencepiece
-
-from recipes.tests.resume import TOKENIZER, make_inputs
+from recipes.tests.resume import test_folder
 
 
 class Case:
@@ -139,14 +135,7 @@ def gguf_cases(case):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--skipbench", type=pathlib.Path,
-                        default=pathlib.Path("build/cpu-release/skipbench"))
-    skipbench = parser.parse_args().skipbench.resolve()
-    vocabulary = sentencepiece.SentencePieceProcessor(model_file=str(TOKENIZER)).get_piece_size()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        make_inputs(folder, vocabulary)
+    with test_folder(__doc__) as (folder, skipbench):
         case = Case(folder, skipbench)
         for group in (data_cases, argument_cases, folder_cases, gguf_cases):
             group(case)

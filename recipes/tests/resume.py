@@ -7,6 +7,7 @@ LoRA: twelve steps at once, and twelve steps broken off after the fifth, must le
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import shutil
@@ -15,6 +16,7 @@ import sys
 import tempfile
 from unittest import mock
 
+import sentencepiece
 import torch
 from safetensors.torch import load_file
 from transformers import BloomConfig, BloomForCausalLM
@@ -89,16 +91,21 @@ def check(folder, skipbench, index, strategy, target, options):
     return losses
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+@contextlib.contextmanager
+def test_folder(description):
+    """(a temporary folder with make_inputs' files, the program that the command line names)."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument("--skipbench", type=pathlib.Path,
                         default=pathlib.Path("build/cpu-release/skipbench"))
     skipbench = parser.parse_args().skipbench.resolve()
-    import sentencepiece
     vocabulary = sentencepiece.SentencePieceProcessor(model_file=str(TOKENIZER)).get_piece_size()
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        make_inputs(folder, vocabulary)
+        make_inputs(pathlib.Path(folder), vocabulary)
+        yield pathlib.Path(folder), skipbench
+
+
+def main():
+    with test_folder(__doc__) as (folder, skipbench):
         for index, run in enumerate(RUNS):
             losses = check(folder, skipbench, index, *run)
             print(f"{run}: equal; validation loss {losses[0]:.3f} to {losses[-1]:.3f}")

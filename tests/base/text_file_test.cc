@@ -12,6 +12,7 @@
 #include <functional>
 
 #include "engine/base/error.h"
+#include "tests/temp_folder.h"
 
 namespace skipbench {
 namespace {
@@ -27,16 +28,11 @@ std::string message_of(const std::function<void()>& action) {
 
 class Files : public testing::Test {
  protected:
-  Files() {
-    std::string name = (std::filesystem::temp_directory_path() / "skipbench_file_XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-    folder_ = name;
-  }
   ~Files() override { std::filesystem::remove_all(folder_); }
 
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
 
-  std::filesystem::path folder_;
+  std::filesystem::path folder_ = make_temp_folder("file");
 };
 
 TEST_F(Files, PipesAndDevicesAreRefused) {

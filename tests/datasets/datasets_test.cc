@@ -9,8 +9,9 @@
 #include "datasets/dataset.h"
 #include "datasets/postprocess.h"
 #include "datasets/prompt_template.h"
-#include "engine/base/text_file.h"
 #include "engine/base/error.h"
+#include "engine/base/text_file.h"
+#include "tests/temp_folder.h"
 
 namespace skipbench {
 namespace {
@@ -34,11 +35,6 @@ testing::AssertionResult says(const Strings& parts, const std::function<void()>&
 
 class DataFolder : public testing::Test {
  protected:
-  DataFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "skipbench_data_XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-    folder_ = name;
-  }
   ~DataFolder() override { std::filesystem::remove_all(folder_); }
 
   std::string write(const std::string& name, const std::string& bytes) const {
@@ -53,7 +49,7 @@ class DataFolder : public testing::Test {
     return path;
   }
 
-  std::filesystem::path folder_;
+  std::filesystem::path folder_ = make_temp_folder("data");
 };
 
 using TextFile = DataFolder;

@@ -12,6 +12,7 @@
 #include "engine/base/error.h"
 #include "engine/base/utf8.h"
 #include "eval/report/render.h"
+#include "tests/temp_folder.h"
 
 namespace skipbench {
 namespace {
@@ -91,9 +92,7 @@ std::string tokenizer_json() {
 }  // namespace
 
 SweepFolder::SweepFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "skipbench_sweep_XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-  folder_ = name;
+  folder_ = make_temp_folder("sweep");
   write("model.json", kModel);
   write("tokenizer.json", tokenizer_json());
   std::string source, reference;
