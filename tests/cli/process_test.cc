@@ -221,6 +221,17 @@ TEST_F(SweepCommands, ALimitOfFileSizeIsAnError) {
   EXPECT_NE(run.errors.find("disk"), std::string::npos) << run.errors;
 }
 
+// The model is mapped before the first text is asked for: opening the pipe waits for that.
+TEST_F(SweepCommands, AModelCutShortWhileItIsMappedIsAnError) {
+  const ProcessResult result = shell(
+      "cp -r '" + fixture("bloom-7layers") + "' '" + path("cut") + "'; mkfifo '" + path("texts") +
+      "'; { exec 3> '" + path("texts") + "'; truncate -s 0 '" + path("cut") +
+      "/model.safetensors'; printf '[1,2,3]\\n' >&3; } & \"$SKIPBENCH\" generate --ids --model '" +
+      path("cut") + "' --input '" + path("texts") + "' --max-new-tokens 4");
+  EXPECT_EQ(result.exit_code, 2) << result.errors;
+  EXPECT_NE(result.errors.find("cut short"), std::string::npos) << result.errors;
+}
+
 TEST_F(SweepCommands, AnInterruptedRunSaysSoAndGoesOn) {
   write_config(/*new_tokens=*/200);
   const ProcessResult interrupted =
