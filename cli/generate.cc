@@ -119,8 +119,7 @@ void add_generate(CLI::App& app) {
       ->required();
   sub->add_flag("--ids", command->ids, "an input line is a JSON array of token ids");
   sub->add_option("--tokenizer", command->tokenizer,
-                  "tokenizer file or folder (default: the model's)")
-      ->check(not_empty());
+                  "tokenizer file or folder (default: the model's)");
   sub->add_flag("--add-special", command->add_special,
                 "add the model's own BOS or EOS to a prompt");
   sub->add_flag("--parse-special", command->parse_special,

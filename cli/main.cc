@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 #include "engine/base/error.h"
@@ -39,6 +40,14 @@ void add_commands(CLI::App& app) {
   add_score(app);
   add_inspect(app);
   add_bench(app);
+}
+
+// An empty value would be taken as if the option were not there.
+void refuse_empty_values(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_items_expected_max() > 0) option->check(not_empty());
+  }
+  for (CLI::App* command : app.get_subcommands({})) refuse_empty_values(*command);
 }
 
 // CLI11 itself would only say that a command is missing.
@@ -100,6 +109,7 @@ int run_main(int argc, char** argv) {
     for (const std::string& path : plugins) load_strategy_plugin(path);
   });
   add_commands(app);
+  refuse_empty_values(app);
   try {
     return static_cast<int>(parse_and_run(app, argc, argv));
   } catch (const ExitWith& end) {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <limits>
 
 #include "engine/base/error.h"
@@ -21,13 +22,9 @@ void EngineOptions::add_to(CLI::App& command) {
       .add_option("-m,--model", model,
                   "Hugging Face folder, GGUF file or folder, or synthetic:CONFIG.json[:seed]")
       ->required();
-  command.add_option("--adapter", adapter, "folder of a LoRA adapter (peft), merged at load")
-      ->check(not_empty());
-  command.add_option("--device", device, "cpu (cuda where it is built)")
-      ->check(not_empty())
-      ->capture_default_str();
+  command.add_option("--adapter", adapter, "folder of a LoRA adapter (peft), merged at load");
+  command.add_option("--device", device, "cpu (cuda where it is built)")->capture_default_str();
   command.add_option("--dtype", dtype, "type of activations and cache: f32, f16, bf16")
-      ->check(not_empty())
       ->capture_default_str();
   command.add_option("--threads", threads, "threads of the CPU engine (0: the machine's cores)")
       ->check(whole_number(0, 1024))
@@ -102,6 +99,17 @@ bool parse_whole(const std::string& text, Number& number) {
   return error == std::errc() && stop == end;
 }
 
+// The parts between separators, empty ones too: always one more than there are separators.
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(separator, begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
 }  // namespace
 
 std::string command_line() {
@@ -152,13 +160,8 @@ CLI::Validator not_empty() {
 
 std::vector<std::string> split_list(const std::vector<std::string>& texts) {
   std::vector<std::string> parts;
-  for (const std::string& text : texts) {
-    for (size_t begin = 0; begin <= text.size();) {
-      const size_t end = std::min(text.find(',', begin), text.size());
-      parts.push_back(text.substr(begin, end - begin));
-      begin = end + 1;
-    }
-  }
+  for (const std::string& text : texts)
+    std::ranges::move(split(text, ','), std::back_inserter(parts));
   return parts;
 }
 
@@ -187,13 +190,9 @@ std::vector<std::string> read_input_lines(const std::string& path) {
                  .expected = fmt::format("at most {} bytes", kMostTextBytes)});
   }
   if (in.bad()) throw Error({.what = "error while reading the input", .where = path});
-  std::vector<std::string> lines;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return lines;
+  if (text.empty()) return {};
+  if (text.ends_with('\n')) text.pop_back();
+  return split(text, '\n');
 }
 
 }  // namespace skipbench

@@ -57,7 +57,8 @@ std::vector<std::string> split_list(const std::vector<std::string>& texts);
 CLI::Validator whole_number(int64_t lo, int64_t hi);
 CLI::Validator finite_number();
 CLI::Validator positive_number();
-// Refuses an empty value, which would be taken as if the option were not there.
+// Refuses an empty value, which would be taken as if the option were not there; main has every
+// option checked by it.
 CLI::Validator not_empty();
 
 // An option of values with commas between them, each checked. CLI11's own delimiter drops empty

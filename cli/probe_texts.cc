@@ -115,8 +115,7 @@ void ProbeTextOptions::add_to(CLI::App& command) {
   command.add_option("--input", input,
                      "file of texts, one per line; .jsonl: {\"text\"} or {\"prompt\", "
                      "\"continuation\"}, texts or token ids");
-  command.add_option("--tokenizer", tokenizer, "tokenizer file or folder (default: the model's)")
-      ->check(not_empty());
+  command.add_option("--tokenizer", tokenizer, "tokenizer file or folder (default: the model's)");
   command.add_flag("--add-special", add_special, "add the model's own BOS or EOS to a text");
   command.add_option("--prompt-tokens", prompt_tokens, "tokens of a text that are its prompt")
       ->check(whole_number(1, 1 << 20))

@@ -191,8 +191,7 @@ void add_search(CLI::App& app) {
       "The parameters of early_exit that decode fastest at a target, or of skip_decode that give "
       "the best texts");
   options->sweep.add_to(*sub);
-  sub->add_option("--dataset", options->dataset, "of the configuration (default: its first)")
-      ->check(not_empty());
+  sub->add_option("--dataset", options->dataset, "of the configuration (default: its first)");
   sub->add_option("--strategy", options->strategy.name, "early_exit or skip_decode")
       ->capture_default_str();
   options->strategy.add_parameters_to(*sub);

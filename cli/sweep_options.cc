@@ -38,7 +38,6 @@ void SweepCommandOptions::add_to(CLI::App& command) {
               overrides.push_back(std::string(key) + "=" + value);
             },
             form.help)
-        ->check(not_empty())
         ->check([](const std::string& text) {
           return text.starts_with('#') ? "expected a value, got a comment of YAML: '" + text + "'"
                                        : "";

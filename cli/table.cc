@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/paired_test.h"
 #include "eval/report/comparison.h"
 #include "eval/report/render.h"
@@ -44,13 +45,11 @@ void add_table(CLI::App& app) {
                   "cells: a row per cell; paper: batch size x target x strategy, quality of all "
                   "data sets side by side")
       ->capture_default_str();
-  sub->add_option("--rows", command->layout.rows,
-                  "columns that come first and order the rows, comma-separated")
-      ->delimiter(',');
-  sub->add_option("--columns", command->layout.columns,
-                  "the columns to show, comma-separated, by their keys in csv; more than the usual "
-                  "ones: differs_from_full, first_token_ms, step_p50_ms, step_p99_ms, cache_mib")
-      ->delimiter(',');
+  add_list(*sub, "--rows", command->layout.rows,
+           "columns that come first and order the rows, comma-separated");
+  add_list(*sub, "--columns", command->layout.columns,
+           "the columns to show, comma-separated, by their keys in csv; more than the usual ones: "
+           "differs_from_full, first_token_ms, step_p50_ms, step_p99_ms, cache_mib");
   sub->add_option("--where", command->layout.where,
                   "only rows with COLUMN=VALUE or COLUMN=VALUE,VALUE; repeatable")
       ->allow_extra_args(false);

@@ -42,6 +42,9 @@ TEST(OptionValues, AnEmptyOneIsNotTheDefault) {
   expect_refused(
       {"generate", "--model", fixture("bloom-7layers"), "--input", "-", "--ids", "--tokenizer", ""},
       {"--tokenizer", "expected a value"});
+  const std::string text = SKIPBENCH_SOURCE_DIR "/README.md";
+  expect_refused({"score", "-r", text, "-i", text, "--source", ""}, {"--source", "got ''"});
+  expect_refused({"table", " "}, {"db", "got ' '"});
 }
 
 TEST(OptionValues, NothingBetweenTwoCommasIsNoValue) {
@@ -50,6 +53,7 @@ TEST(OptionValues, NothingBetweenTwoCommasIsNoValue) {
   expect_refused(joined(bench, {"--target", "1,"}), {"--target", "expected a number"});
   expect_refused(joined(bench, {"--strategy", "full,,unified"}), {"--strategy"});
   expect_refused(joined(bench, {"-b", "1,x"}), {"--batch", "got 'x'"});
+  expect_refused({"table", "r.db", "--columns", "bleu,,layers"}, {"--columns", "expected a value"});
   const ProcessResult result =
       run_skipbench(joined(bench, {"-b", "1,2", "-r", "1", "--warmup", "0", "-o", "json"}));
   EXPECT_EQ(result.exit_code, 0) << result.errors;
