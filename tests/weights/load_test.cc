@@ -257,7 +257,7 @@ TEST(LoadTest, DemoModel) {
 
 TEST(LoadTest, MissingModelsSayHowToGetThem) {
   const TempFolder folder;
-  EXPECT_NE(load_error("models/smollm2-135m").find("scripts/fetch_model smollm2"),
+  EXPECT_NE(load_error(folder.path("models/smollm2-135m")).find("scripts/fetch_model smollm2"),
             std::string::npos);
   EXPECT_NE(load_error(folder.path("nothing")).find("no such model"), std::string::npos);
   EXPECT_NE(load_error(folder.path()).find("no model in the folder"), std::string::npos);
