@@ -14,6 +14,7 @@
 #include "cli/sweep_options.h"
 #include "eval/report/render.h"
 #include "eval/sweep/interrupt.h"
+#include "eval/sweep/reuse.h"
 #include "eval/sweep/runner.h"
 
 namespace skipbench {
@@ -22,6 +23,7 @@ namespace {
 struct RunCommand {
   SweepCommandOptions sweep;
   bool fresh = false;
+  bool reuse_quality = false;
   std::string shard = "1/1";
   bool dry_run = false;
   std::string format = "md";
@@ -45,10 +47,11 @@ void list_cells(const SweepSetup& setup, ResultStore* store) {
   }
 }
 
-void list_all_cells(const std::vector<SweepSetup>& variants) {
+void list_all_cells(std::vector<SweepSetup>& variants, bool reuse_quality) {
   const std::string& results = variants.front().config.results;
   std::optional<ResultStore> store;
   if (std::filesystem::exists(results)) store.emplace(results, OpenMode::kReadOnly);
+  if (store) take_over_quality(*store, variants, reuse_quality);
   for (const SweepSetup& setup : variants) list_cells(setup, store ? &*store : nullptr);
 }
 
@@ -58,9 +61,10 @@ void run(const RunCommand& command) {
   render_table(ResultTable(), command.format);
   const Shard shard = parse_shard(command.shard);
   std::vector<SweepSetup> variants = prepare_sweeps(command.sweep.load());
-  if (command.dry_run) return list_all_cells(variants);
+  if (command.dry_run) return list_all_cells(variants, command.reuse_quality);
   if (InterruptGuard::requested()) throw ExitWith{ExitCode::kInterrupted};
-  const SweepOptions options{.fresh = command.fresh,
+  const SweepOptions options{.reuse_quality = command.reuse_quality,
+                             .fresh = command.fresh,
                              .shard = shard,
                              .command = command_line(),
                              .log = &std::cerr,
@@ -78,7 +82,12 @@ void add_run(CLI::App& app) {
   const auto command = std::make_shared<RunCommand>();
   CLI::App* sub = app.add_subcommand("run", "Run a sweep; goes on where an earlier run ended");
   command->sweep.add_to(*sub);
-  sub->add_flag("--fresh", command->fresh, "forget the results so far and start over");
+  CLI::Option* fresh =
+      sub->add_flag("--fresh", command->fresh, "forget the results so far and start over");
+  sub->add_flag("--reuse-quality", command->reuse_quality,
+                "take over the quality that another build of the program decoded; timings are of "
+                "this build in any case")
+      ->excludes(fresh);
   sub->add_option("--shard", command->shard,
                   "I/N: run the I-th of N parts; each writes a results file of its own, joined by "
                   "`skipbench merge`");

@@ -20,6 +20,11 @@ std::string cpu_model_name() {
 
 }  // namespace
 
+Build build_of(const Provenance& from) {
+  return {from.commit, from.dirty_hash,      from.compiler,
+          from.flags,  from.instruction_set, from.device_name};
+}
+
 Provenance collect_provenance(const Backend& backend) {
   Provenance provenance;
   provenance.commit = build_info::kCommit;

@@ -7,6 +7,16 @@
 
 namespace skipbench {
 
+// What may change the texts that are decoded.
+struct Build {
+  std::string commit;
+  std::string dirty_hash;  // of uncommitted source changes; empty: none
+  std::string compiler;
+  std::string flags;
+  std::string instruction_set;
+  std::string device_name;
+};
+
 struct Provenance {
   std::string commit;
   std::string dirty_hash;  // of uncommitted source changes; empty: none
@@ -19,6 +29,8 @@ struct Provenance {
   std::string instruction_set;
   double load_average = 0;  // of the last minute, when the run began
 };
+
+Build build_of(const Provenance& provenance);
 
 Provenance collect_provenance(const Backend& backend);
 

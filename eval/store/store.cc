@@ -258,7 +258,9 @@ void ResultStore::finish_quality(int64_t cell, int64_t run, std::span<const Scor
                    score.recall);
     statement.run();
   }
-  set_status(cell, run, cell_status::kDone);
+  // A cell that was done keeps its run: only scores were added to its outputs.
+  Statement status(*database_, "SELECT 1 FROM cells WHERE id = ? AND status = 'done'");
+  if (!status.bind(cell).step()) set_status(cell, run, cell_status::kDone);
   transaction.commit();
 }
 

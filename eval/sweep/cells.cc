@@ -30,9 +30,16 @@ std::string digest(const std::string& text) {
 // Nothing where decoding is greedy, so that cells stored before there was sampling are found.
 void add_sampling(const Sampling& sampling, Json& json) {
   if (sampling.is_greedy()) return;
-  json["sampling"] = {{"temperature", sampling.temperature},
-                      {"top_k", sampling.top_k},
-                      {"seed", sampling.seed}};
+  json["sampling"] = {
+      {"temperature", sampling.temperature}, {"top_k", sampling.top_k}, {"seed", sampling.seed}};
+}
+
+void add_build(const SweepConfig& config, const CellContext& context, Json& json) {
+  if (!context.quality_build) return;
+  const Build& from = *context.quality_build;
+  json["decoded_by"] = {from.commit, from.dirty_hash, from.compiler, from.flags,
+                        from.instruction_set};
+  if (config.device != "cpu") json["decoded_by"].push_back(from.device_name);
 }
 
 class CellMaker {
@@ -87,6 +94,7 @@ class CellMaker {
     if (cell.calibrated) {
       Json calibration = point_json(cell);
       calibration["data"] = calibration_data_identity(config_, cell, inputs_[dataset], context_);
+      add_build(config_, context_, calibration);
       if (cell.calibrated->name == "threshold") {
         calibration["decoding"] = "own";
         if (config_.device != "cpu") calibration["batch"] = cell.key.batch;
@@ -155,6 +163,7 @@ class CellMaker {
     json["stop"] = dataset.stop;
     json["post"] = dataset.post;
     json["calibration"] = cell.calibration_identity;
+    add_build(config_, context_, json);
     // On the CPU a row's bits do not depend on its batch (a law with its own test).
     if (config_.device != "cpu") json["batch"] = cell.key.batch;
     finish(std::move(cell), json);
@@ -250,6 +259,7 @@ std::string calibration_data_identity(const SweepConfig& config, const Cell& cel
                {"max_new_tokens", config.max_new_tokens},
                {"stop", config.datasets[cell.dataset].stop}};
   add_sampling(config.sampling, json);
+  add_build(config, context, json);
   return digest(canonical(json));
 }
 

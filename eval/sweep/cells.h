@@ -36,6 +36,8 @@ struct CellContext {
   std::map<std::string, std::string> adapted_hashes;  // of the model with an adapter, by its folder
   int num_layers = 0;
   Provenance provenance;  // part of the identity of timings
+  // Part of the identity of quality and calibrations; none: those of files from before it was.
+  std::optional<Build> quality_build;
 
   const std::string& hash_of(const Cell& cell) const;
 };

@@ -84,6 +84,7 @@ DatasetSection read_dataset(const YamlSection& section) {
   dataset.name = section.text("name");
   dataset.where = section.where("name");
   dataset.task = section.text("task");
+  dataset.language = section.text("language");
   dataset.files = read_files(section, /*needs_reference=*/true);
   dataset.places = places_of(section, dataset.files);
   dataset.files.source_field = section.text("source_field");

@@ -57,6 +57,7 @@ struct DatasetSection {
   std::string name;
   std::string where;
   std::string task;
+  std::string language;  // of the references; empty: seen from them
   DataFiles files;
   std::vector<FilePlace> places;
   int64_t limit = 0;  // 0: all

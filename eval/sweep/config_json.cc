@@ -25,6 +25,7 @@ Json dataset_json(const DatasetSection& dataset) {
   Json json = files_json(dataset.files);
   json["name"] = dataset.name;
   json["task"] = dataset.task;
+  json["language"] = dataset.language;
   json["limit"] = dataset.limit;
   json["prompt"] = dataset.prompt;
   json["instruction"] = dataset.instruction;

@@ -6,9 +6,11 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "engine/base/error.h"
 #include "eval/sweep/interrupt.h"
+#include "eval/sweep/reuse.h"
 #include "eval/sweep/session.h"
 
 namespace skipbench {
@@ -251,6 +253,16 @@ Workload workload_of(ResultStore& store, std::span<const SweepSetup> variants,
   return load;
 }
 
+// Points of a matrix share most of them.
+void log_warnings(std::ostream& log, std::span<const SweepSetup> variants) {
+  std::set<std::string> said;
+  for (const SweepSetup& setup : variants) {
+    for (const std::string& warning : setup.warnings) {
+      if (said.insert(warning).second) log << "warning: " << warning << std::endl;
+    }
+  }
+}
+
 class NullBuffer : public std::streambuf {
   int overflow(int c) override { return c; }
 };
@@ -263,11 +275,23 @@ SweepOutcome run_sweep(std::span<SweepSetup> variants, const SweepOptions& optio
   std::ostream& log = options.log != nullptr ? *options.log : null_log;
   ResultStore store(variants.front().config.results, OpenMode::kReadWrite);
   const InterruptGuard interrupt_guard;
+  log_warnings(log, variants);
   const auto ours = cells_of_shard(variants, options.shard);
   LatestModel latest;
   const bool starts_over = options.fresh && can_begin(variants, ours, latest);
   if (options.fresh && !starts_over) {
     log << "no cell can be run: the results so far are kept" << std::endl;
+  }
+  const size_t reusable =
+      starts_over ? 0 : take_over_quality(store, variants, options.reuse_quality);
+  if (reusable > 0) {
+    log << (options.reuse_quality
+                ? fmt::format("quality of {} cells is taken over from another build", reusable)
+                : fmt::format(
+                      "another build decoded {} of the quality cells: --reuse-quality takes "
+                      "them over, without it they are decoded again",
+                      reusable))
+        << std::endl;
   }
   const int64_t run = begin_run(store, variants, options.command, starts_over);
   const Workload load = workload_of(store, variants, ours);

@@ -14,6 +14,7 @@ namespace skipbench {
 enum class SweepOutcome { kDone, kSomeFailed, kInterrupted };
 
 struct SweepOptions {
+  bool reuse_quality = false;   // see take_over_quality
   bool fresh = false;           // forget what the results file holds, once the run can begin
   Shard shard;                  // whose cells are run; the others are listed as pending
   std::string command;          // as typed, for the store

@@ -1,10 +1,14 @@
 #include "eval/sweep/setup.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "engine/base/error.h"
 #include "engine/weights/adapter.h"
 #include "engine/weights/load.h"
+#include "eval/metrics/registry.h"
+#include "eval/metrics/text_fit.h"
 #include "eval/sweep/adapters.h"
 
 namespace skipbench {
@@ -58,6 +62,27 @@ void load_models(SweepSetup& setup, LatestModel& latest) {
   setup.has_models = true;
 }
 
+// Throws Error for a metric whose tokenizer does not split the data set's references.
+void check_metrics(const DatasetSection& dataset, const SweepInputs& inputs,
+                   std::vector<std::string>& warnings) {
+  const TextProfile profile = profile_references(inputs.references);
+  for (const MetricSpec& spec : dataset.metrics) {
+    const auto metric = make_sweep_metric(spec.name, spec.options, spec.where);
+    const std::string warning = check_fit(
+        *metric,
+        {.metric = spec.name,
+         .language = dataset.language,
+         .forced = spec.options.contains("tokenize"),
+         .where = spec.where,
+         .hint = "`tokenize: 13a` written out scores it all the same; where the text is of another "
+                 "language, `language` at the data set says so"},
+        profile);
+    if (!warning.empty()) {
+      warnings.push_back(fmt::format("dataset '{}': {}", dataset.name, warning));
+    }
+  }
+}
+
 SweepSetup prepare(SweepConfig config, LatestModel& latest) {
   SweepSetup setup;
   setup.config = std::move(config);
@@ -75,10 +100,12 @@ SweepSetup prepare(SweepConfig config, LatestModel& latest) {
   for (const DatasetSection& dataset : sweep.datasets) {
     setup.inputs.push_back(
         load_inputs(dataset, *setup.tokenizer, sweep.model.path, setup.loaded.config, new_tokens));
+    check_metrics(dataset, setup.inputs.back(), setup.warnings);
   }
   setup.context.model_hash = model_hash(setup.loaded);
   setup.context.num_layers = setup.loaded.config.num_layers;
   setup.context.provenance = collect_provenance(*setup.backend);
+  setup.context.quality_build = build_of(setup.context.provenance);
   setup.cells = make_cells(sweep, setup.inputs, setup.context);
   return setup;
 }

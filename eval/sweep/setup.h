@@ -31,6 +31,7 @@ struct SweepSetup {
   bool has_models = false;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<SweepInputs> inputs;  // one per dataset
+  std::vector<std::string> warnings;  // of metrics that say little about the data
   std::unique_ptr<Backend> backend;
   CellContext context;
   std::vector<Cell> cells;

@@ -286,8 +286,9 @@ TEST(Sweep, DrawnTextsDependOnTheSeedAlone) {
   // Another seed is another cell of the same file.
   const std::string both = run("a.db", "2", "3");
   EXPECT_GT(both.size(), one.size());
-  EXPECT_NE(message_of([&] { folder.setup({"decoding.temperature=0.001"}); })
-                .find("decoding.temperature"),
+  EXPECT_NE(message_of([&] {
+              folder.setup({"decoding.temperature=0.001"});
+            }).find("decoding.temperature"),
             std::string::npos);
 }
 
@@ -337,11 +338,14 @@ TEST(Sweep, IdentitiesFollowDataAndBuild) {
   const auto before = setup.cells;
   setup.context.provenance.dirty_hash += "x";
   const auto rebuilt = make_cells(setup.config, setup.inputs, setup.context);
+  setup.context.quality_build = build_of(setup.context.provenance);
+  const auto rebuilt_for_both = make_cells(setup.config, setup.inputs, setup.context);
   folder.write("test.en", "other\n" + std::string(11, '\n'));
   const auto other_data = folder.setup().cells;
   for (size_t i = 0; i < before.size(); ++i) {
     const bool is_timing = before[i].key.kind == "timing";
     EXPECT_EQ(before[i].identity != rebuilt[i].identity, is_timing) << i;
+    EXPECT_NE(before[i].identity, rebuilt_for_both[i].identity) << i;
     // References are the quality's data; speed needs only the prompts.
     EXPECT_EQ(before[i].identity == other_data[i].identity, is_timing) << i;
   }
