@@ -14,10 +14,15 @@ if(git)
     # Only what is compiled counts: an edited README does not make old timings incomparable.
     execute_process(COMMAND ${git} diff HEAD -- ${sources} WORKING_DIRECTORY ${SOURCE_DIR}
                     OUTPUT_VARIABLE changes ERROR_QUIET)
-    execute_process(COMMAND ${git} ls-files --others --exclude-standard -- ${sources}
+    # Untracked files by name and content: a new strategy is one until it is added.
+    set(list_untracked ${git} -c core.quotepath=off ls-files --others --exclude-standard
+        -- ${sources})
+    execute_process(COMMAND ${list_untracked}
                     WORKING_DIRECTORY ${SOURCE_DIR} OUTPUT_VARIABLE untracked ERROR_QUIET)
+    execute_process(COMMAND ${list_untracked} COMMAND ${git} hash-object --stdin-paths
+                    WORKING_DIRECTORY ${SOURCE_DIR} OUTPUT_VARIABLE untracked_hashes ERROR_QUIET)
     if(NOT "${changes}${untracked}" STREQUAL "")
-      string(SHA256 dirty "${changes}${untracked}")
+      string(SHA256 dirty "${changes}${untracked}${untracked_hashes}")
       string(SUBSTRING ${dirty} 0 16 dirty)
     endif()
   endif()
