@@ -206,6 +206,12 @@ const std::vector<Column>& trailing_columns() {
       {"cache MiB", "cache_mib", "memory of keys and values of a timed batch, the largest",
        [](const TableRow& row) { return formatted(row.cache_mib, "{:.2f}"); },
        [](const TableRow& row) { return row.cache_mib; }, /*on_request=*/true},
+      {"machine", "machine", "what timed the row or, where nothing is timed, scored it",
+       [](const TableRow& row) -> Text {
+         if (row.machine.empty()) return std::nullopt;
+         return row.machine;
+       },
+       nullptr, /*on_request=*/true},
       {"status", "status", "", status_text, nullptr},
   };
   return columns;

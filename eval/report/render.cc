@@ -7,17 +7,12 @@
 
 #include "engine/base/error.h"
 #include "eval/report/columns.h"
+#include "eval/report/notes.h"
 
 namespace skipbench {
 namespace {
 
 using OrderedJson = nlohmann::ordered_json;
-
-std::string build_text(const Provenance& from) {
-  std::string text = from.commit.substr(0, 12);
-  if (!from.dirty_hash.empty()) text += " + uncommitted changes " + from.dirty_hash;
-  return text;
-}
 
 std::string markdown_notes(const ResultTable& table, const TableLayout& layout) {
   std::string text;
@@ -28,6 +23,9 @@ std::string markdown_notes(const ResultTable& table, const TableLayout& layout) 
     text += "\n";
   }
   if (!table.comparison.empty()) text += table.comparison + "\n\n";
+  const std::vector<std::string> reading = reading_notes(table);
+  for (const std::string& line : reading) text += line + "\n";
+  if (!reading.empty()) text += "\n";
   for (const std::string& line : provenance_notes(table)) text += line + "\n";
   return text;
 }
@@ -101,7 +99,14 @@ OrderedJson value_json(const Column& column, const TableRow& row) {
   return value ? OrderedJson(*value) : OrderedJson(nullptr);
 }
 
-OrderedJson row_json(const TableRow& row, bool compared) {
+OrderedJson machine_names(const ResultTable& table, const std::vector<size_t>& machines) {
+  OrderedJson names = OrderedJson::array();
+  for (const size_t at : machines) names.push_back(machine_name(table.machines[at]));
+  return names;
+}
+
+OrderedJson row_json(const ResultTable& table, const TableRow& row) {
+  const bool compared = !table.comparison.empty();
   OrderedJson json;
   json["dataset"] = row.data_name.empty() ? row.dataset : row.data_name;
   if (!row.variant.empty()) json["variant"] = row.variant;
@@ -128,25 +133,46 @@ OrderedJson row_json(const TableRow& row, bool compared) {
         {"realised_budget", found.realised_budget},
         {"on_target", found.on_target}};
   }
+  json["scored_on"] = machine_names(table, row.scored_on);
   json["seeds"] = row.seeds;
   if (row.layers) json["layers_per_text"] = {row.layers->text_low, row.layers->text_high};
   json["layers_deviation"] = row.layers ? OrderedJson(row.layers->deviation) : OrderedJson(nullptr);
   return json;
 }
 
+OrderedJson machines_json(const ResultTable& table) {
+  OrderedJson list = OrderedJson::array();
+  for (const MachineUse& use : machines_used(table)) {
+    const Machine& machine = *use.machine;
+    const auto known = [](double peak) { return peak > 0 ? OrderedJson(peak) : OrderedJson(); };
+    list.push_back({{"machine", machine_name(machine)},
+                    {"device", machine.device},
+                    {"device_name", machine.device_name},
+                    {"cpu", machine.cpu},
+                    {"threads", machine.threads},
+                    {"instruction_set", machine.instruction_set},
+                    {"peak_read_bytes_per_second", known(machine.peak_read_bytes_per_second)},
+                    {"peak_flops_per_second", known(machine.peak_flops_per_second)},
+                    {"scored_cells", use.scored},
+                    {"timed_cells", use.timed},
+                    {"timings", use.timings}});
+  }
+  return list;
+}
+
 std::string render_json(const ResultTable& table) {
   const Provenance& from = table.run.provenance;
   OrderedJson json;
   json["rows"] = OrderedJson::array();
-  for (const TableRow& row : table.rows) {
-    json["rows"].push_back(row_json(row, !table.comparison.empty()));
-  }
+  for (const TableRow& row : table.rows) json["rows"].push_back(row_json(table, row));
   if (!table.comparison.empty()) json["comparison"] = table.comparison;
   for (const auto* columns : {&leading_columns(), &trailing_columns()}) {
     for (const Column& column : *columns) {
       if (!column.definition.empty()) json["columns"][column.key] = column.definition;
     }
   }
+  json["machines"] = machines_json(table);
+  if (const auto notes = reading_notes(table); !notes.empty()) json["notes"] = notes;
   json["run"] = {{"started", table.started},
                  {"command", table.run.command},
                  {"model", table.run.model},
@@ -169,27 +195,6 @@ std::string render_json(const ResultTable& table) {
   return json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
-// Empty where decoding is greedy.
-std::string sampling_note(const StoredConfig& config) {
-  if (config.temperature == 0) return "";
-  return fmt::format("Texts were drawn: temperature {}, {}, seed {}.", config.temperature,
-                     config.top_k == 0 ? "all tokens" : fmt::format("top_k {}", config.top_k),
-                     config.seed);
-}
-
-// Of each strategy whose exits are replayed, under the label and at the targets that the table
-// shows.
-std::vector<std::string> replay_notes(const StoredConfig& config) {
-  std::vector<std::string> notes;
-  for (const StoredStrategy& strategy : config.strategies) {
-    if (strategy.depths.empty()) continue;
-    notes.push_back(
-        fmt::format("{} {:g}x: exit depths replayed from {}, not decided by confidence.",
-                    strategy.label, fmt::join(strategy.targets, "x, "), strategy.depths));
-  }
-  return notes;
-}
-
 }  // namespace
 
 std::vector<std::string> column_definitions(const ResultTable& table, const TableLayout& layout) {
@@ -201,36 +206,6 @@ std::vector<std::string> column_definitions(const ResultTable& table, const Tabl
     definitions.push_back(field.name + ": " + field.definition);
   }
   return definitions;
-}
-
-std::vector<std::string> provenance_notes(const ResultTable& table) {
-  const RunRecord& run = table.run;
-  const Provenance& from = run.provenance;
-  std::vector<std::string> notes;
-  notes.push_back(fmt::format("Model {} ({} layers, {} activations and cache, hash {}).", run.model,
-                              run.num_layers, table.config.dtype, run.model_hash.substr(0, 12)));
-  for (const ResultStore::RunVariant& one : table.variants) {
-    notes.push_back(fmt::format("{}: model {} ({} layers, {}, hash {}), device {} ({}).",
-                                one.variant, one.model, one.num_layers, one.dtype,
-                                one.model_hash.substr(0, 12), one.device, one.device_name));
-  }
-  notes.push_back(fmt::format("Device {} ({}), {} threads{}, load {:.2f} at the start.",
-                              from.device, from.device_name, from.threads,
-                              from.instruction_set.empty() ? "" : ", " + from.instruction_set,
-                              from.load_average));
-  if (const std::string draws = sampling_note(table.config); !draws.empty()) notes.push_back(draws);
-  for (const std::string& note : replay_notes(table.config)) notes.push_back(note);
-  if (table.peak_read_bytes_per_second > 0) {
-    notes.push_back(fmt::format("Measured peaks: {:.2f} GB/s read, {:.1f} GFLOP/s.",
-                                table.peak_read_bytes_per_second / 1e9,
-                                table.peak_flops_per_second / 1e9));
-  }
-  notes.push_back(fmt::format("Commit {}; {}; {}.", build_text(from), from.compiler, from.flags));
-  for (const std::string& build : table.other_builds) {
-    notes.push_back(fmt::format("Some cells were measured by another build: {}.", build));
-  }
-  notes.push_back(fmt::format("Started {} by `{}`.", table.started, run.command));
-  return notes;
 }
 
 std::string render_table(const ResultTable& table, const std::string& format,

@@ -15,8 +15,7 @@ namespace skipbench {
 std::string render_table(const ResultTable& table, const std::string& format,
                          const TableLayout& layout = {});
 
-// What stands below the tables: "COLUMN: what it is", and where the numbers come from.
+// What stands below the tables: "COLUMN: what it is".
 std::vector<std::string> column_definitions(const ResultTable& table, const TableLayout& layout);
-std::vector<std::string> provenance_notes(const ResultTable& table);
 
 }  // namespace skipbench

@@ -7,6 +7,7 @@
 
 #include "engine/base/error.h"
 #include "eval/report/html.h"
+#include "eval/report/notes.h"
 #include "eval/report/render.h"
 #include "eval/report/report_style.h"
 #include "eval/report/result_plots.h"
@@ -39,6 +40,8 @@ std::string tables_section(const ResultTable& table) {
   if (!table.comparison.empty()) {
     text += "<p class=notes>" + html_note(table.comparison) + "</p>\n";
   }
+  const std::vector<std::string> reading = reading_notes(table);
+  if (!reading.empty()) text += list_of(reading);
   return text + "<details><summary>What the columns mean</summary>\n" +
          list_of(column_definitions(table, layout)) + "</details>\n";
 }

@@ -42,6 +42,8 @@ class TableLoader {
     run_ = load_run();
     load_variants();
     const std::vector<ListedCell> cells = list_cells(run_);
+    machines_ = find_machines(database_, run_);
+    table_.machines = machines_.machines;
     for (const ListedCell& cell : cells) {
       if (cell.key.kind == "quality") add_rows(cell, cells);
     }
@@ -158,6 +160,7 @@ class TableLoader {
     row.longest_skipped_run = cell.longest_run;
     if (cell.calibration) row.calibration = load_calibration(*cell.calibration);
     if (cell.status != cell_status::kDone) return row;
+    row.scored_on = note_machine(row, cell.id);
     const std::vector<OutputRecord> outputs = store_.outputs(cell.id);
     row.layers = layer_statistics(outputs);
     if (const auto* texts = full_texts(cell, cells)) {
@@ -175,6 +178,13 @@ class TableLoader {
       row.scores.push_back({scores.text(0), scores.text(1), scores.real(2), std::nullopt});
     }
     return row;
+  }
+
+  std::vector<size_t> note_machine(TableRow& row, int64_t cell) const {
+    const auto found = machines_.of_cell.find(cell);
+    if (found == machines_.of_cell.end()) return {};
+    row.machine = machine_name(machines_.machines[found->second]);
+    return {found->second};
   }
 
   // Of several prefixes the first.
@@ -217,6 +227,7 @@ class TableLoader {
       if (row.message.empty()) row.message = cell.message;
       return;
     }
+    row.timed_on = note_machine(row, cell.id);
     const std::vector<OutputRecord> outputs = store_.outputs(cell.id);
     std::vector<LayersPerToken> layers;
     for (const OutputRecord& output : outputs) layers.push_back(output.layers);
@@ -360,6 +371,7 @@ class TableLoader {
   ResultStore& store_;
   Database& database_;
   int64_t run_ = 0;
+  CellMachines machines_;
   std::map<int64_t, std::vector<std::string>> full_texts_;  // by quality cell
   ResultTable table_;
 };

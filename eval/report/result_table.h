@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "eval/probe/divergence.h"
+#include "eval/report/machines.h"
 #include "eval/report/stored_config.h"
 #include "eval/store/store.h"
 
@@ -53,6 +54,9 @@ struct TableRow {
   std::string status;            // of the worst of its cells
   std::string message;
   int64_t quality_cell = 0;  // id in the results file
+  // Where its cells were measured, as indices into ResultTable::machines; several: over seeds.
+  std::vector<size_t> scored_on, timed_on;
+  std::string machine;  // the name of the one that timed it, else of the one that scored it
 
   std::optional<LayerStatistics> layers;  // quality outputs
   std::optional<int64_t> longest_skipped_run;
@@ -90,6 +94,7 @@ struct ResultTable {
   StoredConfig config;  // run.config, read
   std::string started;
   double peak_read_bytes_per_second = 0, peak_flops_per_second = 0;
+  std::vector<Machine> machines;  // of all cells that are done
   std::vector<std::string> other_builds;
   std::vector<ResultStore::RunVariant> variants;  // of a run with a matrix
   std::string comparison;                         // how p-values were found; empty: not asked

@@ -1,8 +1,12 @@
 #include "eval/report/row_statistics.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 namespace skipbench {
 namespace {
@@ -90,6 +94,19 @@ void fold_drift(TableRow& folded, std::span<const TableRow* const> rows) {
   for (const TableRow* row : rows) add_steps(folded.steps, row->steps);
 }
 
+void fold_machines(TableRow& folded, std::span<const TableRow* const> rows) {
+  for (const auto field : {&TableRow::scored_on, &TableRow::timed_on}) {
+    std::set<size_t> all;
+    for (const TableRow* row : rows) all.insert((row->*field).begin(), (row->*field).end());
+    (folded.*field).assign(all.begin(), all.end());
+  }
+  std::set<std::string> names;
+  for (const TableRow* row : rows) {
+    if (!row->machine.empty()) names.insert(row->machine);
+  }
+  folded.machine = fmt::format("{}", fmt::join(names, "; "));
+}
+
 TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
   for (const TableRow* row : rows) {
     if (row->status == cell_status::kDone) continue;
@@ -103,6 +120,7 @@ TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
   folded.calibration.reset();
   fold_layers(folded, rows);
   fold_drift(folded, rows);
+  fold_machines(folded, rows);
   for (const TableRow* row : rows) {
     folded.longest_skipped_run = std::max(folded.longest_skipped_run, row->longest_skipped_run);
   }
