@@ -168,9 +168,10 @@ void add_score(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--sentence-level,--sl", request->sentence_level, "one score a line");
   command->add_option("-l,--language", request->language,
-                      "language of the files (zh, zh_CN) or pair (en-zh); Chinese and Japanese are "
-                      "refused with tokenizer 13a");
-  command->add_flag("--force", request->force, "score even if the tokenizer does not fit");
+                      "language of the files (zh, zh_CN) or pair (en-zh), default: seen from the "
+                      "references; Chinese, Japanese and Thai are refused with tokenizer 13a");
+  command->add_flag("--force", request->force,
+                    "score even if the tokenizer does not fit, as with --tokenize written out");
   command->add_option("-f,--format", arguments->format, "json, text or latex")
       ->capture_default_str();
   const CLI::Option* width =
@@ -189,6 +190,9 @@ void add_score(CLI::App& app) {
     for (const std::string& program : arguments->external) {
       arguments->request.external.push_back({program, arguments->external_timeout});
     }
+    arguments->request.warn = [](const std::string& warning) {
+      std::cerr << "warning: " << warning << '\n';
+    };
     std::cout << score_files(arguments->request) << '\n';
   });
 }

@@ -34,6 +34,11 @@ void add_warnings(const SweepSetup& setup, Json& warnings) {
       std::none_of(setup.cells.begin(), setup.cells.end(), is_full)) {
     warnings.push_back("without `full` among the strategies there are no speedups");
   }
+  for (const std::string& warning : setup.warnings) {
+    if (std::find(warnings.begin(), warnings.end(), warning) == warnings.end()) {
+      warnings.push_back(warning);
+    }
+  }
   for (const Cell& cell : setup.cells) {
     if (cell.status == cell_status::kPending) continue;
     warnings.push_back(cell_name(cell.key) + ": " + cell.status + ": " + cell.message);

@@ -16,6 +16,7 @@ bool is_one_of(std::string_view part, std::initializer_list<std::string_view> kn
 std::string_view without_spaces(std::string_view part) {
   if (is_one_of(part, {"zh", "zho", "chi", "cmn", "yue"})) return "zh";
   if (is_one_of(part, {"ja", "jpn"})) return "ja";
+  if (is_one_of(part, {"th", "tha"})) return "th";
   return "";
 }
 

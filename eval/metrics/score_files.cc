@@ -7,7 +7,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/text_file.h"
-#include "eval/metrics/language.h"
+#include "eval/metrics/text_fit.h"
 
 namespace skipbench {
 namespace {
@@ -53,18 +53,17 @@ std::vector<std::vector<std::string>> read_hypotheses(const ScoreFilesRequest& r
   return systems;
 }
 
-// 13a leaves Chinese and Japanese sentences whole, which makes BLEU meaningless.
-void check_language(const ScoreFilesRequest& request, const Metric& metric) {
-  const std::string_view language = language_without_spaces(request.language);
-  if (request.force || language.empty()) return;
-  for (const auto& [key, value] : metric.settings()) {
-    if (key != "tok" || value != "13a") continue;
-    throw Error({.what = "tokenizer 13a does not split text in language " + request.language,
+void check_texts(const ScoreFilesRequest& request, const MetricRequest& wanted,
+                 const Metric& metric, const TextProfile& profile) {
+  const std::string warning =
+      check_fit(metric,
+                {.metric = wanted.name,
+                 .language = request.language,
+                 .forced = request.force || wanted.options.contains("tokenize"),
                  .where = "--tokenize",
-                 .expected = language == "zh" ? "zh or char" : "char",
-                 .got = value,
-                 .hint = "--force scores it all the same"});
-  }
+                 .hint = "--force, or the tokenizer written out, scores it all the same"},
+                profile);
+  if (!warning.empty() && request.warn) request.warn(warning);
 }
 
 void check_combination(const ScoreFilesRequest& request) {
@@ -171,12 +170,15 @@ std::string score_files(const ScoreFilesRequest& request) {
   std::vector<std::unique_ptr<Metric>> metrics;
   for (const MetricRequest& wanted : request.metrics) {
     metrics.push_back(make_requested(wanted, request.sentence_level));
-    check_language(request, *metrics.back());
   }
   const auto systems = read_hypotheses(request);
   const auto references = read_references(request, systems[0].size());
   if (systems[0].empty()) {
     throw Error({.what = "the file has no lines to score", .where = request.hypotheses[0]});
+  }
+  const TextProfile profile = profile_references(references);
+  for (size_t i = 0; i < metrics.size(); ++i) {
+    check_texts(request, request.metrics[i], *metrics[i], profile);
   }
 
   std::vector<ScoredMetric> scored;

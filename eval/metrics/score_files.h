@@ -1,6 +1,7 @@
 // Scores text files: what `skipbench score` does.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,8 +24,10 @@ struct ScoreFilesRequest {
   std::vector<std::string> hypotheses;  // paths, at least one; the first is the baseline
   std::string source;                   // path; only external metrics read it
   std::vector<ExternalRequest> external;
-  std::string language;              // of the hypothesis, or a pair ("zh_CN", "en-zh"), if known
-  bool force = false;                // score even with a tokenizer that does not fit
+  std::string language;  // of the hypothesis, or a pair ("zh_CN", "en-zh"); empty: seen from the
+                         // references
+  bool force = false;    // score even with a tokenizer that does not fit
+  std::function<void(const std::string&)> warn;  // of a metric that says little about the texts
   bool sentence_level = false;       // one score a line; BLEU then over the orders that occur
   bool confidence = false;           // bootstrap interval of every score
   std::optional<PairedTest> paired;  // of every other system against the first
@@ -38,7 +41,8 @@ struct ScoreFilesRequest {
 // precision and recall (percent) too. Several systems: one object per system with score, p_value,
 // mean, ci and signature per score. Sentence level: one object per line. Text and LaTeX hold the
 // same. Segment i is line i (split at LF alone) of every file. Throws Error for files that cannot
-// be read, are not UTF-8, or differ in their number of lines, and for settings that do not fit.
+// be read, are not UTF-8, or differ in their number of lines, and for settings that do not fit
+// (a tokenizer the texts, unless it is forced or written out: text_fit.h).
 std::string score_files(const ScoreFilesRequest& request);
 
 }  // namespace skipbench

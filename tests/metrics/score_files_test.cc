@@ -154,6 +154,29 @@ TEST_F(ScoreFiles, RefusesItForPairsAndRegions) {
   EXPECT_EQ(error(), "");
 }
 
+TEST_F(ScoreFiles, SeesTheLanguageWhereNoneIsGiven) {
+  request_.hypotheses = {write("zh", "模型跳过一些层。\n三层运行。\n")};
+  request_.references = request_.hypotheses;
+  std::vector<std::string> warnings;
+  request_.warn = [&](const std::string& warning) { warnings.push_back(warning); };
+  EXPECT_TRUE(contains(error(), "--tokenize: tokenizer 13a does not split Chinese text (100 %"))
+      << error();
+  EXPECT_TRUE(contains(error(), "expected zh or char, got 13a")) << error();
+  request_.language = "en";
+  EXPECT_EQ(error(), "");
+  EXPECT_TRUE(warnings.empty());
+  request_.language.clear();
+  request_.metrics = {{"bleu", {{"tokenize", "13a"}}}, {"rouge", {}}};
+  EXPECT_EQ(error(), "");
+  ASSERT_EQ(warnings.size(), 2u);
+  EXPECT_TRUE(contains(warnings[0], "bleu: tokenizer 13a does not split Chinese")) << warnings[0];
+  EXPECT_TRUE(contains(warnings[1], "rouge: 2 of 2 references have no token")) << warnings[1];
+  warnings.clear();
+  request_.metrics = {{"bleu", {{"tokenize", "zh"}}}, {"chrf", {}}};
+  EXPECT_EQ(error(), "");
+  EXPECT_TRUE(warnings.empty());
+}
+
 void expect_language(const std::string& codes, const std::string& language) {
   std::istringstream stream(codes);
   for (std::string code; stream >> code;) {
@@ -167,6 +190,7 @@ TEST(Language, WithoutSpaces) {
       "en-US-zh-CN ja-zh zh_CN.UTF-8 zh-cmn-Hans zh- -zh zh__CN zh-156 zh-zh",
       "zh");
   expect_language("ja Ja_JP jpn_Jpan en-ja zh-ja zh_TW-ja_JP ja@x", "ja");
+  expect_language("th th_TH tha_Thai en-th zh-th", "th");
   expect_language("- _ .zh en en-US zh-en zh-CN-en-US ja-de ja-JP-en z zhx azh zhzh jav en-CN 中文",
                   "");
   EXPECT_EQ(language_without_spaces(""), "");

@@ -1,0 +1,39 @@
+// Whether a metric fits the texts that it is to score. BLEU's usual tokenizer leaves sentences
+// without spaces whole, and ROUGE knows no token outside [a-z0-9]: both then give numbers that say
+// nothing (mjpost/sacrebleu#165, huggingface/evaluate#108).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eval/metrics/metric.h"
+
+namespace skipbench {
+
+// What the references are, all together.
+struct TextProfile {
+  // "zh", "ja" or "th", if at least 30 % of the letters are Han, Kana or Thai; else "".
+  std::string_view language;
+  double share = 0;                  // of these among all letters
+  int64_t texts = 0;                 // that are not blank
+  int64_t without_rouge_tokens = 0;  // among them
+};
+
+TextProfile profile_references(std::span<const std::vector<std::string>> references);
+
+struct FitRequest {
+  std::string metric;    // its name, for the warning
+  std::string language;  // as the user gave it; empty: the references tell
+  bool forced = false;   // the user has chosen the tokenizer, or asked to score all the same
+  std::string where;     // where the tokenizer is chosen
+  std::string hint;      // how to score all the same
+};
+
+// A warning, or nothing where the metric fits. Throws Error for a tokenizer that does not split the
+// texts, unless it is forced.
+std::string check_fit(const Metric& metric, const FitRequest& request, const TextProfile& profile);
+
+}  // namespace skipbench

@@ -1,0 +1,64 @@
+// A sweep says before it runs what its metrics cannot score.
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "tests/eval/sweep_fixture.h"
+
+namespace skipbench {
+namespace {
+
+std::string chinese_config(const SweepFolder& folder, const std::string& metrics,
+                           const std::string& more = "") {
+  std::string lines;
+  for (int i = 0; i < 12; ++i) lines += "当解码时，模型会跳过一些层。\n";
+  folder.write("test.zh", lines);
+  std::string text = folder.config_text();
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    text.replace(at, from.size(), to);
+  };
+  replace("test.en", "test.zh" + more);
+  replace("[{bleu: {tokenize: 13a}}, rouge]", metrics);
+  return folder.write_config(text);
+}
+
+TEST(TextFit, BleuOfTextsWithoutSpacesIsRefused) {
+  const SweepFolder folder;
+  const std::string path = chinese_config(folder, "[chrf, bleu]");
+  const std::string message = message_of([&] { folder.setup(); });
+  EXPECT_NE(message.find(path + ":9: datasets[0].metrics[1]: tokenizer 13a does not split Chinese"),
+            std::string::npos)
+      << message;
+  EXPECT_NE(message.find("expected zh or char, got 13a"), std::string::npos) << message;
+  chinese_config(folder, "[bleu]", "\n    language: en");
+  EXPECT_TRUE(folder.setup().warnings.empty());
+  chinese_config(folder, "[{bleu: {tokenize: zh}}]");
+  EXPECT_TRUE(folder.setup().warnings.empty());
+}
+
+TEST(TextFit, ALanguageThatIsGivenDecides) {
+  const SweepFolder folder;
+  std::string text = folder.config_text();
+  text.replace(text.find("{bleu: {tokenize: 13a}}"), 23, "bleu");
+  text.replace(text.find("    limit: 7"), 12, "    limit: 7\n    language: de-ja");
+  folder.write_config(text);
+  const std::string message = message_of([&] { folder.setup(); });
+  EXPECT_NE(message.find("text in language de-ja; expected char"), std::string::npos) << message;
+}
+
+TEST(TextFit, WhatIsForcedIsWarnedOf) {
+  const SweepFolder folder;
+  chinese_config(folder, "[{bleu: {tokenize: 13a}}, rouge]");
+  std::ostringstream log;
+  folder.run("forced.db", {"strategies=[full]", "timing.repetitions=0"}, {.log = &log});
+  const std::string text = log.str();
+  EXPECT_EQ(text.find("warning: dataset 'de-en': bleu: tokenizer 13a does not split Chinese"), 0u)
+      << text;
+  EXPECT_NE(text.find("warning: dataset 'de-en': rouge: 7 of 7 references"), std::string::npos)
+      << text;
+}
+
+}  // namespace
+}  // namespace skipbench

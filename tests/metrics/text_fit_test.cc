@@ -1,0 +1,87 @@
+// Which metrics say little about which texts.
+#include "eval/metrics/text_fit.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/base/error.h"
+#include "eval/metrics/registry.h"
+#include "tests/metrics/test_data.h"
+
+namespace skipbench {
+namespace {
+
+using Lines = std::vector<std::vector<std::string>>;
+
+constexpr char kChinese[] = "当解码时，模型会跳过一些层。";
+constexpr char kJapanese[] = "モデルは復号のとき層を飛ばします。";
+constexpr char kThai[] = "แบบจำลองข้ามบางชั้นขณะถอดรหัส";
+constexpr char kEnglish[] = "The model skips some layers while it decodes.";
+
+TEST(TextProfile, SeesScriptsWithoutSpaces) {
+  EXPECT_EQ(profile_references(Lines{{kChinese}}).language, "zh");
+  EXPECT_EQ(profile_references(Lines{{"iPhone 15 的价格是 5,999 元", kChinese}}).language, "zh");
+  EXPECT_EQ(profile_references(Lines{{kJapanese}}).language, "ja");
+  EXPECT_EQ(profile_references(Lines{{"ﾓﾃﾞﾙ"}}).language, "ja");
+  EXPECT_EQ(profile_references(Lines{{kThai}}).language, "th");
+  EXPECT_EQ(profile_references(Lines{{kEnglish}}).language, "");
+  EXPECT_EQ(profile_references(Lines{{"Модель пропускает слои."}}).language, "");
+  EXPECT_EQ(profile_references(Lines{{"모델은 일부 층을 건너뜁니다."}}).language, "");
+  EXPECT_EQ(profile_references(Lines{{"1, 2, 3!"}, {""}}).language, "");
+  EXPECT_EQ(profile_references(Lines{}).texts, 0);
+}
+
+// The whole data set decides, not one line.
+TEST(TextProfile, CountsLettersOfAllReferences) {
+  const TextProfile quoting = profile_references(Lines{{kEnglish, "Its name is 模型."}, {"层"}});
+  EXPECT_EQ(quoting.language, "");
+  EXPECT_GT(quoting.share, 0);
+  EXPECT_EQ(quoting.texts, 3);
+  EXPECT_EQ(quoting.without_rouge_tokens, 1);
+  EXPECT_EQ(profile_references(Lines{{"a b"}, {kChinese}, {kChinese}}).language, "zh");
+}
+
+std::string fit(const std::string& metric, const MetricOptions& options, const std::string& text,
+                const std::string& language = "") {
+  const FitRequest request{.metric = metric,
+                           .language = language,
+                           .forced = options.contains("tokenize"),
+                           .where = "here",
+                           .hint = "or force it"};
+  try {
+    return check_fit(*make_metric(metric, options), request, profile_references(Lines{{text}}));
+  } catch (const Error& error) {
+    return std::string("refused: ") + error.what();
+  }
+}
+
+TEST(CheckFit, RefusesATokenizerThatDoesNotSplit) {
+  const std::string refusal = fit("bleu", {}, kChinese);
+  EXPECT_TRUE(contains(refusal, "refused: here: tokenizer 13a does not split Chinese text (100 %"));
+  EXPECT_TRUE(contains(refusal, "expected zh or char, got 13a; or force it")) << refusal;
+  EXPECT_TRUE(contains(fit("bleu", {}, kJapanese), "Japanese text"));
+  EXPECT_TRUE(contains(fit("bleu", {}, kThai), "expected char"));
+  EXPECT_TRUE(contains(fit("bleu", {}, kEnglish, "de-zh"), "text in language de-zh"));
+  EXPECT_EQ(fit("bleu", {}, kEnglish), "");
+  EXPECT_EQ(fit("bleu", {}, kChinese, "en"), "");
+}
+
+TEST(CheckFit, WarnsWhereTheTokenizerWasChosen) {
+  EXPECT_TRUE(fit("bleu", {{"tokenize", "13a"}}, kChinese).starts_with("bleu: tokenizer 13a does"));
+  EXPECT_TRUE(fit("bleu", {{"tokenize", "intl"}}, kThai).starts_with("bleu: tokenizer intl does"));
+  EXPECT_EQ(fit("bleu", {{"tokenize", "zh"}}, kChinese), "");
+  EXPECT_EQ(fit("bleu", {{"tokenize", "char"}}, kThai), "");
+  EXPECT_EQ(fit("chrf", {}, kChinese), "");
+  EXPECT_TRUE(contains(fit("ter", {}, kChinese), "`asian_support`"));
+  EXPECT_EQ(fit("ter", {{"normalized", "true"}, {"asian_support", "true"}}, kChinese), "");
+}
+
+TEST(CheckFit, RougeNeedsLatinLettersOrDigits) {
+  for (const char* text : {kChinese, kThai, "Модель пропускает слои.", "모델은 층을"}) {
+    EXPECT_TRUE(contains(fit("rouge", {}, text), "1 of 1 references have no token")) << text;
+  }
+  EXPECT_EQ(fit("rouge", {}, kEnglish), "");
+  EXPECT_EQ(fit("rouge", {}, ""), "");
+}
+
+}  // namespace
+}  // namespace skipbench
