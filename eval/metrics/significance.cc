@@ -191,6 +191,12 @@ std::vector<ComparedScore> plain_scores(const Metric& metric, const SegmentStats
   return compared;
 }
 
+// sacreBLEU counts samples beyond the difference, not at it, so that no difference at all would get
+// the smallest p there is.
+void set_p_value(const Score& baseline, ComparedScore* system, double p) {
+  system->p_value = system->score.score == baseline.score ? 1 : p;
+}
+
 }  // namespace
 
 std::vector<std::vector<double>> bootstrap_scores(const Metric& metric, const SegmentStats& stats,
@@ -241,7 +247,8 @@ std::vector<std::vector<ComparedScore>> compare_to_baseline(const Metric& metric
         compared[s][i].interval = estimate_interval(samples[s][i]);
         if (s == 0) continue;
         const double difference = std::abs(compared[0][i].score.score - compared[s][i].score.score);
-        compared[s][i].p_value = bootstrap_p_value(samples[0][i], samples[s][i], difference);
+        set_p_value(compared[0][i].score, &compared[s][i],
+                    bootstrap_p_value(samples[0][i], samples[s][i], difference));
       }
     }
     return compared;
@@ -251,7 +258,7 @@ std::vector<std::vector<ComparedScore>> compare_to_baseline(const Metric& metric
     const ScoreSamples samples = randomised_differences(metric, baseline, *all[s], settings);
     for (size_t i = 0; i < compared[s].size(); ++i) {
       const double difference = std::abs(compared[0][i].score.score - compared[s][i].score.score);
-      compared[s][i].p_value = p_value(samples[i], difference);
+      set_p_value(compared[0][i].score, &compared[s][i], p_value(samples[i], difference));
     }
   }
   return compared;

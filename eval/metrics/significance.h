@@ -49,7 +49,8 @@ enum class PairedTest { kBootstrap, kRandomisation };
 // the probability, were both the same, of a difference at least as large either way. The
 // bootstrap's is sacreBLEU's, about half of that: the share of resamples whose |difference| less
 // the mean of all of them exceeds the real one (a difference of 1.96 standard errors has 0.024,
-// none at all 0.43). Throws Error if the numbers of segments differ.
+// next to none 0.43). Equal scores have p = 1 under both, where sacreBLEU gives the smallest p.
+// Throws Error if the numbers of segments differ.
 std::vector<std::vector<ComparedScore>> compare_to_baseline(const Metric& metric,
                                                             const SegmentStats& baseline,
                                                             std::span<const SegmentStats> systems,

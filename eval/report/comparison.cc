@@ -148,17 +148,8 @@ class Comparer {
                                                std::span<const TableRow* const> rows) {
     std::vector<SegmentStats> systems;
     for (const TableRow* row : rows) systems.push_back(statistics(metric, *row));
-    auto compared = compare_to_baseline(metric, statistics(metric, baseline), systems,
-                                        options_.test, options_.settings);
-    // sacreBLEU counts resamples beyond the difference, not at it, so that no difference at all
-    // would get the smallest p there is.
-    for (size_t system = 1; system < compared.size(); ++system) {
-      for (size_t i = 0; i < compared[system].size(); ++i) {
-        ComparedScore& score = compared[system][i];
-        if (score.score.score == compared[0][i].score.score) score.p_value = 1;
-      }
-    }
-    return compared;
+    return compare_to_baseline(metric, statistics(metric, baseline), systems, options_.test,
+                               options_.settings);
   }
 
   // Of one metric at a time: `compare` forgets the last one's.

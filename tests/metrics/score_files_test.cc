@@ -233,6 +233,17 @@ TEST_F(ScoreFiles, SeveralSystemsWithPairedTests) {
   EXPECT_TRUE(contains(error(), "paired")) << error();
 }
 
+TEST_F(ScoreFiles, IdenticalSystemsDoNotDiffer) {
+  request_.hypotheses.push_back(request_.hypotheses[0]);
+  request_.format = ScoreFormat::kText;
+  for (const PairedTest test : {PairedTest::kBootstrap, PairedTest::kRandomisation}) {
+    request_.paired = test;
+    const std::string text = score_files(request_);
+    EXPECT_TRUE(contains(text, "(p = 1.0000)")) << text;
+    EXPECT_FALSE(contains(text, "*")) << text;
+  }
+}
+
 TEST_F(ScoreFiles, OneScoreALine) {
   request_.metrics = {{"bleu", {}}, {"ter", {}}};
   request_.sentence_level = true;
