@@ -35,8 +35,8 @@ constexpr std::array kKeys = {
     ConfigKey{"datasets[].task", kText, "translation", 0, 0, "translation|summarization|other",
               "decides the defaults of `post`"},
     ConfigKey{"datasets[].language", kText, "", 0, 0, "",
-              "of the references (zh) or a pair (en-zh); default: seen from them. Chinese, Japanese "
-              "and Thai are refused with BLEU's tokenizer 13a unless `tokenize` names it"},
+              "of the references (zh) or a pair (en-zh); default: seen from them. Chinese, "
+              "Japanese and Thai are refused with BLEU's tokenizer 13a unless `tokenize` names it"},
     ConfigKey{"datasets[].source", kPath, "", 0, 0, "", "text file, one input per line (or .gz)"},
     ConfigKey{"datasets[].reference", kPathList, "", 0, 0, "",
               "text files aligned with `source`, one per reference"},
