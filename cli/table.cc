@@ -49,7 +49,9 @@ void add_table(CLI::App& app) {
            "columns that come first and order the rows, comma-separated");
   add_list(*sub, "--columns", command->layout.columns,
            "the columns to show, comma-separated, by their keys in csv; more than the usual ones: "
-           "differs_from_full, first_token_ms, step_p50_ms, step_p99_ms, cache_mib");
+           "differs_from_full, first_token_ms, step_p50_ms (p90, p95, p99), cache_mib, machine, "
+           "natural_decode_tokens_per_second (of quality decoding: natural length, in the batch "
+           "natural_batch, not in turns)");
   sub->add_option("--where", command->layout.where,
                   "only rows with COLUMN=VALUE or COLUMN=VALUE,VALUE; repeatable")
       ->allow_extra_args(false);

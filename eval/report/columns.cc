@@ -161,6 +161,15 @@ const std::vector<Column>& trailing_columns() {
          if (!has_calibrated_budget(row)) return std::nullopt;
          return row.calibration->realised_budget;
        }},
+      {"exit tests", "exit_test_share",
+       "share of the timed decode time that went into tests whether to exit (head, softmax, "
+       "decision)",
+       [](const TableRow& row) -> Text {
+         if (!row.exit_test_share) return std::nullopt;
+         return fmt::format("{:.1f}%", 100 * *row.exit_test_share);
+       },
+       [](const TableRow& row) { return row.exit_test_share; }, /*on_request=*/false,
+       /*if_present=*/true},
       {"acceptance", "acceptance",
        "self_speculative: share of drafted tokens that the whole model would have made, scored "
        "outputs",
@@ -200,12 +209,27 @@ const std::vector<Column>& trailing_columns() {
       {"step p50 ms", "step_p50_ms", "decoding steps of the timed batches: their median time",
        [](const TableRow& row) { return formatted(row.step_p50_ms, "{:.2f}"); },
        [](const TableRow& row) { return row.step_p50_ms; }, /*on_request=*/true},
+      {"step p90 ms", "step_p90_ms", "90 of 100 decoding steps take no longer",
+       [](const TableRow& row) { return formatted(row.step_p90_ms, "{:.2f}"); },
+       [](const TableRow& row) { return row.step_p90_ms; }, /*on_request=*/true},
+      {"step p95 ms", "step_p95_ms", "95 of 100 decoding steps take no longer",
+       [](const TableRow& row) { return formatted(row.step_p95_ms, "{:.2f}"); },
+       [](const TableRow& row) { return row.step_p95_ms; }, /*on_request=*/true},
       {"step p99 ms", "step_p99_ms", "99 of 100 decoding steps take no longer",
        [](const TableRow& row) { return formatted(row.step_p99_ms, "{:.2f}"); },
        [](const TableRow& row) { return row.step_p99_ms; }, /*on_request=*/true},
       {"cache MiB", "cache_mib", "memory of keys and values of a timed batch, the largest",
        [](const TableRow& row) { return formatted(row.cache_mib, "{:.2f}"); },
        [](const TableRow& row) { return row.cache_mib; }, /*on_request=*/true},
+      {"natural decode tok/s", "natural_decode_tokens_per_second",
+       "tokens made by decoding steps over their time while the scored outputs were decoded: at "
+       "their natural length, in the batch of column natural batch, once and not in turns with "
+       "`full` (a speed to know, not to compare)",
+       [](const TableRow& row) { return formatted(row.natural_decode_per_second, "{:.1f}"); },
+       [](const TableRow& row) { return row.natural_decode_per_second; }, /*on_request=*/true},
+      {"natural batch", "natural_batch", "prompts decoded together for the scored outputs, at most",
+       [](const TableRow& row) { return formatted(row.natural_batch, "{:g}"); },
+       [](const TableRow& row) { return row.natural_batch; }, /*on_request=*/true},
       {"machine", "machine", "what timed the row or, where nothing is timed, scored it",
        [](const TableRow& row) -> Text {
          if (row.machine.empty()) return std::nullopt;

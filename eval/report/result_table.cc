@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <set>
 
 #include "engine/base/error.h"
+#include "eval/report/cell_times.h"
 #include "eval/report/row_statistics.h"
 #include "eval/store/response_scores.h"
-#include "eval/store/stored_json.h"
 
 namespace skipbench {
 namespace {
@@ -22,17 +21,6 @@ struct ListedCell {
   std::optional<int64_t> group, calibration, longest_run;
   std::optional<double> bound;
 };
-
-// Speeds of a cell in one timing group: medians over repetitions.
-struct Speeds {
-  double total = 0, decode = 0, spread = 0;
-};
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
 
 class TableLoader {
  public:
@@ -167,6 +155,7 @@ class TableLoader {
       row.differs_from_full = text_difference(outputs, *texts);
     }
     add_drafts(row, cell.id);
+    add_natural_speed(database_, cell.id, row);
     add_drift(row, cell.id);
     // A cell may hold scores of other runs' metrics and of other data sets with the same prompts.
     Statement scores(database_,
@@ -232,12 +221,12 @@ class TableLoader {
     std::vector<LayersPerToken> layers;
     for (const OutputRecord& output : outputs) layers.push_back(output.layers);
     row.timed_layers = realised_budget(layers);
-    const auto speeds = speeds_of(cell.id, *cell.group);
+    const auto speeds = speeds_of(database_, cell.id, *cell.group);
     row.total_per_second = speeds->total;
     row.decode_per_second = speeds->decode;
     row.decode_spread = speeds->spread;
     row.bound = cell.bound;
-    add_latencies(row, cell);
+    add_timed_batches(database_, cell.id, *cell.group, row);
     if (const auto full = full_speeds(cell, cells)) {
       row.speedup = speeds->decode / full->decode;
       row.total_speedup = speeds->total / full->total;
@@ -245,36 +234,6 @@ class TableLoader {
     if (first.status == cell_status::kDone) {
       row.output_difference = difference(outputs, store_.outputs(first.id));
     }
-  }
-
-  static void add_percentiles(TableRow& row, std::vector<double> step_us) {
-    if (step_us.empty()) return;
-    std::sort(step_us.begin(), step_us.end());
-    const auto percentile_ms = [&](double share) {  // nearest rank
-      const double rank = std::ceil(share * static_cast<double>(step_us.size()));
-      return step_us[static_cast<size_t>(std::max(rank, 1.0)) - 1] / 1e3;
-    };
-    row.step_p50_ms = percentile_ms(0.5);
-    row.step_p99_ms = percentile_ms(0.99);
-  }
-
-  void add_latencies(TableRow& row, const ListedCell& cell) {
-    Statement statement(database_,
-                        "SELECT prefill_us, kv_cache_bytes, step_us FROM samples"
-                        " WHERE cell_id = ? AND group_id = ?");
-    statement.bind(cell.id, *cell.group);
-    std::vector<double> prefill_ms, step_us;
-    double cache_bytes = 0;
-    while (statement.step()) {
-      prefill_ms.push_back(statement.real(0) / 1e3);
-      cache_bytes = std::max(cache_bytes, statement.real(1));
-      const auto steps = stored_value<std::vector<double>>(database_, statement.text(2));
-      step_us.insert(step_us.end(), steps.begin(), steps.end());
-    }
-    if (prefill_ms.empty()) return;
-    row.first_token_ms = median(std::move(prefill_ms));
-    row.cache_mib = cache_bytes / (1 << 20);
-    add_percentiles(row, std::move(step_us));
   }
 
   static double difference(const std::vector<OutputRecord>& outputs,
@@ -322,7 +281,7 @@ class TableLoader {
       if (other.key.kind == "timing" && other.key.dataset == cell.key.dataset &&
           other.key.batch == cell.key.batch && other.key.variant == cell.key.variant &&
           is_full(other.id)) {
-        return speeds_of(other.id, *cell.group);
+        return speeds_of(database_, other.id, *cell.group);
       }
     }
     return std::nullopt;
@@ -331,27 +290,6 @@ class TableLoader {
   bool is_full(int64_t cell) {
     Statement statement(database_, "SELECT resolved ->> '$.strategy' FROM cells WHERE id = ?");
     return statement.bind(cell).step() && statement.text(0) == "full";
-  }
-
-  std::optional<Speeds> speeds_of(int64_t cell, int64_t group) {
-    Statement statement(database_,
-                        "SELECT sum(prefill_us), sum(decode_us), sum(prompt_tokens),"
-                        " sum(decode_tokens), sum(rows) FROM samples"
-                        " WHERE cell_id = ? AND group_id = ? GROUP BY repetition");
-    statement.bind(cell, group);
-    std::vector<double> total, decode;
-    while (statement.step()) {
-      const double prefill_us = statement.real(0), decode_us = statement.real(1);
-      const double decode_tokens = statement.real(3);
-      // Each row's first token is the prefill's.
-      const double all_tokens = statement.real(2) + decode_tokens + statement.real(4);
-      total.push_back(1e6 * all_tokens / (prefill_us + decode_us));
-      decode.push_back(1e6 * decode_tokens / decode_us);
-    }
-    if (total.empty()) return std::nullopt;
-    const auto [low, high] = std::minmax_element(decode.begin(), decode.end());
-    const double middle = median(decode);
-    return Speeds{median(total), middle, (*high - *low) / middle};
   }
 
   void find_other_builds(int64_t run) {

@@ -71,9 +71,13 @@ struct TableRow {
   std::optional<double> speedup_deviation;  // over seeds
   std::optional<double> total_speedup;      // total, likewise
   std::optional<double> bound;
-  std::optional<double> first_token_ms;            // median of the timed batches' prefills
-  std::optional<double> step_p50_ms, step_p99_ms;  // over decoding steps of the timed batches
-  std::optional<double> cache_mib;                 // the largest timed batch's
+  std::optional<double> first_token_ms;  // median of the timed batches' prefills
+  // Over decoding steps of the timed batches.
+  std::optional<double> step_p50_ms, step_p90_ms, step_p95_ms, step_p99_ms;
+  std::optional<double> exit_test_share;  // of the timed batches' decode time; none: no tests
+  // Of the scored outputs, and the rows of their largest batch: never measured side by side.
+  std::optional<double> natural_decode_per_second, natural_batch;
+  std::optional<double> cache_mib;  // the largest timed batch's
   // Of the scored outputs, under a strategy that drafts: a check is a pass of the whole model over
   // a row's draft.
   std::optional<int64_t> drafted, accepted, verify_calls;

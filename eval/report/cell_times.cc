@@ -1,0 +1,87 @@
+#include "eval/report/cell_times.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "eval/store/stored_json.h"
+
+namespace skipbench {
+namespace {
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+void add_percentiles(TableRow& row, std::vector<double> step_us) {
+  if (step_us.empty()) return;
+  std::sort(step_us.begin(), step_us.end());
+  const auto percentile_ms = [&](double percent) {  // nearest rank
+    const double rank = std::ceil(percent * static_cast<double>(step_us.size()) / 100);
+    return step_us[static_cast<size_t>(std::max(rank, 1.0)) - 1] / 1e3;
+  };
+  row.step_p50_ms = percentile_ms(50);
+  row.step_p90_ms = percentile_ms(90);
+  row.step_p95_ms = percentile_ms(95);
+  row.step_p99_ms = percentile_ms(99);
+}
+
+}  // namespace
+
+std::optional<Speeds> speeds_of(Database& database, int64_t cell, int64_t group) {
+  Statement statement(database,
+                      "SELECT sum(prefill_us), sum(decode_us), sum(prompt_tokens),"
+                      " sum(decode_tokens), sum(rows) FROM samples"
+                      " WHERE cell_id = ? AND group_id = ? GROUP BY repetition");
+  statement.bind(cell, group);
+  std::vector<double> total, decode;
+  while (statement.step()) {
+    const double prefill_us = statement.real(0), decode_us = statement.real(1);
+    const double decode_tokens = statement.real(3);
+    // Each row's first token is the prefill's.
+    const double all_tokens = statement.real(2) + decode_tokens + statement.real(4);
+    total.push_back(1e6 * all_tokens / (prefill_us + decode_us));
+    decode.push_back(1e6 * decode_tokens / decode_us);
+  }
+  if (total.empty()) return std::nullopt;
+  const auto [low, high] = std::minmax_element(decode.begin(), decode.end());
+  const double middle = median(decode);
+  return Speeds{median(total), middle, (*high - *low) / middle};
+}
+
+void add_timed_batches(Database& database, int64_t cell, int64_t group, TableRow& row) {
+  Statement statement(database,
+                      "SELECT prefill_us, kv_cache_bytes, step_us, decode_us, exit_tests,"
+                      " exit_test_us FROM samples WHERE cell_id = ? AND group_id = ?");
+  statement.bind(cell, group);
+  std::vector<double> prefill_ms, step_us;
+  double cache_bytes = 0, decode_us = 0, exit_test_us = 0;
+  int64_t exit_tests = 0;
+  while (statement.step()) {
+    prefill_ms.push_back(statement.real(0) / 1e3);
+    cache_bytes = std::max(cache_bytes, statement.real(1));
+    const auto steps = stored_value<std::vector<double>>(database, statement.text(2));
+    step_us.insert(step_us.end(), steps.begin(), steps.end());
+    decode_us += statement.real(3);
+    exit_tests += statement.integer(4);
+    exit_test_us += statement.real(5);
+  }
+  if (prefill_ms.empty()) return;
+  row.first_token_ms = median(std::move(prefill_ms));
+  row.cache_mib = cache_bytes / (1 << 20);
+  if (exit_tests > 0 && decode_us > 0) row.exit_test_share = exit_test_us / decode_us;
+  add_percentiles(row, std::move(step_us));
+}
+
+void add_natural_speed(Database& database, int64_t cell, TableRow& row) {
+  Statement statement(database,
+                      "SELECT sum(decode_tokens), sum(decode_us), max(rows) FROM samples"
+                      " WHERE cell_id = ? AND group_id = 0");
+  if (!statement.bind(cell).step() || statement.real(1) <= 0) return;
+  row.natural_decode_per_second = 1e6 * statement.real(0) / statement.real(1);
+  row.natural_batch = statement.real(2);
+}
+
+}  // namespace skipbench

@@ -1,0 +1,24 @@
+// Speeds and times of one cell, from the raw times of its batches.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "eval/report/result_table.h"
+
+namespace skipbench {
+
+// Of a cell in one timing group: medians over repetitions.
+struct Speeds {
+  double total = 0, decode = 0, spread = 0;
+};
+
+std::optional<Speeds> speeds_of(Database& database, int64_t cell, int64_t group);
+
+// Fills what the row says of a timing's single batches and steps.
+void add_timed_batches(Database& database, int64_t cell, int64_t group, TableRow& row);
+
+// Fills the row's speed of decoding the scored outputs.
+void add_natural_speed(Database& database, int64_t cell, TableRow& row);
+
+}  // namespace skipbench
