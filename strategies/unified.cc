@@ -54,14 +54,17 @@ std::unique_ptr<SkipStrategy> make(const StrategySpec& spec, int num_layers) {
 }  // namespace
 
 StrategyInfo describe_unified() {
-  return {.name = "unified",
-          .summary = "a balanced set of layers from the target alone, the same for every token",
-          .paper = "Liu et al. 2024, arXiv 2404.06954",
-          .kv_policy = "absent (never read: the set is constant)",
-          .needs_training = true,
-          .params = {{"spacing", "authors", "authors, even",
-                      "authors: the published code's rule; even: rounded even spacing"}},
-          .make = make};
+  return {
+      .name = "unified",
+      .summary = "a balanced set of layers from the target alone, the same for every token",
+      .paper = "Liu et al. 2024, arXiv 2404.06954",
+      .kv_policy = "absent (never read: the set is constant)",
+      .needs_training = true,
+      .params = {{"spacing", "authors", "authors, even",
+                  "authors: the published code's rule, whose interval is a whole number: what is "
+                  "left over lies in one run below the last layer (30 layers at 1.5: 10 of "
+                  "them); even: rounded even spacing"}},
+      .make = make};
 }
 
 }  // namespace skipbench

@@ -149,7 +149,14 @@ StrategySection read_strategy(const YamlSection& section, const YamlSection& roo
   strategy.targets_where = from.where("targets");
   if (!info.uses_target) {
     strategy.targets = {1.0};
-    return strategy;
+    if (!own || strategy.name == "full") return strategy;
+    strategy.targets = section.numbers("targets");
+    if (strategy.targets.size() == 1) return strategy;
+    throw Error(
+        {.what = fmt::format("strategy '{}' runs the same layers at every target", strategy.name),
+         .where = strategy.targets_where,
+         .expected = "the one target that they were chosen for, or no `targets`",
+         .got = fmt::format("{} targets", strategy.targets.size())});
   }
   strategy.targets = from.numbers("targets");
   if (strategy.targets.empty()) {
@@ -182,6 +189,17 @@ std::vector<StrategySection> of_each_seed(const StrategySection& strategy) {
   return list;
 }
 
+// A row that says `full` is full.
+void check_label(const StrategySection& strategy) {
+  if (strategy.label == strategy.name) return;
+  const auto names_it = [&](const StrategyInfo& info) { return info.name == strategy.label; };
+  if (std::ranges::none_of(strategy_table(), names_it)) return;
+  throw Error(
+      {.what = fmt::format("'{}' cannot be the label of '{}'", strategy.label, strategy.name),
+       .where = strategy.where,
+       .expected = "a `label` that is no other strategy's name"});
+}
+
 std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t seed,
                                              const std::string& config_path) {
   std::vector<StrategySection> strategies;
@@ -194,6 +212,7 @@ std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t se
     const auto same_name = [&](const StrategySection& s) { return s.name == strategy.name; };
     const bool unique = std::count_if(strategies.begin(), strategies.end(), same_name) == 1;
     if (strategy.label.empty()) strategy.label = default_label(strategy, unique);
+    check_label(strategy);
     const std::set<double> targets(strategy.targets.begin(), strategy.targets.end());
     const bool is_new = std::ranges::all_of(
         targets, [&](double target) { return seen.emplace(strategy.label, target).second; });

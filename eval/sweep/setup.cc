@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "engine/base/error.h"
 #include "engine/weights/adapter.h"
@@ -10,6 +11,8 @@
 #include "eval/metrics/registry.h"
 #include "eval/metrics/text_fit.h"
 #include "eval/sweep/adapters.h"
+#include "eval/sweep/warnings.h"
+#include "eval/weight_types.h"
 
 namespace skipbench {
 namespace {
@@ -43,10 +46,12 @@ void load_adapted(SweepSetup& setup) {
     LoadedModel& adapted = setup.adapted[folder] = setup.loaded;
     merge_adapter(adapted, folder);
     setup.context.adapted_hashes[folder] = model_hash(adapted);
+    setup.context.weight_types[folder] = weight_types(adapted.weights);
   }
   for (const auto& [folder, adapted] : setup.adapted) {
     merge_adapter(setup.loaded, folder, AdapterUse::kTypesOnly);
   }
+  setup.context.weight_types[""] = weight_types(setup.loaded.weights);
 }
 
 void load_models(SweepSetup& setup, LatestModel& latest) {
@@ -107,6 +112,7 @@ SweepSetup prepare(SweepConfig config, LatestModel& latest) {
   setup.context.provenance = collect_provenance(*setup.backend);
   setup.context.quality_build = build_of(setup.context.provenance);
   setup.cells = make_cells(sweep, setup.inputs, setup.context);
+  std::ranges::move(sweep_warnings(setup), std::back_inserter(setup.warnings));
   return setup;
 }
 

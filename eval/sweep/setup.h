@@ -31,7 +31,7 @@ struct SweepSetup {
   bool has_models = false;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<SweepInputs> inputs;  // one per dataset
-  std::vector<std::string> warnings;  // of metrics that say little about the data
+  std::vector<std::string> warnings;  // what the sweep can run with but hardly means
   std::unique_ptr<Backend> backend;
   CellContext context;
   std::vector<Cell> cells;

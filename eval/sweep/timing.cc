@@ -177,6 +177,8 @@ void run_timing_group(const SweepSession& session, std::span<const RunnableCell>
     const int64_t repetition = turn / group.num_batches();
     const int64_t batch = turn % group.num_batches();
     for_each([&](Contestant& c) { group.measure(c, repetition, batch); });
+    // Each begins some turns: the one before leaves the caches as they are.
+    if (contestants.size() > 1) std::ranges::rotate(contestants, contestants.begin() + 1);
     session.progress.set_share(static_cast<double>(turn + 1) / static_cast<double>(turns));
   }
   for_each([&](Contestant& c) { c.timed.bound = group.bound(c, peaks); });

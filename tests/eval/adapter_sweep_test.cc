@@ -61,6 +61,28 @@ TEST_F(AdapterSweep, EveryCellRunsTheModelThatItsAdapterMakes) {
   }
 }
 
+TEST_F(AdapterSweep, OneTrainedForSomethingElseIsWarnedOf) {
+  const auto warnings = [&] { return folder_.setup(overrides()).warnings; };
+  EXPECT_TRUE(warnings().empty()) << warnings().front();  // nothing is known of them
+  const std::string prompt = R"("prompt": "Say: {source}\n")";
+  folder_.write("unified-3x/finetune.json",
+                R"({"settings": {"strategy": "unified", "target": 3.0, )" + prompt + "}}");
+  folder_.write("early/finetune.json",
+                R"({"settings": {"strategy": "early_exit", "target": 7.0, )" + prompt + "}}");
+  // What is no such file, or is damaged, says nothing.
+  folder_.write("unified-1.5x/finetune.json", R"({"settings": {"strategy": 5, "target": "x"}})");
+  EXPECT_TRUE(warnings().empty()) << warnings().front();
+  folder_.write("unified-1.5x/finetune.json", "{");
+  EXPECT_TRUE(warnings().empty()) << warnings().front();
+  folder_.write(
+      "unified-1.5x/finetune.json",
+      R"({"settings": {"strategy": "fixed_exit", "target": 2.0, "prompt": "{source}\n"}})");
+  const std::vector<std::string> found = warnings();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0], "unified 1.5x on 'de-en': its adapter " + folder_.path("unified-1.5x") +
+                          " was trained for fixed_exit, target 2, prompts \"{source}\\n\"");
+}
+
 TEST_F(AdapterSweep, OutputsAreThoseOfTheMergedModel) {
   ASSERT_EQ(folder_.run("a.db", overrides()), SweepOutcome::kDone);
   const SweepSetup setup = folder_.setup(overrides());

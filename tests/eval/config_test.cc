@@ -193,6 +193,54 @@ const WrongCase kWrong[] = {
 INSTANTIATE_TEST_SUITE_P(Each, WrongConfig, testing::ValuesIn(kWrong),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
+TEST(Config, AListOfLayersHasTheTargetThatItWasChosenFor) {
+  const SweepFolder folder;
+  const auto strategies = [&](const std::string& keys) {
+    return load_sweep_config(folder.path("sweep.yaml"),
+                             std::vector<std::string>{
+                                 "strategies=[{name: layers, params: {layers: 0-2}" + keys + "}]"})
+        .strategies;
+  };
+  EXPECT_EQ(strategies("")[0].targets, std::vector<double>{1});
+  EXPECT_EQ(strategies(", targets: [2]")[0].targets, std::vector<double>{2});
+  EXPECT_NE(message_of([&] { strategies(", targets: [2, 3]"); }).find("the one target"),
+            std::string::npos);
+}
+
+TEST(Config, ALabelIsNoOtherStrategysName) {
+  const SweepFolder folder;
+  const auto load = [&](const std::string& label) {
+    load_sweep_config(folder.path("sweep.yaml"),
+                      std::vector<std::string>{"strategies=[{name: unified, label: " + label +
+                                               ", targets: [2]}]"});
+  };
+  load("unified");
+  load("fuller");
+  EXPECT_NE(message_of([&] { load("full"); }).find("'full' cannot be the label of 'unified'"),
+            std::string::npos);
+}
+
+TEST(Config, WhatHardlyMeansAnythingIsWarnedOf) {
+  const SweepFolder folder;
+  EXPECT_TRUE(folder.setup().warnings.empty());
+  const std::string full = "strategies=[full]", prompt = "datasets.de-en.prompt=hello";
+  const auto warnings = folder.setup({full, prompt}).warnings;
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("dataset 'de-en': all 7 prompts are the same"), std::string::npos)
+      << warnings[0];
+  // 14 layers, 10 of them kept: the authors' rule leaves out 4 in a row, an even spacing no two.
+  nlohmann::json model = nlohmann::json::parse(std::ifstream(folder.path("model.json")));
+  model["num_hidden_layers"] = 14;
+  folder.write("model.json", model.dump());
+  const auto spaced = folder.setup({"strategies=[unified]", "targets=[1.4, 2]"}).warnings;
+  ASSERT_EQ(spaced.size(), 1u);
+  EXPECT_NE(spaced[0].find("unified 1.4x leaves out 4 layers in a row"), std::string::npos)
+      << spaced[0];
+  EXPECT_TRUE(
+      folder.setup({"strategies=[{name: unified, params: {spacing: even}}]", "targets=[1.4]"})
+          .warnings.empty());
+}
+
 TEST(Config, OneLabelMayHaveOtherParametersAtOtherTargets) {
   const SweepFolder folder;
   const std::vector<std::string> apart = {
