@@ -95,7 +95,7 @@ void add_run(CLI::App& app) {
   sub->add_option("-o,--output", command->format, "of the table: md, latex, csv, json")
       ->capture_default_str();
   sub->footer(
-      "Example:\n  skipbench run configs/quickstart.yaml --set 'datasets.tatoeba de-en.limit=20'\n"
+      "Example:\n  skipbench run configs/quickstart.yaml --set 'datasets.tatoeba de-en.limit=64'\n"
       "Exit codes: 0 done, 1 some cell failed or none can run, 2 wrong input, 3 interrupted (run "
       "again to go on).");
   sub->callback([command] { run(*command); });

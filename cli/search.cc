@@ -84,6 +84,7 @@ Json schedule_json(const ScheduleCandidate& candidate) {
   if (candidate.score) {
     json["score"] = *candidate.score;
     json["decoded_layers"] = *candidate.decoded_layers;
+    json["within_budget"] = candidate.within_budget;
   }
   return json;
 }
@@ -180,6 +181,10 @@ void search(const SearchOptions& options, const CLI::App& command) {
   }
   std::cout << json.dump(1, ' ', false, Json::error_handler_t::replace) << '\n';
   flush_output();
+  if (json["best"].is_null()) {
+    std::cerr << "skipbench search: no candidate keeps to the budget of " << json["budget"]
+              << " layers, so there is no `best`; try other --min-layers or a higher --limit\n";
+  }
 }
 
 }  // namespace

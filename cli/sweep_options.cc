@@ -28,7 +28,8 @@ void SweepCommandOptions::add_to(CLI::App& command) {
   command
       .add_option("--set", overrides,
                   "KEY=VALUE changes the configuration, KEY dotted: targets=[2,3], "
-                  "datasets.de-en.limit=10; repeatable")
+                  "datasets.de-en.limit=10; repeatable. Strategies with targets of their own keep "
+                  "them")
       ->allow_extra_args(false);
   for (const ShortForm& form : kShortForms) {
     command
