@@ -20,7 +20,8 @@ namespace {
 struct GenerateCommand {
   EngineOptions engine;
   StrategyOptions strategy;
-  std::string input;
+  std::string input;  // empty: `prompts`
+  std::vector<std::string> prompts;
   std::string tokenizer;  // empty: the model's own
   bool ids = false;
   bool ignore_eos = false;
@@ -36,9 +37,12 @@ std::vector<TokenIds> read_prompts(const GenerateCommand& command, const Tokeniz
                                    const ModelConfig& config) {
   std::vector<TokenIds> prompts;
   ptrdiff_t longest = 0;
-  const std::vector<std::string> lines = read_input_lines(command.input);
+  const bool from_file = !command.input.empty();
+  const std::vector<std::string> lines =
+      from_file ? read_input_lines(command.input) : command.prompts;
   for (size_t i = 0; i < lines.size(); ++i) {
-    const std::string where = command.input + ":" + std::to_string(i + 1);
+    const std::string where =
+        (from_file ? command.input + ":" : "--prompt ") + std::to_string(i + 1);
     const TextSegment text{lines[i], command.parse_special};
     prompts.push_back(command.ids ? token_ids_from_json(parse_json_line(lines[i], where), where)
                                   : tokenizer->encode(std::span(&text, 1), command.add_special));
@@ -84,7 +88,23 @@ void print_line(size_t index, const TokenIds& prompt, const GenerateOutput& outp
   std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
 }
 
+void check_options(const GenerateCommand& command) {
+  if (command.input.empty() == command.prompts.empty()) {
+    throw Error({.what = "prompts come from one place",
+                 .where = "skipbench generate",
+                 .expected = "--input FILE or --prompt TEXT",
+                 .got = command.input.empty() ? "neither" : "both"});
+  }
+  if (command.engine.seed != 0 && command.engine.model.find("synthetic:") == std::string::npos) {
+    throw Error({.what = "--seed is that of a synthetic model's weights",
+                 .where = "--seed",
+                 .expected = "--sampling-seed for the draws of tokens, or `--param seed=` for the "
+                             "strategy random"});
+  }
+}
+
 void generate(const GenerateCommand& command) {
+  check_options(command);
   const LoadedModel loaded = load_model(command.engine.model_name(), command.engine.adapter);
   const auto tokenizer = find_tokenizer(command);
   check_sampling(command.sampling, "--temperature or --top-k");
@@ -115,8 +135,9 @@ void add_generate(CLI::App& app) {
       app.add_subcommand("generate", "Text under a strategy, one JSON line per input line");
   command->engine.add_to(*sub);
   command->strategy.add_to(*sub);
-  sub->add_option("--input", command->input, "file with one prompt per line; - is stdin")
-      ->required();
+  sub->add_option("--input", command->input, "file with one prompt per line; - is stdin");
+  sub->add_option("-p,--prompt", command->prompts, "a prompt, in place of --input; repeatable")
+      ->allow_extra_args(false);
   sub->add_flag("--ids", command->ids, "an input line is a JSON array of token ids");
   sub->add_option("--tokenizer", command->tokenizer,
                   "tokenizer file or folder (default: the model's)");
@@ -146,8 +167,8 @@ void add_generate(CLI::App& app) {
   sub->footer(
       "Example:\n  skipbench generate --model models/smollm2-135m --input prompts.txt \\\n"
       "    --strategy unified --target 2 --batch 8 --max-new-tokens 32\n"
-      "  echo 'Guten Tag!<en>' | skipbench generate --model models/miniature --parse-special \\\n"
-      "    --strategy unified --target 2 --adapter models/miniature/adapters/unified-2x --input -");
+      "  skipbench generate --model models/miniature --prompt 'Guten Tag!<en>' --parse-special \\\n"
+      "    --strategy unified --target 2 --adapter models/miniature/adapters/unified-2x");
   sub->callback([command] { generate(*command); });
 }
 

@@ -22,6 +22,7 @@
 #include "eval/probe/step_json.h"
 #include "eval/provenance.h"
 #include "eval/store/probes.h"
+#include "eval/sweep/adapters.h"
 #include "eval/sweep/interrupt.h"
 #include "strategies/adaskip.h"
 
@@ -93,7 +94,30 @@ std::unique_ptr<SkipStrategy> strategy_of(const ProbeOptions& options, int num_l
   return make_strategy(spec, num_layers);
 }
 
-ProbeResult measure(const ProbeOptions& options, Model& model, const ProbeTexts& texts) {
+// The adapter of the configuration's entry for the strategy at its target; empty without one.
+std::string adapter_of(const ProbeOptions& options, const ProbeInput& input) {
+  if (!input.setup || !options.with_strategy) return "";
+  const SweepConfig& config = input.setup->config;
+  for (const StrategySection& section : config.strategies) {
+    if (section.name != options.strategy.name) continue;
+    if (std::ranges::find(section.targets, options.strategy.target) == section.targets.end()) {
+      continue;
+    }
+    const std::string folder = adapter_folder(config, section, options.strategy.target);
+    return input.setup->adapted.contains(folder) ? folder : "";
+  }
+  if (!input.setup->adapted.empty()) {
+    std::cerr << fmt::format(
+        "skipbench probe: the configuration has no {} at target {:g}: its drift is measured "
+        "without an adapter\n",
+        options.strategy.name, options.strategy.target);
+  }
+  return "";
+}
+
+// `skipping`: the model that the strategy runs; `model` or it with the strategy's adapter.
+ProbeResult measure(const ProbeOptions& options, Model& model, Model& skipping,
+                    const ProbeTexts& texts) {
   const int num_layers = model.config().num_layers;
   ProbeResult result;
   const InterruptGuard interrupt_guard;
@@ -116,14 +140,15 @@ ProbeResult measure(const ProbeOptions& options, Model& model, const ProbeTexts&
   if (options.with_strategy) {
     const auto strategy =
         strategy_of(options, num_layers, texts.max_new_tokens, probe, result.scores);
-    result.steps = measure_divergence({model, model}, *strategy, texts.requests,
+    result.steps = measure_divergence({model, skipping}, *strategy, texts.requests,
                                       options.texts.batch, options.max_steps, on_pass);
   }
   return result;
 }
 
 // What was probed.
-Json subject_json(const ProbeOptions& options, const ProbeTexts& texts, const LoadedModel& loaded) {
+Json subject_json(const ProbeOptions& options, const ProbeTexts& texts, const LoadedModel& loaded,
+                  const std::string& adapter, const std::string& adapted_hash) {
   Json json;
   json["model_hash"] = model_hash(loaded);
   json["layers"] = loaded.config.num_layers;
@@ -135,6 +160,10 @@ Json subject_json(const ProbeOptions& options, const ProbeTexts& texts, const Lo
   json["strategy"] = {{"name", options.strategy.name}, {"target", options.strategy.target}};
   for (const std::string& param : options.strategy.params) {
     json["strategy"]["params"].push_back(param);
+  }
+  if (!adapter.empty()) {
+    json["strategy"]["adapter"] = adapter;
+    json["strategy"]["model_hash"] = adapted_hash;
   }
   return json;
 }
@@ -244,8 +273,12 @@ void probe(const ProbeOptions& options) {
   const ProbeInput input = open_probe_input(options.texts);
   Model model(*input.loaded, *input.backend);
   const ProbeTexts texts = read_probe_texts(options.texts, input, model);
-  const ProbeResult result = measure(options, model, texts);
-  const Json subject = subject_json(options, texts, *input.loaded);
+  const std::string adapter = adapter_of(options, input);
+  std::optional<Model> adapted;
+  if (!adapter.empty()) adapted.emplace(input.setup->adapted.at(adapter), *input.backend);
+  const ProbeResult result = measure(options, model, adapted ? *adapted : model, texts);
+  const Json subject = subject_json(options, texts, *input.loaded, adapter,
+                                    adapted ? input.setup->context.adapted_hashes.at(adapter) : "");
   const std::string json = dump(result_json(subject, options, result));
   if (store) keep(*store, options, input, texts, subject, json);
   if (options.format == "csv") {

@@ -44,65 +44,6 @@ TEST(Plan, SaysThatExitDepthsAreReplayed) {
   EXPECT_EQ(json["rule"]["depths"]["entry"], "(step + 7 text) mod 3");
 }
 
-TEST(Generate, FieldsOfALine) {
-  const ProcessResult result = skipbench_with_input(
-      "[1,2,3]\n[7]\n",
-      {"generate", "--model", fixture("bloom-7layers"), "--input", "-", "--ids", "--strategy",
-       "unified", "--target", "3.5", "--max-new-tokens", "4", "--ignore-eos", "--batch", "8"});
-  ASSERT_EQ(result.exit_code, 0) << result.errors;
-  const auto lines = json_lines(result.output);
-  ASSERT_EQ(lines.size(), 2);
-  EXPECT_EQ(lines[0]["index"], 0);
-  EXPECT_EQ(lines[0]["prompt_tokens"], 3);
-  EXPECT_EQ(lines[1]["index"], 1);
-  EXPECT_EQ(lines[1]["prompt_tokens"], 1);
-  for (const Json& line : lines) {
-    EXPECT_EQ(line["tokens"].size(), 4);
-    EXPECT_EQ(line["layers_per_token"].dump(), "[7,2,2,2]");  // whole numbers as such
-    EXPECT_TRUE(line.contains("text"));
-  }
-}
-
-// Every family, whatever the batch, the threads, and the strategy that skips nothing.
-TEST(Generate, BatchThreadsAndTargetOneChangeNothing) {
-  const std::string prompts = "[1,2,3]\n[7]\n[5,4,3,2,1,6]\n[9,9]\n";
-  for (const char* name : {"bloom-3heads-post-norm", "llama-mqa-linear", "mistral-window", "qwen2",
-                           "qwen3", "llama-q4_1-tied.gguf"}) {
-    const auto generate = [&](std::vector<std::string> more) {
-      std::vector<std::string> args = {"generate", "--model", fixture(name),      "--input",
-                                       "-",        "--ids",   "--max-new-tokens", "6"};
-      args.insert(args.end(), more.begin(), more.end());
-      const ProcessResult result = skipbench_with_input(prompts, args);
-      EXPECT_EQ(result.exit_code, 0) << name << result.errors;
-      return result.output;
-    };
-    const std::string want = generate({"--batch", "1", "--threads", "1"});
-    EXPECT_EQ(json_lines(want).size(), 4);
-    EXPECT_EQ(generate({"--batch", "3", "--threads", "2"}), want) << name;
-    EXPECT_EQ(generate({"--batch", "100", "--strategy", "unified"}), want) << name;
-    EXPECT_EQ(generate({"--strategy", "early_exit", "--threads", "3"}), want) << name;
-  }
-}
-
-// The miniature's separator is a special token: recognised where that is asked for, as in a sweep.
-TEST(Generate, ParsesSpecialTokensOnRequest) {
-  const std::string model = std::string(SKIPBENCH_SOURCE_DIR) + "/models/miniature";
-  const auto line = [&](const std::string& input, std::vector<std::string> more) {
-    std::vector<std::string> args = {"generate", "--model",          model, "--input",
-                                     "-",        "--max-new-tokens", "8"};
-    args.insert(args.end(), more.begin(), more.end());
-    const ProcessResult result = skipbench_with_input(input, args);
-    EXPECT_EQ(result.exit_code, 0) << result.errors;
-    return json_lines(result.output).at(0);
-  };
-  const std::string text = "Guten Tag!<en>\n";
-  const ProcessResult ids =
-      skipbench_with_input(text, {"tokenize", "--model", model, "--input", "-", "--parse-special"});
-  const Json wanted = line(Json::parse(ids.output)["ids"].dump() + "\n", {"--ids"});
-  EXPECT_EQ(line(text, {"--parse-special"}), wanted);
-  EXPECT_NE(line(text, {})["prompt_tokens"], wanted["prompt_tokens"]);
-}
-
 TEST(Logprobs, EqualTheFixtures) {
   std::ifstream file(std::string(SKIPBENCH_SOURCE_DIR) + "/tests/fixtures/cases/qwen3.json");
   const Json wanted = Json::parse(file);
@@ -199,6 +140,7 @@ TEST(Bench, EveryFormatAndFullAsTheBase) {
       EXPECT_EQ(row["layers"], 3.0);
     }
   }
+  EXPECT_EQ(json_lines(bench("jsonl")).size(), rows.size());
   EXPECT_NE(bench("md").find("| tg4 @ d4 |"), std::string::npos);
   EXPECT_EQ(bench("csv").find("build_commit,"), 0);
   EXPECT_EQ(bench("sql").find("CREATE TABLE IF NOT EXISTS"), 0);
@@ -279,33 +221,6 @@ TEST(Regress, ExitCodeIsTheVerdict) {
   EXPECT_EQ(from_history("baseline", "3%"), 1);
   EXPECT_EQ(from_history("baseline", "0.25"), 0);  // a fifth slower is less than a quarter
   EXPECT_EQ(from_history("other", "3%"), 2);
-}
-
-TEST(Generate, SelfSpeculativeSaysWhatItDrafted) {
-  const std::string prompts = "[1,2,3]\n[7]\n";
-  const auto lines_of = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> args = {
-        "generate",         "--model", fixture("bloom-7layers"), "--input", "-", "--ids",
-        "--max-new-tokens", "12",      "--ignore-eos",           "--batch", "2"};
-    args.insert(args.end(), more.begin(), more.end());
-    const ProcessResult result = skipbench_with_input(prompts, args);
-    EXPECT_EQ(result.exit_code, 0) << result.errors;
-    return json_lines(result.output);
-  };
-  const auto full = lines_of({});
-  const auto got = lines_of({"--strategy", "self_speculative", "--target", "2"});
-  ASSERT_EQ(got.size(), full.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    EXPECT_EQ(got[i]["tokens"], full[i]["tokens"]);
-    EXPECT_GE(got[i]["drafted"], got[i]["accepted"]);
-    EXPECT_GE(got[i]["verify_calls"], 1);
-    EXPECT_FALSE(full[i].contains("drafted"));
-  }
-  const Json plan = Json::parse(
-      run_skipbench({"plan", "--layers", "30", "--strategy", "self_speculative", "--target", "5"})
-          .output);
-  EXPECT_EQ(plan["steps"][0].size(), 30);
-  EXPECT_EQ(plan["speculation"]["draft"], Json({0, 6, 12, 18, 24, 29}));
 }
 
 std::filesystem::path probe_texts_file() {

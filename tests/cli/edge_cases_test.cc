@@ -97,6 +97,25 @@ TEST(Bench, PromptsOfSeveralLengthsAndOfNone) {
                    "0 2 5 b1", "0 2 5 b1", "0 2 5 b2", "0 2 5 b2"}));
   EXPECT_EQ(tests_of("0", "2"), (Tests{"0 2 1 b1", "0 2 1 b1", "0 2 1 b2", "0 2 1 b2"}));
   EXPECT_EQ(tests_of("4", "0"), (Tests{"4 0 0 b1", "4 0 0 b1", "4 0 0 b2", "4 0 0 b2"}));
+  // Ranges as llama-bench has them; a prompt is timed once.
+  EXPECT_EQ(
+      tests_of("2-4+2,3", "1-4*2,0"),
+      (Tests{"2 0 0 b1", "2 0 0 b1", "2 0 0 b2", "2 0 0 b2", "3 0 0 b1", "3 0 0 b1", "3 0 0 b2",
+             "3 0 0 b2", "4 0 0 b1", "4 0 0 b1", "4 0 0 b2", "4 0 0 b2", "0 1 2 b1", "0 1 2 b1",
+             "0 1 2 b2", "0 1 2 b2", "0 2 2 b1", "0 2 2 b1", "0 2 2 b2", "0 2 2 b2", "0 4 2 b1",
+             "0 4 2 b1", "0 4 2 b2", "0 4 2 b2", "0 1 3 b1", "0 1 3 b1", "0 1 3 b2", "0 1 3 b2",
+             "0 2 3 b1", "0 2 3 b1", "0 2 3 b2", "0 2 3 b2", "0 4 3 b1", "0 4 3 b1", "0 4 3 b2",
+             "0 4 3 b2", "0 1 4 b1", "0 1 4 b1", "0 1 4 b2", "0 1 4 b2", "0 2 4 b1", "0 2 4 b1",
+             "0 2 4 b2", "0 2 4 b2", "0 4 4 b1", "0 4 4 b1", "0 4 4 b2", "0 4 4 b2"}));
+  EXPECT_EQ(tests_of("0-2", "0"), (Tests{"1 0 0 b1", "1 0 0 b1", "1 0 0 b2", "1 0 0 b2", "2 0 0 b1",
+                                         "2 0 0 b1", "2 0 0 b2", "2 0 0 b2"}));
+  for (const char* wrong : {"4-2", "2-4+0", "2-4*1", "0-4*2", "2-", "2-4+", "2-4-6", "2-x", "-2-4",
+                            "0-1048576", "1-2000000"}) {
+    const ProcessResult refused = run_skipbench(
+        {"bench", "--model", fixture("bloom-7layers"), "-n", "1", std::string("-p") + wrong});
+    EXPECT_EQ(refused.exit_code, 2) << wrong;
+    EXPECT_NE(refused.errors.find("--n-prompt"), std::string::npos) << refused.errors;
+  }
   const ProcessResult nothing =
       run_skipbench({"bench", "--model", fixture("bloom-7layers"), "-p", "0", "-n", "0"});
   EXPECT_EQ(nothing.exit_code, 2);
@@ -183,9 +202,8 @@ TEST(Plot, OfAProbe) {
       run_skipbench({"plot", json, "--kind", "steps", "--strategy", "unified", "-o", svg});
   EXPECT_EQ(chosen.exit_code, 2);
   EXPECT_NE(chosen.errors.find("--strategy: "), std::string::npos) << chosen.errors;
-  const ProcessResult full =
-      run_skipbench({"probe", "--model", fixture("bloom-7layers"), "--input",
-                     (folder / "ids.jsonl").string(), "--strategy", "full"});
+  const ProcessResult full = run_skipbench({"probe", "--model", fixture("bloom-7layers"), "--input",
+                                            (folder / "ids.jsonl").string(), "--strategy", "full"});
   ASSERT_EQ(full.exit_code, 0) << full.errors;
   std::ofstream(json) << full.output;
   const ProcessResult still = run_skipbench({"plot", json, "--kind", "steps", "-o", svg});
@@ -234,6 +252,31 @@ TEST(Probe, KeepsWhatItPrints) {
   EXPECT_EQ(table.exit_code, 2);
   EXPECT_NE(table.errors.find("holds no run"), std::string::npos) << table.errors;
   fs::remove_all(folder);
+}
+
+// As a sweep measures drift: against the whole model without adapter.
+TEST(ProbeOfAConfiguration, RunsTheStrategysAdapter) {
+  const auto probe = [](const std::string& target, const std::string& adapter) {
+    std::vector<std::string> args = {"probe",      SKIPBENCH_SOURCE_DIR "/configs/quickstart.yaml",
+                                     "--set",      "strategies=[full,unified]",
+                                     "--limit",    "2",
+                                     "--scores",   "block_influence",
+                                     "--strategy", "unified",
+                                     "--target",   target};
+    if (!adapter.empty()) args.insert(args.end(), {"--set", "model.adapter=" + adapter});
+    return run_skipbench(args);
+  };
+  const ProcessResult own = probe("2", ""), none = probe("2", "none"), other = probe("7", "");
+  ASSERT_EQ(own.exit_code, 0) << own.errors;
+  ASSERT_EQ(none.exit_code, 0) << none.errors;
+  const auto with = nlohmann::json::parse(own.output), without = nlohmann::json::parse(none.output);
+  EXPECT_TRUE(with.at("strategy").at("adapter").get<std::string>().ends_with("unified-2x"));
+  EXPECT_NE(with.at("strategy").at("model_hash"), with.at("model_hash"));
+  EXPECT_FALSE(without.at("strategy").contains("adapter"));
+  EXPECT_EQ(with.at("scores"), without.at("scores"));
+  // A later step, whose input is the same in both: the adapter was trained to come nearer.
+  EXPECT_LT(with.at("steps").at(3).at("kl"), without.at("steps").at(3).at("kl"));
+  EXPECT_NE(other.errors.find("no unified at target 7"), std::string::npos) << other.errors;
 }
 
 }  // namespace
