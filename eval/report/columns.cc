@@ -14,6 +14,8 @@ Text formatted(const std::optional<T>& value, const char* format) {
   return fmt::format(fmt::runtime(format), *value);
 }
 
+Text non_empty(const std::string& text) { return text.empty() ? std::nullopt : Text(text); }
+
 Value per_target(const TableRow& row) {
   if (!row.speedup) return std::nullopt;
   return *row.speedup / row.target;
@@ -230,12 +232,13 @@ const std::vector<Column>& trailing_columns() {
       {"natural batch", "natural_batch", "prompts decoded together for the scored outputs, at most",
        [](const TableRow& row) { return formatted(row.natural_batch, "{:g}"); },
        [](const TableRow& row) { return row.natural_batch; }, /*on_request=*/true},
+      {"adapter", "adapter",
+       "folder of the LoRA adapter that was merged into the model; empty: none",
+       [](const TableRow& row) { return non_empty(row.adapter); }, nullptr, /*on_request=*/true},
+      {"weights", "weights", "types of the matrices that the row ran on",
+       [](const TableRow& row) { return non_empty(row.weights); }, nullptr, /*on_request=*/true},
       {"machine", "machine", "what timed the row or, where nothing is timed, scored it",
-       [](const TableRow& row) -> Text {
-         if (row.machine.empty()) return std::nullopt;
-         return row.machine;
-       },
-       nullptr, /*on_request=*/true},
+       [](const TableRow& row) { return non_empty(row.machine); }, nullptr, /*on_request=*/true},
       {"status", "status", "", status_text, nullptr},
   };
   return columns;

@@ -37,6 +37,16 @@ std::vector<std::string> replay_notes(const StoredConfig& config) {
   return notes;
 }
 
+// "30 layers, f16 weights, f32 activations and cache, hash 0123456789ab".
+std::string model_text(int num_layers, const std::string& weights, const std::string& dtype,
+                       const std::string& hash) {
+  const bool one_type = !weights.empty() && weights.find(' ') == std::string::npos;
+  std::string text = fmt::format("{} layers, {}{} activations and cache, hash {}", num_layers,
+                                 one_type ? weights + " weights, " : "", dtype, hash.substr(0, 12));
+  if (!weights.empty() && !one_type) text += "; weights: " + weights;
+  return text;
+}
+
 std::string peaks_text(double read_bytes_per_second, double flops_per_second) {
   return fmt::format("{:.2f} GB/s read, {:.1f} GFLOP/s", read_bytes_per_second / 1e9,
                      flops_per_second / 1e9);
@@ -77,6 +87,77 @@ bool mixes_machines(const ResultTable& table, std::vector<size_t> TableRow::*whe
   const auto mixed = [](const auto& one) { return one.second.size() > 1; };
   return std::any_of(by_variant.begin(), by_variant.end(), mixed) ||
          std::any_of(by_device.begin(), by_device.end(), mixed);
+}
+
+// Strategies whose rows `holds` is true of: "unified", or where it is true of some of its rows
+// alone "unified 2x", or "unified 2x (adapter=none)".
+template <typename Holds>
+std::vector<std::string> strategies_of(const ResultTable& table, const Holds& holds) {
+  std::vector<std::string> names;
+  const auto all_of_rows = [&](const auto& are) {
+    return std::all_of(table.rows.begin(), table.rows.end(), [&](const TableRow& other) {
+      return !are(other) || other.status == cell_status::kInvalid || holds(other);
+    });
+  };
+  for (const TableRow& row : table.rows) {
+    if (row.status == cell_status::kInvalid || !holds(row)) continue;
+    std::string name = row.strategy;
+    const auto of_label = [&](const TableRow& other) { return other.strategy == row.strategy; };
+    const auto at_target = [&](const TableRow& other) {
+      return of_label(other) && other.target == row.target;
+    };
+    if (!all_of_rows(of_label)) {
+      name += fmt::format(" {:g}x", row.target);
+      if (!all_of_rows(at_target)) name += " (" + row.variant + ")";
+    }
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> adapter_notes(const ResultTable& table) {
+  std::vector<std::string> notes;
+  const auto has = [](const TableRow& row) { return row.has_adapter; };
+  const auto with = strategies_of(table, has);
+  const auto without = strategies_of(table, [](const TableRow& row) { return !row.has_adapter; });
+  if (!with.empty()) {
+    notes.push_back(
+        fmt::format("With a LoRA adapter merged into the weights: {}{}.", fmt::join(with, ", "),
+                    without.empty() ? "" : fmt::format("; without: {}", fmt::join(without, ", "))));
+  }
+  const auto untrained = strategies_of(table, [](const TableRow& row) { return row.is_untrained; });
+  if (!untrained.empty()) {
+    notes.push_back(fmt::format(
+        "{} {} and ran without an adapter here.", fmt::join(untrained, ", "),
+        untrained.size() == 1 ? "is fine-tuned in its paper" : "are fine-tuned in their papers"));
+  }
+  return notes;
+}
+
+// The types that rows are compared with: `full`'s of the same data and point.
+std::string full_weights(const ResultTable& table, const TableRow& row) {
+  for (const TableRow& other : table.rows) {
+    if (other.strategy_name == "full" && other.dataset == row.dataset) return other.weights;
+  }
+  for (const ResultStore::RunVariant& one : table.variants) {
+    if (one.variant == row.variant) return one.weights;
+  }
+  return table.weights;
+}
+
+std::vector<std::string> weight_notes(const ResultTable& table) {
+  std::vector<std::string> notes;
+  for (const TableRow& row : table.rows) {
+    const std::string usual = full_weights(table, row);
+    if (row.weights.empty() || usual.empty() || row.weights == usual) continue;
+    const auto alike = strategies_of(table, [&](const TableRow& other) {
+      return other.weights == row.weights && full_weights(table, other) == usual;
+    });
+    std::string note =
+        fmt::format("Weights of {}: {} (`full`: {}).", fmt::join(alike, ", "), row.weights, usual);
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+  }
+  return notes;
 }
 
 }  // namespace
@@ -120,6 +201,8 @@ std::vector<std::string> reading_notes(const ResultTable& table) {
         "These rows were scored on different machines (below): another device or instruction set "
         "adds in another order, which can turn a token.");
   }
+  for (std::string& note : adapter_notes(table)) notes.push_back(std::move(note));
+  for (std::string& note : weight_notes(table)) notes.push_back(std::move(note));
   return notes;
 }
 
@@ -127,12 +210,13 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
   const RunRecord& run = table.run;
   const Provenance& from = run.provenance;
   std::vector<std::string> notes;
-  notes.push_back(fmt::format("Model {} ({} layers, {} activations and cache, hash {}).", run.model,
-                              run.num_layers, table.config.dtype, run.model_hash.substr(0, 12)));
+  notes.push_back(
+      fmt::format("Model {} ({}).", run.model,
+                  model_text(run.num_layers, table.weights, table.config.dtype, run.model_hash)));
   for (const ResultStore::RunVariant& one : table.variants) {
-    notes.push_back(fmt::format("{}: model {} ({} layers, {}, hash {}), device {} ({}).",
-                                one.variant, one.model, one.num_layers, one.dtype,
-                                one.model_hash.substr(0, 12), one.device, one.device_name));
+    notes.push_back(fmt::format("{}: model {} ({}), device {} ({}).", one.variant, one.model,
+                                model_text(one.num_layers, one.weights, one.dtype, one.model_hash),
+                                one.device, one.device_name));
   }
   const std::vector<MachineUse> used = machines_used(table);
   const bool is_runs_own = used.empty() || (used.size() == 1 && is_run_of(run, *used[0].machine));

@@ -178,6 +178,7 @@ std::string render_json(const ResultTable& table) {
                  {"model", table.run.model},
                  {"model_hash", table.run.model_hash},
                  {"num_layers", table.run.num_layers},
+                 {"weights", table.weights},
                  {"commit", from.commit},
                  {"dirty_hash", from.dirty_hash},
                  {"compiler", from.compiler},

@@ -10,6 +10,7 @@
 #include "eval/report/cell_times.h"
 #include "eval/report/row_statistics.h"
 #include "eval/store/response_scores.h"
+#include "strategies/strategy.h"
 
 namespace skipbench {
 namespace {
@@ -17,7 +18,10 @@ namespace {
 struct ListedCell {
   int64_t id = 0, ordinal = 0;
   CellKey key;
+  std::string strategy_name;  // in the registry
   std::string status, message;
+  bool has_adapter = false;
+  std::string adapter, weights;
   std::optional<int64_t> group, calibration, longest_run;
   std::optional<double> bound;
 };
@@ -68,13 +72,15 @@ class TableLoader {
 
   void load_variants() {
     Statement statement(database_,
-                        "SELECT variant, model, model_hash, num_layers, dtype, device, device_name"
-                        " FROM run_variants WHERE run_id = ? AND variant != '' ORDER BY position");
+                        "SELECT variant, model, model_hash, num_layers, dtype, device, device_name,"
+                        " weights FROM run_variants WHERE run_id = ? ORDER BY position");
     statement.bind(run_);
     while (statement.step()) {
+      if (table_.weights.empty()) table_.weights = statement.text(7);
+      if (statement.text(0).empty()) continue;
       table_.variants.push_back({statement.text(0), statement.text(1), statement.text(2),
                                  static_cast<int>(statement.integer(3)), statement.text(4),
-                                 statement.text(5), statement.text(6)});
+                                 statement.text(5), statement.text(6), statement.text(7)});
     }
   }
 
@@ -92,8 +98,11 @@ class TableLoader {
     Statement statement(
         database_,
         "SELECT c.id, c.kind, r.strategy, r.target, r.dataset, r.batch, c.status, c.message,"
-        " c.group_id, c.calibration_id, c.longest_skipped_run, c.bound, r.variant, r.ordinal"
-        " FROM run_cells r JOIN cells c ON c.id = r.cell_id WHERE r.run_id = ? ORDER BY ordinal");
+        " c.group_id, c.calibration_id, c.longest_skipped_run, c.bound, r.variant, r.ordinal,"
+        " c.resolved ->> '$.strategy', r.weights, r.adapter, c.resolved ->> '$.model',"
+        " (SELECT v.model_hash FROM run_variants v WHERE v.run_id = r.run_id AND"
+        "  v.variant = r.variant) FROM run_cells r JOIN cells c ON c.id = r.cell_id WHERE r.run_id "
+        "= ? ORDER BY ordinal");
     statement.bind(run);
     const auto integer = [&](int column) -> std::optional<int64_t> {
       if (statement.is_null(column)) return std::nullopt;
@@ -112,9 +121,35 @@ class TableLoader {
       cell.calibration = integer(9);
       cell.longest_run = integer(10);
       if (!statement.is_null(11)) cell.bound = statement.real(11);
+      cell.strategy_name = statement.text(14);
+      cell.weights = statement.text(15);
+      if (statement.is_null(16)) {  // an older version's
+        const std::string base = statement.is_null(18) ? table_.run.model_hash : statement.text(18);
+        cell.has_adapter = !statement.is_null(17) && statement.text(17) != base;
+        if (cell.has_adapter) cell.adapter = adapter_pattern(cell.key.strategy);
+      } else {
+        cell.adapter = statement.text(16);
+        cell.has_adapter = !cell.adapter.empty();
+      }
       cells.push_back(std::move(cell));
     }
     return cells;
+  }
+
+  std::string adapter_pattern(const std::string& label) const {
+    for (const StoredStrategy& strategy : table_.config.strategies) {
+      if (strategy.label == label && !strategy.adapter.empty()) return strategy.adapter;
+    }
+    return table_.config.adapter;
+  }
+
+  // A target of 1 skips nothing, which needs no training.
+  static bool is_untrained(const ListedCell& cell) {
+    const auto table = strategy_table();
+    return !cell.has_adapter && cell.key.target > 1 && cell.status != cell_status::kInvalid &&
+           std::any_of(table.begin(), table.end(), [&](const StrategyInfo& info) {
+             return info.needs_training && info.name == cell.strategy_name;
+           });
   }
 
   static bool same_point(const ListedCell& a, const ListedCell& b) {
@@ -145,6 +180,11 @@ class TableLoader {
     row.status = cell.status;
     row.message = cell.message;
     row.quality_cell = cell.id;
+    row.strategy_name = cell.strategy_name;
+    row.has_adapter = cell.has_adapter;
+    row.adapter = cell.adapter;
+    row.weights = cell.weights;
+    row.is_untrained = is_untrained(cell);
     row.longest_skipped_run = cell.longest_run;
     if (cell.calibration) row.calibration = load_calibration(*cell.calibration);
     if (cell.status != cell_status::kDone) return row;

@@ -45,7 +45,8 @@ struct TableCalibration {
 // One strategy at one target, dataset and batch size.
 struct TableRow {
   std::string strategy;
-  int64_t seeds = 1;  // more: means over runs that differ in their seed alone
+  std::string strategy_name;  // in the registry; empty: the file does not say
+  int64_t seeds = 1;          // more: means over runs that differ in their seed alone
   double target = 1;
   std::string dataset;           // as shown: with the point of the run's matrix, if it has several
   std::string data_name;         // in the configuration
@@ -54,6 +55,12 @@ struct TableRow {
   std::string status;            // of the worst of its cells
   std::string message;
   int64_t quality_cell = 0;  // id in the results file
+  // The weights that it ran on. An older version noted no folder and no types: there an adapter has
+  // the configuration's pattern for a name.
+  bool has_adapter = false;
+  std::string adapter;        // folder; empty: none
+  std::string weights;        // "f16", "q4_1 210 tensors, q8_0 1"; empty: not known
+  bool is_untrained = false;  // its paper trains for skipping, and this row has no adapter
   // Where its cells were measured, as indices into ResultTable::machines; several: over seeds.
   std::vector<size_t> scored_on, timed_on;
   std::string machine;  // the name of the one that timed it, else of the one that scored it
@@ -97,6 +104,7 @@ struct ResultTable {
   RunRecord run;
   StoredConfig config;  // run.config, read
   std::string started;
+  std::string weights;  // types of the model without adapter; empty: not known
   double peak_read_bytes_per_second = 0, peak_flops_per_second = 0;
   std::vector<Machine> machines;  // of all cells that are done
   std::vector<std::string> other_builds;

@@ -112,6 +112,24 @@ void fold_machines(TableRow& folded, std::span<const TableRow* const> rows) {
   folded.machine = fmt::format("{}", fmt::join(names, "; "));
 }
 
+// Each seed may have an adapter of its own.
+void fold_weights(TableRow& folded, std::span<const TableRow* const> rows) {
+  std::vector<std::string> adapters, types;
+  const auto add_new = [](std::vector<std::string>& list, const std::string& text) {
+    if (!text.empty() && std::find(list.begin(), list.end(), text) == list.end()) {
+      list.push_back(text);
+    }
+  };
+  for (const TableRow* row : rows) {
+    add_new(adapters, row->adapter);
+    add_new(types, row->weights);
+    folded.has_adapter = folded.has_adapter && row->has_adapter;
+    folded.is_untrained = folded.is_untrained || row->is_untrained;
+  }
+  folded.adapter = fmt::format("{}", fmt::join(adapters, "; "));
+  folded.weights = fmt::format("{}", fmt::join(types, "; "));
+}
+
 TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
   for (const TableRow* row : rows) {
     if (row->status == cell_status::kDone) continue;
@@ -126,6 +144,7 @@ TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
   fold_layers(folded, rows);
   fold_drift(folded, rows);
   fold_machines(folded, rows);
+  fold_weights(folded, rows);
   for (const TableRow* row : rows) {
     folded.longest_skipped_run = std::max(folded.longest_skipped_run, row->longest_skipped_run);
   }

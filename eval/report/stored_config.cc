@@ -24,13 +24,16 @@ StoredStrategy strategy_of(const Json& json) {
   const Json params = json.value("params", Json::object());
   return {.label = json.value("label", ""),
           .group = json.value("group", ""),
+          .adapter = json.value("adapter", ""),
           .depths = params.value("depths", ""),
           .targets = json.value("targets", std::vector<double>{})};
 }
 
 StoredConfig config_of(const Json& json) {
   StoredConfig config{.name = json.value("name", ""), .seed = json.value("seed", int64_t{0})};
-  config.dtype = json.value("model", Json::object()).value("dtype", "");
+  const Json model = json.value("model", Json::object());
+  config.dtype = model.value("dtype", "");
+  config.adapter = model.value("adapter", "");
   const Json decoding = json.value("decoding", Json::object());
   config.temperature = decoding.value("temperature", 0.0);
   config.top_k = decoding.value("top_k", 0);

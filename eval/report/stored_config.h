@@ -17,14 +17,16 @@ struct StoredDataset {
 
 struct StoredStrategy {
   std::string label;
-  std::string group;   // of labels that differ in their seed alone; "" of the others
-  std::string depths;  // where its exits are replayed from; "" where confidence decides
+  std::string group;    // of labels that differ in their seed alone; "" of the others
+  std::string adapter;  // pattern of its own; "" where the model's common one is taken
+  std::string depths;   // where its exits are replayed from; "" where confidence decides
   std::vector<double> targets;
 };
 
 struct StoredConfig {
   std::string name;
   std::string dtype;
+  std::string adapter;  // pattern
   int64_t seed = 0;
   double temperature = 0;  // 0: greedy
   int top_k = 0;           // 0: all tokens

@@ -162,6 +162,14 @@ CREATE TABLE probes(
   identity TEXT PRIMARY KEY, probed TEXT NOT NULL, command TEXT NOT NULL,
   commit_hash TEXT NOT NULL, device_name TEXT NOT NULL, result TEXT NOT NULL) WITHOUT ROWID;
 )sql",
+    R"sql(
+-- The weights that a cell ran on: the adapter's folder (empty: none) and the types of matrices,
+-- "f16" or "q4_1 210 tensors, q8_0 1". Null: an older version did not note it.
+ALTER TABLE run_cells ADD COLUMN adapter TEXT;
+ALTER TABLE run_cells ADD COLUMN weights TEXT;
+-- The types of the model without adapter.
+ALTER TABLE run_variants ADD COLUMN weights TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 int64_t pragma(Database& database, const std::string& name) {

@@ -123,7 +123,8 @@ void ResultStore::end_run(int64_t run, const std::string& state) {
 }
 
 StoredCell ResultStore::add_cell(int64_t run, int64_t ordinal, const CellKey& key,
-                                 const std::string& identity, const std::string& resolved) {
+                                 const std::string& identity, const std::string& resolved,
+                                 const CellWeights& weights) {
   Statement(*database_,
             "INSERT INTO cells(identity, kind, resolved, status) VALUES(?, ?, ?, 'pending')"
             " ON CONFLICT(identity) DO NOTHING")
@@ -132,8 +133,9 @@ StoredCell ResultStore::add_cell(int64_t run, int64_t ordinal, const CellKey& ke
   const StoredCell cell = find_cell(identity).value();
   Statement(*database_,
             "INSERT INTO run_cells(run_id, ordinal, cell_id, strategy, target, dataset, batch,"
-            " variant) VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
-      .bind(run, ordinal, cell.id, key.strategy, key.target, key.dataset, key.batch, key.variant)
+            " variant, adapter, weights) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(run, ordinal, cell.id, key.strategy, key.target, key.dataset, key.batch, key.variant,
+            weights.adapter, weights.types)
       .run();
   return cell;
 }
@@ -141,9 +143,9 @@ StoredCell ResultStore::add_cell(int64_t run, int64_t ordinal, const CellKey& ke
 void ResultStore::add_variant(int64_t run, int64_t position, const RunVariant& variant) {
   Statement(*database_,
             "INSERT INTO run_variants(run_id, position, variant, model, model_hash, num_layers,"
-            " dtype, device, device_name) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            " dtype, device, device_name, weights) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(run, position, variant.variant, variant.model, variant.model_hash, variant.num_layers,
-            variant.dtype, variant.device, variant.device_name)
+            variant.dtype, variant.device, variant.device_name, variant.weights)
       .run();
 }
 

@@ -37,6 +37,12 @@ struct CellKey {
   std::string variant;  // point of the matrix; empty: it has one
 };
 
+// The weights that a run's cell asks for.
+struct CellWeights {
+  std::string adapter;  // folder; empty: the model itself
+  std::string types;    // as weight_types (eval/weight_types.h) says
+};
+
 struct StoredCell {
   int64_t id = 0;
   std::string status;
@@ -99,6 +105,7 @@ class ResultStore {
     std::string variant, model, model_hash;
     int num_layers = 0;
     std::string dtype, device, device_name;
+    std::string weights;  // types of the model without adapter; empty: an older version's
   };
   void add_variant(int64_t run, int64_t position, const RunVariant& variant);
   // The scores that the run's table shows of the cell at `ordinal`, in their order.
@@ -106,7 +113,7 @@ class ResultStore {
 
   // Finds or makes the cell of `identity` and lists it in the run's table at `ordinal`.
   StoredCell add_cell(int64_t run, int64_t ordinal, const CellKey& key, const std::string& identity,
-                      const std::string& resolved);
+                      const std::string& resolved, const CellWeights& weights = {});
   std::optional<StoredCell> find_cell(const std::string& identity);
   void set_status(int64_t cell, int64_t run, const std::string& status,
                   const std::string& message = "");

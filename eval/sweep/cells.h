@@ -34,6 +34,7 @@ struct Cell {
 struct CellContext {
   std::string model_hash;
   std::map<std::string, std::string> adapted_hashes;  // of the model with an adapter, by its folder
+  std::map<std::string, std::string> weight_types;    // likewise; "": of the model itself
   int num_layers = 0;
   Provenance provenance;  // part of the identity of timings
   // Part of the identity of quality and calibrations; none: those of files from before it was.

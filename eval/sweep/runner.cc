@@ -167,13 +167,14 @@ void register_cells(ResultStore& store, std::span<const SweepSetup> variants, in
   for (const SweepSetup& setup : variants) {
     const SweepConfig& config = setup.config;
     const Provenance& from = setup.context.provenance;
+    const std::map<std::string, std::string>& types = setup.context.weight_types;
     store.add_variant(
         run, position++,
         {config.variant, config.model.path, setup.context.model_hash, setup.context.num_layers,
-         config.model.dtype_name, from.device, from.device_name});
+         config.model.dtype_name, from.device, from.device_name, types.at("")});
     for (const Cell& cell : setup.cells) {
-      const StoredCell stored =
-          store.add_cell(run, ordinal, cell.key, cell.identity, cell.resolved);
+      const StoredCell stored = store.add_cell(run, ordinal, cell.key, cell.identity, cell.resolved,
+                                               {cell.adapter, types.at(cell.adapter)});
       if (cell.status != cell_status::kPending) {
         store.set_status(stored.id, run, cell.status, cell.message);
       }

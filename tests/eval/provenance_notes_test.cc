@@ -3,11 +3,16 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "engine/weights/load.h"
 #include "eval/report/notes.h"
 #include "eval/report/render.h"
 #include "eval/report/report.h"
 #include "eval/store/merge.h"
+#include "eval/weight_types.h"
 #include "tests/eval/sweep_fixture.h"
+#include "tests/weights/model_writer.h"
 
 namespace skipbench {
 namespace {
@@ -64,7 +69,7 @@ class SeveralMachines : public testing::Test {
 TEST_F(SeveralMachines, AreListedWithTheirCells) {
   const ResultTable alike = table_of(folder_.path("alike.db"));
   EXPECT_EQ(alike.machines.size(), 1u);
-  EXPECT_EQ(all_of(reading_notes(alike)), "");
+  EXPECT_FALSE(holds(all_of(reading_notes(alike)), "machines"));
   EXPECT_TRUE(holds(all_of(provenance_notes(alike)), "load ")) << "the usual line of the run";
 
   const ResultTable table = table_of(folder_.path("joined.db"));
@@ -86,7 +91,7 @@ TEST_F(SeveralMachines, AreListedWithTheirCells) {
 
   const Json json = Json::parse(render_table(table, "json"));
   ASSERT_EQ(json.at("machines").size(), 2u);
-  EXPECT_EQ(json.at("notes").size(), 2u);
+  EXPECT_EQ(json.at("notes").size(), 3u);  // two of machines, one of strategies without adapters
   int moved = 0;
   for (const Json& row : json.at("rows")) moved += row.at("machine") == kMoved;
   EXPECT_EQ(moved, 5);
@@ -103,6 +108,76 @@ TEST_F(SeveralMachines, OfTheRowsShown) {
                    {.columns = {"batch", "machine"}, .where = {"machine=" + std::string(kMoved)}});
   EXPECT_FALSE(holds(text, "timed on different machines")) << text;
   EXPECT_TRUE(holds(text, "| Other CPU / isa / 3 threads |")) << text;
+}
+
+// An adapter of rank 1 for the matrix `module` of layer 0.
+void write_lora(const SweepFolder& folder, const std::string& name) {
+  std::filesystem::create_directories(folder.path(name));
+  folder.write(name + "/adapter_config.json",
+               R"({"peft_type": "LORA", "r": 1, "lora_alpha": 0.1, "bias": "none"})");
+  const std::string module = "base_model.model.model.layers.0.mlp.down_proj";
+  folder.write(name + "/adapter_model.safetensors",
+               test::safetensors_bytes(
+                   {{module + ".lora_A.weight", {1, 40}}, {module + ".lora_B.weight", {24, 1}}}));
+}
+
+TEST(AdapterNotes, SayWhatWasTrained) {
+  const SweepFolder folder;
+  write_lora(folder, "u-1.5");
+  const std::vector<std::string> overrides = {"timing.repetitions=0",
+                                              "strategies.unified.adapter=" + folder.path("u-1.5"),
+                                              "strategies.unified.targets=[1.5]", "targets=[1, 3]"};
+  ASSERT_EQ(folder.run("a.db", overrides), SweepOutcome::kDone);
+  const ResultTable table = table_of(folder.path("a.db"));
+  const std::string notes = all_of(reading_notes(table));
+  EXPECT_EQ(notes,
+            "With a LoRA adapter merged into the weights: unified; without: full, early_exit.\n"
+            "early_exit 3x is fine-tuned in its paper and ran without an adapter here.\n");
+  const std::string text = render_table(table, "md");
+  EXPECT_TRUE(holds(text, notes)) << text;
+  EXPECT_FALSE(holds(text, "| adapter")) << "on request alone:\n" << text;
+  EXPECT_EQ(render_table(table, "csv", {.columns = {"strategy", "target", "adapter"}}),
+            "strategy,target,adapter\nfull,1,\nunified,1.5," + folder.path("u-1.5") +
+                "\nearly_exit,1,\nearly_exit,3,\n");
+  EXPECT_EQ(folder.rows("a.db")[1].at("adapter"), folder.path("u-1.5"));
+  EXPECT_EQ(folder.rows("a.db")[0].at("adapter"), "");
+
+  // An older version noted no adapter: the model's hash tells.
+  Database(folder.path("a.db"), OpenMode::kReadWrite)
+      .execute("UPDATE run_cells SET adapter = NULL, weights = NULL");
+  const ResultTable older = table_of(folder.path("a.db"));
+  EXPECT_EQ(all_of(reading_notes(older)), notes);
+  EXPECT_EQ(older.rows[1].adapter, folder.path("u-1.5"));  // here the pattern is the name
+}
+
+TEST(WeightNotes, SayTheTypes) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
+  const std::string notes = all_of(provenance_notes(table_of(folder.path("a.db"))));
+  EXPECT_TRUE(holds(notes, "(6 layers, f32 weights, f32 activations and cache, hash ")) << notes;
+  EXPECT_EQ(folder.rows("a.db")[0].at("weights"), "f32");
+  Database(folder.path("a.db"), OpenMode::kReadWrite)
+      .execute(
+          "UPDATE run_variants SET weights = 'q4_1 41 tensors, q8_0 1';"
+          "UPDATE run_cells SET weights = 'q4_1 20 tensors, f16 21, q8_0 1';"
+          "UPDATE run_cells SET weights = 'q4_1 40 tensors, f16 1, q8_0 1' WHERE target = 3");
+  const ResultTable changed = table_of(folder.path("a.db"));
+  EXPECT_TRUE(holds(all_of(provenance_notes(changed)), "; weights: q4_1 41 tensors, q8_0 1)."));
+  EXPECT_TRUE(holds(all_of(reading_notes(changed)),
+                    "Weights of unified 3x, early_exit 3x: q4_1 40 tensors, f16 1, q8_0 1 (`full`: "
+                    "q4_1 20 tensors, f16 21, q8_0 1).\n"))
+      << all_of(reading_notes(changed));
+  EXPECT_EQ(Json::parse(render_table(changed, "json")).at("run").at("weights"),
+            "q4_1 41 tensors, q8_0 1");
+}
+
+TEST(WeightTypes, AreCounted) {
+  const SweepFolder folder;
+  LoadedModel model = load_model("synthetic:" + folder.path("model.json") + ":3");
+  EXPECT_EQ(weight_types(model.weights), "f32");
+  model.weights.layers[2].down.parts.at(0).type = DType::kF16;
+  const std::string types = weight_types(model.weights);
+  EXPECT_TRUE(types.starts_with("f32 ") && types.ends_with(" tensors, f16 1")) << types;
 }
 
 }  // namespace

@@ -79,8 +79,9 @@ TEST(Store, VersionsThatTheTablesAreNotOf) {
   const std::string path = folder.path("a.db");
   open(path, OpenMode::kReadWrite);
   Database(path, OpenMode::kReadWrite).execute("PRAGMA journal_mode = DELETE");
-  for (const int64_t version : {int64_t{-1}, int64_t{-4}, int64_t{-2147483648}, int64_t{0},
-                                int64_t{1}, int64_t{2}, int64_t{3}, int64_t{4}, int64_t{5}}) {
+  for (const int64_t version :
+       {int64_t{-1}, int64_t{-4}, int64_t{-2147483648}, int64_t{0}, int64_t{1}, int64_t{2},
+        int64_t{3}, int64_t{4}, int64_t{5}, int64_t{6}}) {
     Database(path, OpenMode::kReadWrite)
         .execute("PRAGMA user_version = " + std::to_string(version));
     const std::string before = bytes_of(path);
@@ -91,7 +92,7 @@ TEST(Store, VersionsThatTheTablesAreNotOf) {
     EXPECT_EQ(bytes_of(path), before) << version;
   }
   Database(path, OpenMode::kReadWrite)
-      .execute("PRAGMA user_version = 6; ALTER TABLE runs DROP COLUMN cpu");
+      .execute("PRAGMA user_version = 7; ALTER TABLE runs DROP COLUMN cpu");
   EXPECT_TRUE(says("no column runs.cpu", [&] { open(path, OpenMode::kReadOnly); }));
 }
 
