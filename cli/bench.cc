@@ -1,10 +1,14 @@
 // skipbench bench: throughput on random tokens, in llama-bench's conventions.
 #include "eval/bench/bench.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
+#include <iterator>
 #include <memory>
 
 #include "cli/commands.h"
@@ -33,29 +37,83 @@ std::vector<StrategySpec> strategy_grid(const BenchCommand& command, int num_lay
     for (const double target : command.targets) {
       const StrategyOptions options{
           .name = name, .target = uses_target ? target : 1.0, .params = command.params};
-      grid.push_back(with_new_tokens(options.spec(), std::max(1, command.request.new_tokens)));
+      grid.push_back(options.spec());
       if (!uses_target) {
         grid.back().params.clear();  // parameters are for the strategies that skip
         break;
       }
     }
   }
-  for (const StrategySpec& spec : grid) make_strategy(spec, num_layers);  // refuse before timing
+  for (const StrategySpec& spec : grid) {  // refuse before timing
+    for (const int new_tokens : command.request.new_tokens) {
+      make_strategy(with_new_tokens(spec, std::max(1, new_tokens)), num_layers);
+    }
+  }
   return grid;
 }
 
-// Without decoding steps a prompt of no tokens has nothing to measure.
-void drop_empty_tests(BenchRequest& request) {
-  if (request.new_tokens > 0) return;
-  std::erase(request.prompt_tokens, 0);
-  if (!request.prompt_tokens.empty()) return;
+void check_tests(const BenchRequest& request) {
+  const auto is_some = [](int tokens) { return tokens > 0; };
+  if (std::ranges::any_of(request.prompt_tokens, is_some) ||
+      std::ranges::any_of(request.new_tokens, is_some)) {
+    return;
+  }
   throw Error({.what = "nothing to measure",
                .where = "-p 0 -n 0",
                .expected = "prompt tokens, new tokens, or both"});
 }
 
+constexpr int kMostValues = 1000;  // of a range
+
+// One of llama-bench's ranges, first[-last[+step|*factor]], as numbers in [lo, hi].
+std::vector<int> range_of(const std::string& text, const std::string& option, int lo, int hi) {
+  const CLI::Validator check = whole_number(lo, hi);
+  const auto number = [&](std::string digits) {
+    const std::string wrong = check(digits);
+    if (!wrong.empty()) throw CLI::ValidationError(option, wrong);
+    return std::stoi(digits);
+  };
+  const auto refuse = [&](const std::string& what) {
+    return CLI::ValidationError(option, what + ", got '" + text + "'");
+  };
+  const size_t dash = text.find('-', 1);
+  if (dash == std::string::npos) return {number(text)};
+  const size_t step_at = std::min(text.find_first_of("+*", dash), text.size());
+  const int first = number(text.substr(0, dash));
+  const int last = number(text.substr(dash + 1, step_at - dash - 1));
+  const bool multiplies = step_at < text.size() && text[step_at] == '*';
+  const int step = step_at < text.size() ? number(text.substr(step_at + 1)) : 1;
+  if (last < first || (multiplies ? step < 2 || first < 1 : step < 1)) {
+    throw refuse("expected a range that rises, as 8-16+8 or 128-512*2");
+  }
+  std::vector<int> values;
+  for (int64_t value = first; value <= last; value = multiplies ? value * step : value + step) {
+    values.push_back(static_cast<int>(value));
+    if (std::ssize(values) > kMostValues) {
+      throw refuse(fmt::format("expected a range of at most {} values", kMostValues));
+    }
+  }
+  return values;
+}
+
+// An option of numbers and ranges with commas between them.
+void add_ranges(CLI::App& sub, const std::string& flags, std::vector<int>& list,
+                const std::string& help, int lo, int hi) {
+  const std::string name = flags.substr(flags.rfind(',') + 1);
+  const auto take = [&list, name, lo, hi](const std::vector<std::string>& texts) {
+    list.clear();
+    for (const std::string& item : split_list(texts)) {
+      std::ranges::copy(range_of(item, name, lo, hi), std::back_inserter(list));
+    }
+  };
+  sub.add_option_function<std::vector<std::string>>(
+         flags, take, help + "; lists with commas and ranges, as 8-16+8 or 128-512*2")
+      ->default_str(fmt::format("{}", fmt::join(list, ",")))
+      ->type_name(fmt::format("LIST:INT in [{} - {}]", lo, hi));
+}
+
 void bench(BenchCommand& command) {
-  drop_empty_tests(command.request);
+  check_tests(command.request);
   format_bench({}, {}, command.format);  // refuses an unknown format before anything is loaded
   const LoadedModel loaded = load_model(command.engine.model_name(), command.engine.adapter);
   command.request.strategies = strategy_grid(command, loaded.config.num_layers);
@@ -79,16 +137,11 @@ void add_bench(CLI::App& app) {
       "bench", "Throughput of strategies on random tokens, in llama-bench's conventions");
   command->engine.add_to(*sub);
   BenchRequest& request = command->request;
-  add_list(*sub, "-p,--n-prompt", request.prompt_tokens,
-           "prompt tokens (ppN), and tgN's depth, comma-separated; 0: no ppN, tgN after one token",
-           whole_number(0, 1 << 20))
-      ->capture_default_str();
-  sub->add_option("-n,--n-gen", request.new_tokens, "tokens from decoding steps (tgN); 0: none")
-      ->check(whole_number(0, 1 << 20))
-      ->capture_default_str();
-  add_list(*sub, "-b,--batch", request.batches, "batch sizes, comma-separated",
-           whole_number(1, 1 << 16))
-      ->capture_default_str();
+  add_ranges(*sub, "-p,--n-prompt", request.prompt_tokens,
+             "prompt tokens (ppN), and tgN's depth; 0: no ppN, tgN after one token", 0, 1 << 20);
+  add_ranges(*sub, "-n,--n-gen", request.new_tokens, "tokens from decoding steps (tgN); 0: none", 0,
+             1 << 20);
+  add_ranges(*sub, "-b,--batch", request.batches, "batch sizes", 1, 1 << 16);
   add_list(*sub, "--strategy", command->strategies, "strategies, comma-separated")
       ->capture_default_str();
   add_list(*sub, "--target", command->targets, "target speedups, comma-separated", finite_number())
@@ -101,7 +154,8 @@ void add_bench(CLI::App& app) {
   sub->add_option("--warmup", request.warmup, "repetitions before, not measured")
       ->check(whole_number(0, 1000))
       ->capture_default_str();
-  sub->add_option("-o,--output", command->format, "md, csv, json or sql")->capture_default_str();
+  sub->add_option("-o,--output", command->format, "md, csv, json, jsonl or sql")
+      ->capture_default_str();
   sub->footer(
       "`full` is always measured too: speedups are against it, in the same run.\n"
       "Example:\n  skipbench bench --model models/smollm2-135m -p 64 -n 64 -b 1,8 \\\n"

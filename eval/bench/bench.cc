@@ -19,10 +19,11 @@ struct Candidate {
   std::unique_ptr<SkipStrategy> strategy;
 };
 
-std::vector<Candidate> candidates(const BenchRequest& request, int num_layers) {
+std::vector<Candidate> candidates(const BenchRequest& request, int num_layers, int new_tokens) {
   std::vector<Candidate> list;
   const auto add = [&](const StrategySpec& spec) {
-    list.push_back({spec, make_strategy(spec, num_layers)});
+    const StrategySpec whole = with_new_tokens(spec, std::max(1, new_tokens));
+    list.push_back({whole, make_strategy(whole, num_layers)});
   };
   add({.name = "full"});
   for (const StrategySpec& spec : request.strategies) {
@@ -94,11 +95,27 @@ struct RowPair {
   double test_us_ = 0, decode_us_ = 0;
 };
 
-// One prompt length at one batch size.
 struct Shape {
   int prompt_tokens = 0;  // 0: decoding alone
   int batch = 1;
+  int new_tokens = 0;       // 0: the prompt alone
+  bool keep_prompt = true;  // false: its test has been measured
 };
+
+std::vector<Shape> shapes(const BenchRequest& request) {
+  std::vector<Shape> list;
+  for (const int prompt_tokens : request.prompt_tokens) {
+    for (const int batch : request.batches) {
+      for (const int new_tokens : request.new_tokens) {
+        const bool keep_prompt = prompt_tokens > 0 && new_tokens == request.new_tokens.front();
+        if (keep_prompt || new_tokens > 0) {
+          list.push_back({prompt_tokens, batch, new_tokens, keep_prompt});
+        }
+      }
+    }
+  }
+  return list;
+}
 
 class Bench {
  public:
@@ -107,36 +124,41 @@ class Bench {
       : decoder_(decoder),
         request_(request),
         on_sample_(on_sample),
-        candidates_(candidates(request, decoder.model().config().num_layers)),
-        rounds_(request.warmup + request.repetitions),
-        all_(static_cast<int>(candidates_.size() * request.batches.size() *
-                              request.prompt_tokens.size()) *
-             rounds_) {}
+        rounds_(request.warmup + request.repetitions) {}
 
-  void measure(Shape shape) {
+  std::vector<BenchRow> run() {
+    const std::vector<Shape> all = shapes(request_);
+    const auto skipping = std::ranges::count_if(
+        request_.strategies, [](const StrategySpec& spec) { return spec.name != "full"; });
+    all_ = static_cast<int>((1 + skipping) * std::ssize(all)) * rounds_;
+    for (const Shape& shape : all) measure(shape);
+    return std::move(rows_);
+  }
+
+ private:
+  void measure(const Shape& shape) {
     const int length = std::max(1, shape.prompt_tokens);  // a decoder starts from a token
     const auto prompts =
         random_prompts(shape.batch, length, decoder_.model().config().vocab_size, request_.seed);
     // The prefill makes the first token; new_tokens more come from decoding steps.
-    const GenerateOptions options{.max_new_tokens = request_.new_tokens + 1};
+    const GenerateOptions options{.max_new_tokens = shape.new_tokens + 1};
+    const auto measured =
+        candidates(request_, decoder_.model().config().num_layers, shape.new_tokens);
     std::vector<RowPair> pairs;
-    for (const Candidate& candidate : candidates_) {
-      pairs.emplace_back(candidate, shape.batch, length, request_.new_tokens);
+    for (const Candidate& candidate : measured) {
+      pairs.emplace_back(candidate, shape.batch, length, shape.new_tokens);
     }
     for (int round = 0; round < rounds_; ++round) {
-      for (size_t i = 0; i < candidates_.size(); ++i) {
-        const auto result = decoder_.generate(prompts, *candidates_[i].strategy, options);
+      for (size_t i = 0; i < measured.size(); ++i) {
+        const auto result = decoder_.generate(prompts, *measured[i].strategy, options);
         if (round >= request_.warmup) pairs[i].add(result);
         if (on_sample_) on_sample_(++done_, all_);
       }
     }
-    if (shape.prompt_tokens > 0) keep(pairs, &RowPair::prompt);
-    if (request_.new_tokens > 0) keep(pairs, &RowPair::decode);
+    if (shape.keep_prompt) keep(pairs, &RowPair::prompt);
+    if (shape.new_tokens > 0) keep(pairs, &RowPair::decode);
   }
 
-  std::vector<BenchRow> rows() && { return std::move(rows_); }
-
- private:
   void keep(std::vector<RowPair>& pairs, BenchRow RowPair::*row) {
     const double full = median((pairs.front().*row).samples_ts);
     for (RowPair& pair : pairs) {
@@ -148,8 +170,7 @@ class Bench {
   Decoder& decoder_;
   const BenchRequest& request_;
   const std::function<void(int done, int all)>& on_sample_;
-  std::vector<Candidate> candidates_;
-  int rounds_, all_, done_ = 0;
+  int rounds_, all_ = 0, done_ = 0;
   std::vector<BenchRow> rows_;
 };
 
@@ -176,11 +197,7 @@ BenchContext bench_context(Model& model) {
 
 std::vector<BenchRow> run_bench(Decoder& decoder, const BenchRequest& request,
                                 const std::function<void(int done, int all)>& on_sample) {
-  Bench bench(decoder, request, on_sample);
-  for (const int prompt_tokens : request.prompt_tokens) {
-    for (const int batch : request.batches) bench.measure({prompt_tokens, batch});
-  }
-  return std::move(bench).rows();
+  return Bench(decoder, request, on_sample).run();
 }
 
 }  // namespace skipbench
