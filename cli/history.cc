@@ -78,7 +78,8 @@ void add_history(CLI::App& app) {
   CLI::App* sub =
       app.add_subcommand("history", "Where throughput changed over commits (E-divisive)");
   sub->add_option("history", command->history,
-                  "JSON lines of `regress run --keep` or of bench -o json, oldest first")
+                  "rows of `regress run --keep`, of bench -o jsonl or json, or of "
+                  "`export --to llama-bench`, oldest first")
       ->required();
   sub->add_option("-o,--output", command->plot,
                   "NAME.svg or NAME.png; with several series NAME-1, NAME-2, ...");

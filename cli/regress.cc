@@ -140,7 +140,8 @@ void add_regress(CLI::App& app) {
   const auto command = std::make_shared<RegressCommand>();
   CLI::App* sub = app.add_subcommand("regress", "Compare the throughput of two builds");
   auto* history = sub->add_option("--history", command->history,
-                                  "JSON lines of `regress run --keep`, or of bench -o json");
+                                  "rows of `regress run --keep`, of bench -o jsonl or json, or of "
+                                  "`export --to llama-bench`");
   auto* baseline =
       sub->add_option("--baseline", command->baseline, "label or commit of the runs before");
   auto* candidate =

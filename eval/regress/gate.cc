@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "engine/base/error.h"
+#include "eval/bench/schema_version.h"
 #include "eval/regress/rank_test.h"
 
 namespace skipbench {
@@ -14,42 +17,88 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// What is not known is null or "", or, in rows of older versions, not there.
+bool is_known(const Json& row, const char* key) {
+  const auto found = row.find(key);
+  if (found == row.end() || found->is_null()) return false;
+  return !found->is_string() || !found->get_ref<const std::string&>().empty();
+}
+
+std::string text_or_empty(const Json& row, const char* key) {
+  return is_known(row, key) ? row.at(key).get<std::string>() : "";
+}
+
+// Lists and rows one after the other, as several outputs in one file are.
 std::vector<Json> bench_rows(const std::string& text, const std::string& where) {
-  const Json whole = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (whole.is_array()) return whole.get<std::vector<Json>>();
   std::vector<Json> rows;
-  int line = 0;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    ++line;
-    if (end > begin) {
-      rows.push_back(Json::parse(text.substr(begin, end - begin), nullptr, false));
-      if (!rows.back().is_object()) {
-        throw Error({.what = "not a row of `skipbench bench -o json`",
-                     .where = fmt::format("{}:{}", where, line),
-                     .expected = "one JSON object a line"});
-      }
+  std::istringstream in(text);
+  while ((in >> std::ws).peek() != EOF) {
+    const auto begin = text.begin() + static_cast<std::ptrdiff_t>(in.tellg());
+    const auto refuse = [&] {
+      return Error({.what = "not a row of `skipbench bench -o json`",
+                    .where = fmt::format("{}:{}", where, 1 + std::count(text.begin(), begin, '\n')),
+                    .expected = "a JSON object, or a list of them"});
+    };
+    Json value;
+    try {
+      in >> value;
+    } catch (const Json::exception&) {
+      throw refuse();
     }
-    begin = end + 1;
+    if (value.is_object()) {
+      rows.push_back(std::move(value));
+      continue;
+    }
+    if (!value.is_array()) throw refuse();
+    for (Json& row : value) {
+      if (!row.is_object()) throw refuse();
+      rows.push_back(std::move(row));
+    }
   }
   return rows;
 }
 
+// What was measured. A sweep's results file knows neither type nor size of the model, but its path.
+std::string series_name(const Json& row) {
+  std::string name;
+  const auto add = [&](const char* key) {
+    const Json& value = row.at(key);
+    name += fmt::format("{}{}={}", name.empty() ? "" : " ", key,
+                        value.is_string() ? value.get<std::string>() : value.dump());
+  };
+  add(is_known(row, "model_type") ? "model_type" : "model_filename");
+  if (is_known(row, "model_size")) add("model_size");
+  for (const char* key :
+       {"type_k", "n_prompt", "n_gen", "n_depth", "batch", "strategy", "target"}) {
+    add(key);
+  }
+  for (const char* key : {"dataset", "variant"}) {
+    if (is_known(row, key)) add(key);
+  }
+  return name;
+}
+
+std::string machine_name(const Json& row) {
+  const std::string gpu = text_or_empty(row, "gpu_info");
+  return fmt::format("{}, {}{}{}, {}, {} threads", row.at("backends").get<std::string>(), gpu,
+                     gpu.empty() ? "" : ", ", row.at("cpu_info").get<std::string>(),
+                     text_or_empty(row, "instruction_set"), row.at("n_threads").get<int>());
+}
+
 BenchRun bench_run(const Json& row, const std::string& where) {
   try {
-    BenchRun run;
-    for (const char* key : {"model_type", "model_size", "type_k", "n_prompt", "n_gen", "n_depth",
-                            "batch", "strategy", "target"}) {
-      const Json& value = row.at(key);
-      run.series += fmt::format("{}{}={}", run.series.empty() ? "" : " ", key,
-                                value.is_string() ? value.get<std::string>() : value.dump());
+    const int version = row.value("schema_version", 0);
+    if (version > kBenchSchemaVersion) {
+      throw Error({.what = "a row of a newer version of skipbench",
+                   .where = where,
+                   .expected = fmt::format("schema_version of at most {}", kBenchSchemaVersion),
+                   .got = std::to_string(version)});
     }
-    run.label = row.value("label", "");
+    BenchRun run;
+    run.series = series_name(row);
+    run.label = text_or_empty(row, "label");
     run.commit = row.at("build_commit").get<std::string>();
-    run.machine =
-        fmt::format("{}, {}, {}, {} threads", row.at("backends").get<std::string>(),
-                    row.at("cpu_info").get<std::string>(),
-                    row.at("instruction_set").get<std::string>(), row.at("n_threads").get<int>());
+    run.machine = machine_name(row);
     run.tokens_per_second = median(row.at("samples_ts").get<std::vector<double>>());
     return run;
   } catch (const Json::exception& error) {

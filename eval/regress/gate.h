@@ -15,12 +15,13 @@ struct BenchRun {
   std::string series;   // what was measured: model, types, test, strategy, target, batch
   std::string label;    // given when it was kept; empty: none
   std::string commit;   // build_commit
-  std::string machine;  // device, CPU, instruction set, threads: speeds compare only within one
+  std::string machine;  // device, GPU, CPU, instruction set, threads: speeds compare within one
   double tokens_per_second = 0;  // median of the process's repetitions
 };
 
-// `text`: what bench printed, or a history of JSON lines, one row each. Throws Error naming
-// `where`, and the line of a history, for what is no such row.
+// `text`: what bench or `export --to llama-bench` printed, or a history of JSON lines, one row
+// each; several of them one after the other too. Rows of older versions, which name no GPU, are
+// taken as they are. Throws Error naming `where` and the line for what is no such row.
 std::vector<BenchRun> read_bench_runs(const std::string& text, const std::string& where);
 
 // The same rows as lines of a history, with `label` among their fields. Throws as above.

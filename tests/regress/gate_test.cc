@@ -39,6 +39,47 @@ TEST(Gate, ReadsArraysAndHistories) {
   EXPECT_THROW(read_bench_runs("[" + incomplete + "]", "x"), Error);
 }
 
+// One GPU behind the CPU of another is another machine; rows from before there was the field are
+// read as they were.
+TEST(Gate, TheGpuIsPartOfTheMachine) {
+  const auto on = [](const std::string& more) {
+    return read_bench_runs(bench_row(7, more), "x")[0].machine;
+  };
+  EXPECT_EQ(on(""), "cpu, c, avx2, 2 threads");
+  EXPECT_EQ(on(R"(,"gpu_info":"")"), on(""));
+  EXPECT_EQ(on(R"(,"gpu_info":null)"), on(""));
+  EXPECT_EQ(on(R"(,"gpu_info":"NVIDIA H100","schema_version":1)"),
+            "cpu, NVIDIA H100, c, avx2, 2 threads");
+  EXPECT_NE(on(R"(,"gpu_info":"NVIDIA H100")"), on(R"(,"gpu_info":"NVIDIA H200")"));
+  EXPECT_THROW(on(R"(,"schema_version":99)"), Error);
+}
+
+// As `export --to llama-bench` writes what a results file does not know.
+TEST(Gate, RowsOfASweepAreSeriesOfTheirOwn) {
+  const auto series_of = [](const std::string& more) {
+    std::string row = bench_row(7, more);
+    row.replace(row.find("\"llama 30L\""), 11, "\"\"");
+    row.replace(row.find("\"model_size\":5"), 14, "\"model_size\":null");
+    return read_bench_runs(row, "x")[0].series;
+  };
+  const std::string one = series_of(R"(,"model_filename":"a","dataset":"d")");
+  EXPECT_NE(one, series_of(R"(,"model_filename":"b","dataset":"d")"));
+  EXPECT_NE(one, series_of(R"(,"model_filename":"a","dataset":"e")"));
+  EXPECT_NE(one, series_of(R"(,"model_filename":"a","dataset":"d","variant":"dtype=f16")"));
+  EXPECT_EQ(one.find("model_size"), std::string::npos) << one;
+}
+
+TEST(Gate, ReadsOutputsOneAfterTheOther) {
+  const std::string list = "[" + bench_row(7) + ",\n" + bench_row(8) + "]\n";
+  EXPECT_EQ(read_bench_runs(list + list + bench_row(9) + "\n" + bench_row(9), "x").size(), 6u);
+  try {
+    read_bench_runs(list + bench_row(9) + "\n{\"a\": \n", "runs");
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()).find("runs:4: not a row"), 0u) << error.what();
+  }
+}
+
 std::vector<BenchRun> steady(const std::string& label, int n, double speed,
                              const std::string& machine = "m") {
   std::vector<BenchRun> runs;
