@@ -90,6 +90,36 @@ TEST(SelfSpeculative, ARowIsTheSameAloneAndInABatch) {
   }
 }
 
+// LayerSkip's first layers, and lists of layers and of sublayers as a search finds them.
+TEST(SelfSpeculative, GivesTheTokensOfFullWhateverDrafts) {
+  const std::vector<StrategyParams> drafts = {
+      {{"draft", {"unified", ""}}, {"spacing", {"even", ""}}},
+      {{"draft", {"fixed_exit", ""}}},
+      {{"draft", {"layers", ""}}, {"layers", {"0,2", ""}}},
+      {{"draft", {"layers", ""}}, {"attention", {"0,2", ""}}, {"mlp", {"1-2", ""}}},
+      {{"draft", {"layers", ""}}, {"attention", {"", ""}}, {"mlp", {"0", ""}}}};
+  for (const char* name : {"bloom-7layers", "qwen3", "llama-q4_1-tied.gguf"}) {
+    LoadedDecoder model((fixtures_folder() / "models" / name).string(), {.threads = 2});
+    const int n = model.num_layers();
+    const auto prompts = random_prompts(24, model.loaded().config.vocab_size, 3);
+    for (const double temperature : {0.0, 4.0}) {
+      const GenerateOptions options{.max_new_tokens = 19,
+                                    .sampling = {.temperature = temperature, .seed = 6}};
+      const auto want =
+          model.decoder().generate(prompts, *make_strategy({.name = "full"}, n), options).outputs;
+      for (const StrategyParams& params : drafts) {
+        const auto strategy = make_strategy(speculative(std::min(2.0, n / 2.0), params), n);
+        const auto got = model.decoder().generate(prompts, *strategy, options).outputs;
+        for (size_t i = 0; i < prompts.size(); ++i) {
+          ASSERT_EQ(got[i].tokens, want[i].tokens) << name << " " << params.begin()->second.text;
+          EXPECT_GT(got[i].drafted, 0);
+          expect_consistent(got[i], n, strategy->speculation()->draft.layers());
+        }
+      }
+    }
+  }
+}
+
 TEST(SelfSpeculative, EndsWhereFullEnds) {
   LoadedDecoder model((fixtures_folder() / "models" / "qwen3").string(), {.threads = 1});
   const auto prompts = random_prompts(16, 71, 8);

@@ -235,6 +235,37 @@ TEST(Layers, RefusalsNameTheRangeAndThePlace) {
   EXPECT_NE(refusal("layers", 12, 1, {{"layers", ""}}), "");
 }
 
+TEST(SelfSpeculative, DraftsWithTheLayersThatAreAsked) {
+  const auto draft = [](std::map<std::string, std::string> values) {
+    return make("self_speculative", 12, 3, values)->speculation()->draft;
+  };
+  const LayerSet unified = make("unified", 12, 3)->step_layers(12, 0);
+  EXPECT_EQ(draft({}), unified);
+  EXPECT_EQ(draft({{"draft", "unified"}}), unified);
+  EXPECT_EQ(draft({{"draft", "fixed_exit"}}), LayerSet::of(12, {0, 1, 2, 3}));
+  EXPECT_EQ(draft({{"draft", "layers"}, {"layers", "0,5-6"}}), LayerSet::of(12, {0, 5, 6}));
+  const LayerSet halves = draft({{"draft", "layers"}, {"attention", "1"}, {"mlp", "0-1"}});
+  EXPECT_EQ(halves.attention_list(), (std::vector<int>{1}));
+  EXPECT_EQ(halves.mlp_list(), (std::vector<int>{0, 1}));
+}
+
+TEST(SelfSpeculative, RefusesWhatTheDraftDoesNotRead) {
+  const auto refused = [](std::map<std::string, std::string> values) {
+    return refusal("self_speculative", 12, 3, values);
+  };
+  EXPECT_EQ(refused({{"layers", "0-3"}}),
+            "a.yaml:3: parameter 'layers' is for `draft: layers` alone; expected `draft: layers` "
+            "beside it, got no `draft`");
+  EXPECT_NE(refused({{"draft", "fixed_exit"}, {"mlp", "0"}}).find("got fixed_exit"),
+            std::string::npos);
+  EXPECT_NE(refused({{"draft", "fixed_exit"}, {"spacing", "even"}}).find("`draft: unified` alone"),
+            std::string::npos);
+  EXPECT_NE(refused({{"draft", "layers"}}).find("'self_speculative' needs to know which layers"),
+            std::string::npos);
+  EXPECT_NE(refused({{"draft", "layers"}, {"layers", "12"}}).find("[0, 11]"), std::string::npos);
+  EXPECT_NE(refused({{"draft", "layer"}}).find("layers"), std::string::npos);
+}
+
 TEST(StaticPruning, RemovesTheFirstOfTheOrder) {
   for_all_targets([](int n, double target, int budget) {
     std::string order;  // from the top down, the last layer left alone
