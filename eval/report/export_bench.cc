@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "engine/base/error.h"
+#include "eval/bench/row.h"
 #include "eval/report/result_table.h"
 
 namespace skipbench {
@@ -19,12 +20,15 @@ using OrderedJson = nlohmann::ordered_json;
 struct Repetition {
   double prefill_us = 0, decode_us = 0;
   double prompt_tokens = 0, decode_tokens = 0, rows = 0;
+  double exit_test_us = 0;
 };
 
 struct TimedPoint {
   std::string strategy, dataset, variant;
   double target = 1;
   int64_t batch = 1;
+  OrderedJson resolved;  // what the cell is identified by
+  std::string test_time;
   std::vector<Repetition> repetitions;  // of the cell's last group
 };
 
@@ -32,8 +36,10 @@ std::vector<TimedPoint> timed_points(ResultStore& store) {
   Statement rows(store.database(),
                  "SELECT r.ordinal, r.strategy, r.dataset, r.variant, r.target, r.batch,"
                  " sum(s.prefill_us), sum(s.decode_us), sum(s.prompt_tokens),"
-                 " sum(s.decode_tokens), sum(s.rows) FROM run_cells r JOIN cells c ON"
+                 " sum(s.decode_tokens), sum(s.rows), sum(s.exit_test_us), c.resolved, m.started"
+                 " FROM run_cells r JOIN cells c ON"
                  " c.id = r.cell_id JOIN samples s ON s.cell_id = c.id AND s.group_id = c.group_id"
+                 " JOIN timing_groups g ON g.id = c.group_id JOIN runs m ON m.id = g.run_id"
                  " WHERE r.run_id = (SELECT max(id) FROM runs) AND c.kind = 'timing' AND"
                  " c.status = 'done' GROUP BY r.ordinal, s.repetition ORDER BY r.ordinal,"
                  " s.repetition");
@@ -41,65 +47,119 @@ std::vector<TimedPoint> timed_points(ResultStore& store) {
   int64_t last = -1;
   while (rows.step()) {
     if (rows.integer(0) != last) {
-      points.push_back(
-          {rows.text(1), rows.text(2), rows.text(3), rows.real(4), rows.integer(5), {}});
+      points.push_back({.strategy = rows.text(1),
+                        .dataset = rows.text(2),
+                        .variant = rows.text(3),
+                        .target = rows.real(4),
+                        .batch = rows.integer(5),
+                        .resolved = OrderedJson::parse(rows.text(12), nullptr, false),
+                        .test_time = rows.text(13)});
     }
     last = rows.integer(0);
     points.back().repetitions.push_back(
-        {rows.real(6), rows.real(7), rows.real(8), rows.real(9), rows.real(10)});
+        {rows.real(6), rows.real(7), rows.real(8), rows.real(9), rows.real(10), rows.real(11)});
   }
   return points;
 }
 
-double mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
+// The texts of a list in the cell's identity; what it lacks stays as it is.
+void take_texts(const OrderedJson& resolved, const char* key,
+                const std::vector<std::string*>& into) {
+  if (!resolved.is_object()) return;
+  const auto list = resolved.find(key);
+  if (list == resolved.end() || !list->is_array() || list->size() < into.size()) return;
+  for (size_t i = 0; i < into.size(); ++i) {
+    const OrderedJson& item = (*list)[i];
+    if (into[i] != nullptr && item.is_string()) *into[i] = item.get<std::string>();
+  }
 }
 
-double deviation(const std::vector<double>& values) {
-  if (values.size() < 2) return 0;
-  const double center = mean(values);
-  double sum = 0;
-  for (const double value : values) sum += (value - center) * (value - center);
-  return std::sqrt(sum / static_cast<double>(values.size() - 1));
+// The build and machine that timed the cell, whatever run shows it. Neither type nor size of the
+// model is in a results file.
+BenchContext context_of(const ResultTable& table, const TimedPoint& point) {
+  BenchContext context{.model = table.run.model,
+                       .type_kv = table.config.dtype,
+                       .test_time = point.test_time,
+                       .provenance = table.run.provenance};
+  for (const ResultStore::RunVariant& variant : table.variants) {
+    if (variant.variant != point.variant) continue;
+    context.model = variant.model;
+    context.type_kv = variant.dtype;
+    context.provenance.device = variant.device;
+    context.provenance.device_name = variant.device_name;
+  }
+  Provenance& from = context.provenance;
+  take_texts(point.resolved, "build", {&from.commit, &from.dirty_hash, &from.compiler});
+  take_texts(point.resolved, "machine",
+             {&from.device, &from.device_name, &from.cpu, nullptr, &from.instruction_set});
+  if (point.resolved.is_object() && point.resolved.contains("machine")) {
+    const OrderedJson& machine = point.resolved["machine"];
+    if (machine.is_array() && machine.size() > 3 && machine[3].is_number_integer()) {
+      from.threads = machine[3].get<int>();
+    }
+  }
+  return context;
 }
 
-// llama-bench's fields, which it computes from nanoseconds and tokens per second of each sample.
-OrderedJson llama_row(const ResultTable& table, const TimedPoint& point, bool decoding) {
-  const Provenance& from = table.run.provenance;
-  std::vector<double> ns, per_second;
-  double prompt = 0, generated = 0;
+// `shown`: the table's row of the point, if there is one; a mean over seeds is none.
+BenchRow bench_row(const TimedPoint& point, bool decoding, const TableRow* shown) {
+  BenchRow row{
+      .strategy = point.strategy, .target = point.target, .batch = static_cast<int>(point.batch)};
+  double prompt = 0, generated = 0, decode_us = 0, test_us = 0;
   for (const Repetition& one : point.repetitions) {
     const double tokens = decoding ? one.decode_tokens : one.prompt_tokens;
-    ns.push_back(1e3 * (decoding ? one.decode_us : one.prefill_us));
-    per_second.push_back(1e9 * tokens / ns.back());
+    row.samples_ns.push_back(1e3 * (decoding ? one.decode_us : one.prefill_us));
+    row.samples_ts.push_back(1e9 * tokens / row.samples_ns.back());
     prompt = one.prompt_tokens / one.rows;
     generated = one.decode_tokens / one.rows;
+    decode_us += one.decode_us;
+    test_us += one.exit_test_us;
   }
-  OrderedJson row = {{"build_commit", from.commit},
-              {"cpu_info", from.cpu},
-              {"backends", from.device},
-              {"model_filename", table.run.model},
-              {"n_threads", from.threads},
-              {"type_k", table.config.dtype},
-              {"type_v", table.config.dtype},
-              {"n_prompt", decoding ? 0 : std::llround(prompt)},
-              {"n_gen", decoding ? std::llround(generated) : 0},
-              {"n_depth", decoding ? std::llround(prompt) : 0},
-              {"test_time", table.started},
-              {"avg_ns", std::llround(mean(ns))},
-              {"stddev_ns", std::llround(deviation(ns))},
-              {"avg_ts", mean(per_second)},
-              {"stddev_ts", deviation(per_second)},
-              {"samples_ns", ns},
-              {"samples_ts", per_second},
-              {"strategy", point.strategy},
-              {"target", point.target},
-              {"dataset", point.dataset},
-              {"batch", point.batch}};
-  if (!point.variant.empty()) row["variant"] = point.variant;
+  (decoding ? row.n_depth : row.n_prompt) = static_cast<int>(std::lround(prompt));
+  if (!decoding) return row;
+  row.n_gen = static_cast<int>(std::lround(generated));
+  row.exit_test_share = test_us / decode_us;
+  if (shown == nullptr) return row;
+  row.layers = shown->timed_layers;
+  row.speedup = shown->speedup;
   return row;
+}
+
+const TableRow* shown_row(const ResultTable& table, const TimedPoint& point) {
+  for (const TableRow& row : table.rows) {
+    if (row.strategy == point.strategy && row.target == point.target &&
+        row.data_name == point.dataset && row.variant == point.variant &&
+        row.batch == point.batch && row.seeds == 1) {
+      return &row;
+    }
+  }
+  return nullptr;
+}
+
+std::string exit_depths_of(const ResultTable& table, const TimedPoint& point) {
+  for (const StoredStrategy& strategy : table.config.strategies) {
+    const bool has_target =
+        std::ranges::find(strategy.targets, point.target) != strategy.targets.end();
+    if (strategy.label == point.strategy && has_target) return strategy.depths;
+  }
+  return "";
+}
+
+// The rows of `bench`, with the data set and the point of a matrix.
+OrderedJson llama_rows(const ResultTable& table, const std::vector<TimedPoint>& points) {
+  OrderedJson rows = OrderedJson::array();
+  for (const TimedPoint& point : points) {
+    const BenchContext context = context_of(table, point);
+    for (const bool decoding : {false, true}) {
+      BenchRow row = bench_row(point, decoding, shown_row(table, point));
+      if (decoding) row.exit_depths = exit_depths_of(table, point);
+      OrderedJson json = bench_json(context, row);
+      json["dataset"] = point.dataset;
+      if (!point.variant.empty()) json["variant"] = point.variant;
+      rows.push_back(std::move(json));
+    }
+  }
+  return rows;
 }
 
 std::string point_name(const TimedPoint& point) {
@@ -140,10 +200,7 @@ std::string export_timings(ResultStore& store, const std::string& format) {
   }
   OrderedJson json;
   if (format == known[0]) {
-    json = OrderedJson::array();
-    for (const TimedPoint& point : points) {
-      for (const bool decoding : {false, true}) json.push_back(llama_row(table, point, decoding));
-    }
+    json = llama_rows(table, points);
   } else {
     const Provenance& from = table.run.provenance;
     json["context"] = {{"date", table.started},           {"host_name", from.cpu},

@@ -7,10 +7,11 @@
 
 namespace skipbench {
 
-// The timed cells of the latest run. "llama-bench": a list of rows as llama-bench's -o json, two of
-// each cell (prompt processing, and decoding after it), with strategy, target, data set and batch
-// added. "google-benchmark": an entry per repetition for compare.py, whose time is that of all
-// batches of the repetition. Throws Error for another format and for a file without timings.
+// The timed cells of the latest run. "llama-bench": a list of rows as `skipbench bench -o json`
+// prints them, two of each cell (prompt processing, and decoding after it), with the data set and
+// the point of a matrix added; `history` and `regress` read it. "google-benchmark": an entry per
+// repetition for compare.py, whose time is that of all batches of the repetition. Throws Error for
+// another format and for a file without timings.
 std::string export_timings(ResultStore& store, const std::string& format);
 
 }  // namespace skipbench

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "eval/bench/row.h"
 #include "eval/metrics/registry.h"
 #include "eval/report/export_bench.h"
 #include "eval/report/export_depths.h"
@@ -250,6 +251,48 @@ TEST(Report, CellsCannotBreakTheTable) {
   EXPECT_NE(markdown.find("failed: one two"), std::string::npos);
   EXPECT_NE(render_table(table, "csv").find("\"failed: one\ntwo, \"\"three\"\"\""),
             std::string::npos);
+}
+
+TEST(ExportTimings, ARowHasTheFieldsOfBench) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"strategies=[full, unified]", "targets=[3]"}), SweepOutcome::kDone);
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  const auto rows = nlohmann::ordered_json::parse(export_timings(store, "llama-bench"));
+  std::vector<std::string> want, got;
+  const BenchRow one{.samples_ns = {1}, .samples_ts = {1}};
+  const auto fields = bench_json({}, one);
+  for (const auto& [key, value] : fields.items()) want.push_back(key);
+  want.push_back("dataset");
+  for (const auto& [key, value] : rows[0].items()) got.push_back(key);
+  EXPECT_EQ(got, want);
+  const auto& decoding = rows.back();
+  EXPECT_EQ(decoding["strategy"], "unified");
+  EXPECT_EQ(decoding["layers"], 2.0);
+  EXPECT_GT(decoding["speedup"], 0.0);
+  EXPECT_EQ(decoding["gpu_info"], "");
+  EXPECT_TRUE(decoding["model_size"].is_null());
+  EXPECT_EQ(decoding["n_threads"], 2);
+  for (const char* key : {"build_commit", "compiler", "cpu_info", "instruction_set"}) {
+    EXPECT_NE(decoding[key], "") << key;
+  }
+}
+
+// The build and device of the cell, not of the run that shows it.
+TEST(ExportTimings, ACellKeepsWhoTimedIt) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"strategies=[full]"}), SweepOutcome::kDone);
+  {
+    Database database(folder.path("a.db"), OpenMode::kReadWrite);
+    database.execute(
+        "UPDATE cells SET resolved = json_set(resolved, '$.build[0]', 'c0ffee',"
+        " '$.machine[0]', 'cuda', '$.machine[1]', 'NVIDIA H200') WHERE kind = 'timing'");
+  }
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  for (const Json& row : Json::parse(export_timings(store, "llama-bench"))) {
+    EXPECT_EQ(row.at("build_commit"), "c0ffee");
+    EXPECT_EQ(row.at("backends"), "cuda");
+    EXPECT_EQ(row.at("gpu_info"), "NVIDIA H200");
+  }
 }
 
 TEST(ExportTimings, BothFormatsHoldTheTablesSpeeds) {
