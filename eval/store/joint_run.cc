@@ -2,39 +2,82 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
-#include <tuple>
+#include <string>
 #include <vector>
 
+#include "engine/base/error.h"
 #include "eval/store/row_copy.h"
 #include "eval/store/store.h"
 
 namespace skipbench {
 namespace {
 
-// Of every point that a latest run lists: the run and ordinal of the best of its cells.
-std::vector<std::tuple<int64_t, int64_t, bool>> joint_cells(Database& output,
-                                                            std::span<const int64_t> latest) {
-  std::vector<std::tuple<int64_t, int64_t, bool>> points;
+constexpr size_t kShownPoints = 10;
+
+struct JointPoint {
+  int64_t run = 0, ordinal = 0, cell = 0;
+  bool done = false;
+};
+
+// "unified 2x, de-en, batch 8 (timing): model, machine" of two finished cells that are one point.
+std::string point_conflict(Database& output, int64_t run, int64_t ordinal, int64_t other_cell) {
+  Statement point(output,
+                  "SELECT r.strategy || ' ' || r.target || 'x, ' || r.dataset || ', batch ' ||"
+                  " r.batch || ' (' || c.kind || ')', c.id FROM run_cells r JOIN cells c ON"
+                  " c.id = r.cell_id WHERE r.run_id = ? AND r.ordinal = ?");
+  point.bind(run, ordinal).step();
+  Statement keys(output,
+                 "SELECT a.key FROM cells x, json_each(x.resolved) a JOIN cells y ON y.id = ?"
+                 " LEFT JOIN json_each(y.resolved) b ON b.key = a.key"
+                 " WHERE x.id = ? AND a.value IS NOT b.value ORDER BY 1");
+  keys.bind(other_cell, point.integer(1));
+  std::string differs;
+  while (keys.step()) differs += (differs.empty() ? "" : ", ") + keys.text(0);
+  return fmt::format("{}: {}", point.text(0), differs);
+}
+
+// Of every point that a latest run lists the best of its cells. Throws Error where two are
+// finished: a table has room for one.
+std::vector<JointPoint> joint_cells(Database& output, std::span<const int64_t> latest) {
+  std::vector<JointPoint> points;
   std::map<std::string, size_t> known;
+  std::vector<std::string> conflicts;
   for (const int64_t run : latest) {
     Statement rows(output,
                    "SELECT r.ordinal, c.status, json_array(c.kind, r.strategy, r.target,"
-                   " r.dataset, r.batch, r.variant) FROM run_cells r JOIN cells c ON"
+                   " r.dataset, r.batch, r.variant), c.id FROM run_cells r JOIN cells c ON"
                    " c.id = r.cell_id WHERE r.run_id = ? ORDER BY r.ordinal");
     rows.bind(run);
     while (rows.step()) {
-      const bool done = rows.text(1) == cell_status::kDone;
+      const JointPoint point{run, rows.integer(0), rows.integer(3),
+                             rows.text(1) == cell_status::kDone};
       const auto [at, is_new] = known.emplace(rows.text(2), points.size());
       if (is_new) {
-        points.emplace_back(run, rows.integer(0), done);
-      } else if (done && !std::get<2>(points[at->second])) {
-        points[at->second] = {run, rows.integer(0), true};
+        points.push_back(point);
+        continue;
       }
+      JointPoint& first = points[at->second];
+      if (point.done && first.done && point.cell != first.cell) {
+        conflicts.push_back(point_conflict(output, run, point.ordinal, first.cell));
+      }
+      if (point.done && !first.done) first = point;
     }
   }
-  return points;
+  if (conflicts.empty()) return points;
+  std::string text;
+  for (size_t i = 0; i < std::min(conflicts.size(), kShownPoints); ++i)
+    text += "\n  " + conflicts[i];
+  if (conflicts.size() > kShownPoints) {
+    text += fmt::format("\n  and {} more", conflicts.size() - kShownPoints);
+  }
+  throw Error({.what = "two files have finished a point under different settings (named after it), "
+                       "nothing was written:" +
+                       text,
+               .hint = "\nmerge joins the parts of one sweep: give what is another one another "
+                       "`label`, or look at the files side by side with two tables"});
 }
 
 void add_point(Database& output, int64_t run, int64_t ordinal, int64_t source_run,
@@ -72,9 +115,9 @@ MergeSummary add_joint_run(Database& output, std::span<const int64_t> latest,
       .run();
   const auto points = joint_cells(output, latest);
   MergeSummary summary;
-  for (const auto& [source_run, source_ordinal, done] : points) {
-    add_point(output, run, summary.cells++, source_run, source_ordinal);
-    summary.done += done ? 1 : 0;
+  for (const JointPoint& point : points) {
+    add_point(output, run, summary.cells++, point.run, point.ordinal);
+    summary.done += point.done ? 1 : 0;
   }
   add_joint_variants(output, latest, run);
   return summary;

@@ -11,7 +11,8 @@
 namespace skipbench {
 
 // Adds a run to `output` whose table holds the points of all runs `latest` (ids, at least one); of
-// a point that several list, the first finished cell. `command` is what the run says made it.
+// a point that several list, the finished cell. Throws Error where two cells of one are finished.
+// `command` is what the run says made it.
 MergeSummary add_joint_run(Database& output, std::span<const int64_t> latest,
                            const std::string& command);
 

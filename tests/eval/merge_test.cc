@@ -167,6 +167,22 @@ TEST_F(Merge, ConflictsAreShownAndNothingIsWritten) {
   }
 }
 
+// Neither of two cells that a table would show in one place is hidden.
+TEST_F(Merge, OnePointUnderTwoSettingsIsRefused) {
+  ASSERT_EQ(folder_.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
+  ASSERT_EQ(folder_.run("b.db", {"timing.repetitions=0", "strategies.early_exit.params.min_layer=2",
+                                 "decoding.max_new_tokens=3"}),
+            SweepOutcome::kDone);
+  const std::vector<std::string> inputs = {path("a.db"), path("b.db")};
+  const std::string message =
+      message_of([&] { merge_stores(inputs, path("all.db"), "skipbench merge"); });
+  for (const char* part : {"nothing was written", "unified 1.5x, de-en, batch",
+                           "(quality): max_new_tokens\n", "params", "early_exit"}) {
+    EXPECT_NE(message.find(part), std::string::npos) << part << "\n" << message;
+  }
+  EXPECT_FALSE(std::filesystem::exists(path("all.db")));
+}
+
 TEST_F(Merge, RefusesWhatItCannotDo) {
   ASSERT_EQ(folder_.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
   const std::vector<std::string> one = {path("a.db")}, absent = {path("a.db"), path("no.db")};
