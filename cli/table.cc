@@ -49,15 +49,19 @@ void add_table(CLI::App& app) {
            "columns that come first and order the rows, comma-separated");
   add_list(*sub, "--columns", command->layout.columns,
            "the columns to show, comma-separated, by their keys in csv; more than the usual ones: "
-           "differs_from_full, first_token_ms, step_p50_ms (p90, p95, p99), cache_mib, machine, "
-           "natural_decode_tokens_per_second (of quality decoding: natural length, in the batch "
+           "differs_from_full, first_token_ms, step_p50_ms (p90, p95, p99), cache_mib, adapter, "
+           "weights, machine, natural_decode_tokens_per_second (of quality decoding: natural "
+           "length, in the batch "
            "natural_batch, not in turns)");
   sub->add_option("--where", command->layout.where,
                   "only rows with COLUMN=VALUE or COLUMN=VALUE,VALUE; repeatable")
       ->allow_extra_args(false);
-  sub->add_option("--significance", command->test,
-                  "test every score against the baseline's on the stored outputs: paired-bs "
-                  "(sacreBLEU's bootstrap, about half a two-sided p) or paired-ar (two-sided)");
+  sub->add_option(
+      "--significance", command->test,
+      "test every score against the baseline's on the stored outputs: paired-bs "
+      "(sacreBLEU's bootstrap, about half a two-sided p) or paired-ar (two-sided); with "
+      "it csv and json hold the ends of each score's 95 % bootstrap interval, as "
+      "'BLEU low' and 'BLEU high'");
   sub->add_option("--baseline", command->comparison.baseline, "strategy to test against")
       ->capture_default_str();
   sub->add_option("--beside", command->beside,

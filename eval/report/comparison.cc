@@ -86,11 +86,26 @@ class Comparer {
             [&](TableScore& found) { found.p_value = score.p_value; });
       }
     }
+    for (const TableRow* row : rows) add_intervals(metric, *row);
     std::vector<double> targets;
     for (const TableRow* row : rows) {
       if (std::find(targets.begin(), targets.end(), row->target) != targets.end()) continue;
       targets.push_back(row->target);
       mark_best(metric, rows, row->target);
+    }
+  }
+
+  // Of every row, tested or not: `compare_to_baseline` has none of a randomisation.
+  void add_intervals(const Metric& metric, const TableRow& row) {
+    const SegmentStats& stats = statistics(metric, row);
+    if (stats.n_segments == 0) return;
+    const std::vector<Score> names = metric.scores(stats.sum());
+    const auto intervals = bootstrap_intervals(metric, stats, options_.settings);
+    for (size_t i = 0; i < names.size(); ++i) {
+      set(row, metric, names[i].name, [&](TableScore& found) {
+        found.low = intervals[i].low;
+        found.high = intervals[i].high;
+      });
     }
   }
 
@@ -229,6 +244,10 @@ void compare_strategies(ResultStore& store, ResultTable& table, const Comparison
           ? fmt::format("{} resamples", options.settings.resamples)
           : fmt::format("{} trials", options.settings.trials),
       options.settings.seed, options.alpha);
+  table.interval = fmt::format(
+      "low and high: 95 % bootstrap interval, {} resamples of the texts or, where references were "
+      "read, of these; seed {}",
+      options.settings.resamples, options.settings.seed);
 }
 
 }  // namespace skipbench

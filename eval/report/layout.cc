@@ -8,83 +8,17 @@
 
 #include "engine/base/error.h"
 #include "eval/report/columns.h"
+#include "eval/report/score_fields.h"
 
 namespace skipbench {
 namespace {
 
 constexpr size_t kShownValues = 20;  // of a column, in a message
 
-// A score's column: scores of one name under several settings are told apart by a number.
-struct ScoreColumn {
-  std::string title;
-  std::string name;
-  std::string signature;
-};
-
-std::vector<ScoreColumn> score_columns(const ResultTable& table, const std::string& dataset) {
-  std::vector<ScoreColumn> columns;
-  for (const TableRow& row : table.rows) {
-    if (!dataset.empty() && row.dataset != dataset) continue;
-    for (const TableScore& score : row.scores) {
-      const auto same = [&](const ScoreColumn& column) {
-        return column.name == score.name && column.signature == score.signature;
-      };
-      if (std::any_of(columns.begin(), columns.end(), same)) continue;
-      const auto of_name = std::count_if(columns.begin(), columns.end(), [&](const auto& column) {
-        return column.name == score.name;
-      });
-      columns.push_back({of_name == 0 ? score.name : fmt::format("{} #{}", score.name, of_name + 1),
-                         score.name, score.signature});
-    }
-  }
-  return columns;
-}
-
-const TableScore* find_score(const TableRow& row, const ScoreColumn& column) {
-  for (const TableScore& score : row.scores) {
-    if (score.name == column.name && score.signature == column.signature) return &score;
-  }
-  return nullptr;
-}
-
 TableField fixed_field(const Column& column) {
   TableField field{column.name,       column.key,        column.definition,
                    column.on_request, column.if_present, column.text};
   if (column.value != nullptr) field.value = column.value;
-  return field;
-}
-
-TableField score_field(const ScoreColumn& column) {
-  TableField field{column.title, column.title, fmt::format("`{}`", column.signature)};
-  field.text = [column](const TableRow& row) -> std::optional<std::string> {
-    const TableScore* score = find_score(row, column);
-    if (score == nullptr) return std::nullopt;
-    if (score->deviation) return fmt::format("{:.2f} ± {:.2f}", score->value, *score->deviation);
-    return fmt::format("{:.2f}", score->value);
-  };
-  field.value = [column](const TableRow& row) -> std::optional<double> {
-    const TableScore* score = find_score(row, column);
-    if (score == nullptr) return std::nullopt;
-    return score->value;
-  };
-  field.bold = [column](const TableRow& row) {
-    const TableScore* score = find_score(row, column);
-    return score != nullptr && score->best;
-  };
-  return field;
-}
-
-TableField p_value_field(const ScoreColumn& column) {
-  TableField field{column.title + " p", column.title + " p", ""};
-  field.value = [column](const TableRow& row) -> std::optional<double> {
-    const TableScore* score = find_score(row, column);
-    return score == nullptr ? std::nullopt : score->p_value;
-  };
-  field.text = [value = field.value](const TableRow& row) -> std::optional<std::string> {
-    const auto p = value(row);
-    if (!p) return std::nullopt;
-    return *p < 0.001 ? "<0.001" : fmt::format("{:.3f}", *p);
-  };
   return field;
 }
 
@@ -317,7 +251,9 @@ std::vector<TableField> table_fields(const ResultTable& table, const std::string
   for (const Column& column : leading_columns()) fields.push_back(fixed_field(column));
   for (const ScoreColumn& column : score_columns(table, dataset)) {
     fields.push_back(score_field(column));
-    if (!table.comparison.empty()) fields.push_back(p_value_field(column));
+    if (table.comparison.empty()) continue;
+    fields.push_back(p_value_field(column));
+    for (TableField& field : interval_fields(column)) fields.push_back(std::move(field));
   }
   for (const Column& column : trailing_columns()) fields.push_back(fixed_field(column));
   return fields;

@@ -119,6 +119,8 @@ OrderedJson row_json(const ResultTable& table, const TableRow& row) {
     if (compared) {
       OrderedJson& last = json["scores"].back();
       last["p_value"] = score.p_value ? OrderedJson(*score.p_value) : OrderedJson(nullptr);
+      last["low"] = score.low ? OrderedJson(*score.low) : OrderedJson(nullptr);
+      last["high"] = score.high ? OrderedJson(*score.high) : OrderedJson(nullptr);
       last["best"] = score.best;
     }
   }
@@ -165,7 +167,10 @@ std::string render_json(const ResultTable& table) {
   OrderedJson json;
   json["rows"] = OrderedJson::array();
   for (const TableRow& row : table.rows) json["rows"].push_back(row_json(table, row));
-  if (!table.comparison.empty()) json["comparison"] = table.comparison;
+  if (!table.comparison.empty()) {
+    json["comparison"] = table.comparison;
+    json["interval"] = table.interval;
+  }
   for (const auto* columns : {&leading_columns(), &trailing_columns()}) {
     for (const Column& column : *columns) {
       if (!column.definition.empty()) json["columns"][column.key] = column.definition;

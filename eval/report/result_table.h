@@ -20,6 +20,7 @@ struct TableScore {
   std::optional<double> deviation;  // over seeds
   // Where compare_strategies was asked (eval/report/comparison.h).
   std::optional<double> p_value;
+  std::optional<double> low, high;  // 95 % of resamples lie between
   bool best = false;
 };
 
@@ -110,6 +111,7 @@ struct ResultTable {
   std::vector<std::string> other_builds;
   std::vector<ResultStore::RunVariant> variants;  // of a run with a matrix
   std::string comparison;                         // how p-values were found; empty: not asked
+  std::string interval;                           // likewise of low and high
 };
 
 // The cells that the latest run asked for. Throws Error for a results file without a run.

@@ -276,6 +276,29 @@ TEST_F(ResponseSweep, PairedTestsWhereTheyMakeSense) {
   }
 }
 
+// By resampled references, and of `full` too, which nothing is tested against.
+TEST_F(ResponseSweep, EveryScoreHasAnInterval) {
+  ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
+  ResultStore store(folder_.path("a.db"), OpenMode::kReadOnly);
+  for (const PairedTest test : {PairedTest::kBootstrap, PairedTest::kRandomisation}) {
+    ResultTable compared = load_result_table(store);
+    compare_strategies(store, compared, {.test = test, .settings = {.trials = 100}});
+    int wide = 0;
+    for (const TableRow& row : compared.rows) {
+      for (const TableScore& score : row.scores) {
+        ASSERT_TRUE(score.low && score.high) << row.strategy << " " << score.name;
+        EXPECT_LE(*score.low, *score.high) << row.strategy << " " << score.name;
+        const bool is_to_itself = row.strategy == "full" && score.name == "KL";
+        if (is_to_itself) {
+          EXPECT_EQ(*score.high, 0);
+        }
+        wide += score.name == "perplexity" && *score.low < score.value && score.value < *score.high;
+      }
+    }
+    EXPECT_EQ(wide, std::ssize(compared.rows));
+  }
+}
+
 TEST_F(ResponseSweep, ExportRecomputesTheScores) {
   ASSERT_EQ(folder_.run("a.db", kUntimed), SweepOutcome::kDone);
   ResultStore store(folder_.path("a.db"), OpenMode::kReadOnly);

@@ -1,7 +1,9 @@
 // Tables: layouts, LaTeX, conditions, and paired tests of stored outputs.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "engine/base/error.h"
+#include "eval/metrics/registry.h"
 #include "eval/report/comparison.h"
 #include "eval/report/render.h"
 #include "tests/eval/sweep_fixture.h"
@@ -131,6 +133,33 @@ TEST(Table, AConditionThatNoRowMeets) {
   EXPECT_NO_THROW(render_table(ResultTable(), "md", {.where = {"batch=99"}}));
 }
 
+// BLEU's ends are those of the bootstrap of the row's own outputs, by either test, and stand in
+// JSON and CSV.
+void expect_intervals(ResultStore& store, const ResultTable& table, const Json& json) {
+  const auto metric = make_sweep_metric("bleu", {{"tokenize", "13a"}}, "test");
+  const std::string csv =
+      render_table(table, "csv", {.columns = {"BLEU", "BLEU low", "BLEU high"}});
+  std::string want = "BLEU,BLEU low,BLEU high\n";
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    std::vector<std::string> texts;
+    std::vector<std::vector<std::string>> references;
+    for (const OutputRecord& output : store.outputs(table.rows[i].quality_cell)) {
+      texts.push_back(output.text);
+      references.push_back(output.references);
+    }
+    const auto interval =
+        bootstrap_intervals(*metric, segment_statistics(*metric, texts, references), {})[0];
+    const Json& score = json.at("rows")[i].at("scores")[0];
+    EXPECT_EQ(score.at("name"), "BLEU");
+    EXPECT_EQ(score.at("low"), interval.low);
+    EXPECT_EQ(score.at("high"), interval.high);
+    want += fmt::format("{},{},{}\n", table.rows[i].scores[0].value, interval.low, interval.high);
+  }
+  EXPECT_EQ(csv, want);
+  EXPECT_TRUE(json.at("interval").get<std::string>().starts_with("low and high: 95 %"));
+  EXPECT_EQ(render_table(table, "md").find("BLEU low"), std::string::npos);  // on request
+}
+
 class TestedTable : public testing::TestWithParam<PairedTest> {};
 
 // Outputs are put where the answer is known: the reference itself must be significantly better,
@@ -179,6 +208,7 @@ TEST_P(TestedTable, PairedTestsOfStoredOutputs) {
     }
   }
   EXPECT_EQ(tested, 10);  // BLEU and four ROUGE of two cells
+  expect_intervals(store, table, json);
   EXPECT_THROW(compare_strategies(store, table, {.baseline = "fool"}), Error);
 }
 

@@ -1,0 +1,94 @@
+#include "eval/report/score_fields.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace skipbench {
+namespace {
+
+const TableScore* find_score(const TableRow& row, const ScoreColumn& column) {
+  for (const TableScore& score : row.scores) {
+    if (score.name == column.name && score.signature == column.signature) return &score;
+  }
+  return nullptr;
+}
+
+TableField interval_field(const ScoreColumn& column, const char* end,
+                          std::optional<double> TableScore::*bound) {
+  TableField field{fmt::format("{} {}", column.title, end), fmt::format("{} {}", column.title, end),
+                   fmt::format("{} end of the score's 95 % bootstrap interval", end),
+                   /*on_request=*/true};
+  field.value = [column, bound](const TableRow& row) -> std::optional<double> {
+    const TableScore* score = find_score(row, column);
+    return score == nullptr ? std::nullopt : score->*bound;
+  };
+  field.text = [value = field.value](const TableRow& row) -> std::optional<std::string> {
+    const auto found = value(row);
+    if (!found) return std::nullopt;
+    return fmt::format("{:.2f}", *found);
+  };
+  return field;
+}
+
+}  // namespace
+
+std::vector<ScoreColumn> score_columns(const ResultTable& table, const std::string& dataset) {
+  std::vector<ScoreColumn> columns;
+  for (const TableRow& row : table.rows) {
+    if (!dataset.empty() && row.dataset != dataset) continue;
+    for (const TableScore& score : row.scores) {
+      const auto same = [&](const ScoreColumn& column) {
+        return column.name == score.name && column.signature == score.signature;
+      };
+      if (std::any_of(columns.begin(), columns.end(), same)) continue;
+      const auto of_name = std::count_if(columns.begin(), columns.end(), [&](const auto& column) {
+        return column.name == score.name;
+      });
+      columns.push_back({of_name == 0 ? score.name : fmt::format("{} #{}", score.name, of_name + 1),
+                         score.name, score.signature});
+    }
+  }
+  return columns;
+}
+
+TableField score_field(const ScoreColumn& column) {
+  TableField field{column.title, column.title, fmt::format("`{}`", column.signature)};
+  field.text = [column](const TableRow& row) -> std::optional<std::string> {
+    const TableScore* score = find_score(row, column);
+    if (score == nullptr) return std::nullopt;
+    if (score->deviation) return fmt::format("{:.2f} ± {:.2f}", score->value, *score->deviation);
+    return fmt::format("{:.2f}", score->value);
+  };
+  field.value = [column](const TableRow& row) -> std::optional<double> {
+    const TableScore* score = find_score(row, column);
+    if (score == nullptr) return std::nullopt;
+    return score->value;
+  };
+  field.bold = [column](const TableRow& row) {
+    const TableScore* score = find_score(row, column);
+    return score != nullptr && score->best;
+  };
+  return field;
+}
+
+TableField p_value_field(const ScoreColumn& column) {
+  TableField field{column.title + " p", column.title + " p", ""};
+  field.value = [column](const TableRow& row) -> std::optional<double> {
+    const TableScore* score = find_score(row, column);
+    return score == nullptr ? std::nullopt : score->p_value;
+  };
+  field.text = [value = field.value](const TableRow& row) -> std::optional<std::string> {
+    const auto p = value(row);
+    if (!p) return std::nullopt;
+    return *p < 0.001 ? "<0.001" : fmt::format("{:.3f}", *p);
+  };
+  return field;
+}
+
+std::vector<TableField> interval_fields(const ScoreColumn& column) {
+  return {interval_field(column, "low", &TableScore::low),
+          interval_field(column, "high", &TableScore::high)};
+}
+
+}  // namespace skipbench

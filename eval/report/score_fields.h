@@ -1,0 +1,27 @@
+// The columns that a score has in a results table.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "eval/report/layout.h"
+
+namespace skipbench {
+
+// Scores of one name under several settings are told apart by a number in the title.
+struct ScoreColumn {
+  std::string title;
+  std::string name;
+  std::string signature;
+};
+
+// Of the rows of `dataset`; empty: of all.
+std::vector<ScoreColumn> score_columns(const ResultTable& table, const std::string& dataset);
+
+TableField score_field(const ScoreColumn& column);
+
+// What a comparison found (eval/report/comparison.h).
+TableField p_value_field(const ScoreColumn& column);
+std::vector<TableField> interval_fields(const ScoreColumn& column);  // low and high, on request
+
+}  // namespace skipbench
