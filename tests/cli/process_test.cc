@@ -270,6 +270,34 @@ TEST_F(SweepCommands, AStrategyFromAPlugin) {
   EXPECT_EQ(run_skipbench({"run", path("plugin.yaml")}).exit_code, 2);
 }
 
+TEST_F(SweepCommands, TimingsEnterAHistory) {
+  ASSERT_EQ(run_skipbench({"run", path("sweep.yaml")}).exit_code, 0);
+  const std::string row = "\"$SKIPBENCH\" export '" + path("r.db") + "' --to llama-bench";
+  const ProcessResult history = shell("{ " + row + "; " + row + "; } > '" + path("h.json") +
+                                      "'; \"$SKIPBENCH\" history '" + path("h.json") + "'");
+  EXPECT_EQ(history.exit_code, 0) << history.errors;
+  EXPECT_NE(history.output.find("strategy=unified target=2.0 dataset=d\n"), std::string::npos)
+      << history.output;
+  EXPECT_NE(history.output.find(": 2 runs, "), std::string::npos) << history.output;
+}
+
+// ROUGE has no token in Chinese, and 13a leaves its sentences whole.
+TEST_F(SweepCommands, ValidateSaysWhichMetricsDoNotFit) {
+  std::ofstream(folder_ / "reference") << "他跳过一些层。\n三层。\n今天很好。\n五层。\n";
+  const ProcessResult refused = run_skipbench({"validate", path("sweep.yaml")});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.errors.find("tokenizer 13a does not split Chinese text"), std::string::npos)
+      << refused.errors;
+  const ProcessResult warned =
+      run_skipbench({"validate", path("sweep.yaml"), "--set",
+                     "datasets.d.metrics=[{bleu: {tokenize: 13a}}, rouge]"});
+  EXPECT_EQ(warned.exit_code, 0) << warned.errors;
+  const Json warnings = Json::parse(warned.output)["warnings"];
+  ASSERT_EQ(warnings.size(), 2u) << warnings;
+  EXPECT_EQ(warnings[0].get<std::string>().find("dataset 'd': bleu: tokenizer 13a"), 0u);
+  EXPECT_EQ(warnings[1].get<std::string>().find("dataset 'd': rouge: 4 of 4 references"), 0u);
+}
+
 TEST_F(SweepCommands, TableOfNothing) {
   const ProcessResult result = run_skipbench({"table", path("absent.db")});
   EXPECT_EQ(result.exit_code, 2);
