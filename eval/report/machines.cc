@@ -73,7 +73,9 @@ std::string machine_name(const Machine& machine) {
   std::string name = machine.device_name;
   if (machine.device != "cpu") name += " beside " + machine.cpu;
   if (!machine.instruction_set.empty()) name += " / " + machine.instruction_set;
-  if (machine.threads > 0) name += fmt::format(" / {} threads", machine.threads);
+  if (machine.threads > 0) {
+    name += fmt::format(" / {} {}", machine.threads, machine.threads == 1 ? "thread" : "threads");
+  }
   return name;
 }
 
