@@ -90,7 +90,11 @@ std::span<const BatchPass::Row> BatchPass::prefill(std::span<const int32_t> targ
 
   order_.resize(prompts_.size());
   std::iota(order_.begin(), order_.end(), 0);
-  rows_.assign(prompts_.size(), Row{.layers = set.layers()});
+  check_ran(model_.counter().ran(), set, "prefill");
+  rows_.assign(prompts_.size(), Row{});
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    rows_[i].layers = model_.counter().sublayers()[static_cast<size_t>(last_rows[i])] / 2.0;
+  }
   record(order_, model_.logits(last_rows), targets);
   return rows_;
 }
@@ -112,6 +116,7 @@ std::span<const BatchPass::Row> BatchPass::step(int step, const StepInput& input
     } else {
       step_with_rule(*rule, step, input);
     }
+    note_layers();
     return rows_;
   }
   const LayerSet set = strategy_.step_layers(num_layers_, step);
@@ -120,9 +125,17 @@ std::span<const BatchPass::Row> BatchPass::step(int step, const StepInput& input
     run_layer(layer, set, all_rows);
     if (observer_) observer_(layer, order_);
   }
-  for (Row& row : rows_) row.layers = set.layers();
+  check_ran(model_.counter().ran(), set, "decoding step", step);
+  note_layers();
   record(order_, model_.logits(order_), input.targets);
   return rows_;
+}
+
+void BatchPass::note_layers() {
+  const std::span<const int32_t> sublayers = model_.counter().sublayers();
+  for (size_t row = 0; row < order_.size(); ++row) {
+    rows_[order_[row]].layers = sublayers[row] / 2.0;
+  }
 }
 
 // Runs what `run` queues for rows [0, needed), with the others of the pass as the rule says: away
@@ -153,8 +166,6 @@ void BatchPass::step_with_rule(const SkipRule& rule, int step, const StepInput& 
     if (running > 0) {
       run_beside_done_rows(rule, running,
                            [&](Model::RowRange rows) { run_layer(layer, set, rows); });
-      const double ran = (set.attention(layer) ? 0.5 : 0.0) + (set.mlp(layer) ? 0.5 : 0.0);
-      for (int64_t i = 0; i < running; ++i) rows_[order_[i]].layers += ran;
     }
     if (running < count && strategy_.kv_policy() == KvPolicy::kProject && !go_along) {
       model_.project_kv(layer, *cache_, {running, count - running});
@@ -195,9 +206,6 @@ void BatchPass::step_skipping_mlps(const SkipRule& rule, int step, const StepInp
     if (needed > 0) {
       run_beside_done_rows(rule, needed,
                            [&](Model::RowRange rows) { model_.run_mlp(layer, rows); });
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      rows_[order_[i]].layers += (set.attention(layer) ? 0.5 : 0.0) + (i < needed ? 0.5 : 0.0);
     }
     if (is_tested) {
       const auto begin = Clock::now();

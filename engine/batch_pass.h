@@ -69,6 +69,8 @@ class BatchPass {
   template <typename Stops>
   int64_t move_settled_behind(int64_t running, const Stops& stops);
   int64_t move_leaving_behind();
+  // Into rows_ what the model has counted for each row of the pass.
+  void note_layers();
   template <typename Stops>
   int64_t move_exits_behind(int64_t running, const Stops& stops, const StepInput& input);
   // `entries` name, per row of logits, the entry of rows_ and of targets that it belongs to.

@@ -101,15 +101,15 @@ void DeviceSteps::queue(const LayerSet& layers) {
                            .sampling = draws_.sampling,
                            .rule = rule_number()};
   };
-  if (is_recording_) {
-    recordings_.run(key, [&] { queue_operations(layers); });
-  } else {
-    queue_operations(layers);
-  }
-  marks_[queued_++ % kSlots]->set();
+  const auto operations = [&] { return queue_operations(layers); };
+  const RanLayers ran = is_recording_ ? recordings_.run(key, operations) : operations();
+  const int64_t slot = queued_++ % kSlots;
+  marks_[slot]->set();
+  if (rule_ == nullptr) check_ran(ran, layers, "decoding step on a device");
+  layers_[slot] = ran.most / 2.0;
 }
 
-void DeviceSteps::queue_operations(const LayerSet& layers) {
+RanLayers DeviceSteps::queue_operations(const LayerSet& layers) {
   model_.begin_pass(rows_);
   if (rule_ != nullptr) {
     queue_layers_with_exits(layers);
@@ -118,6 +118,7 @@ void DeviceSteps::queue_operations(const LayerSet& layers) {
     advance_.next = model_.next_tokens(model_.logits(), /*with_entropy=*/false, draws_);
   }
   backend_.advance(advance_);
+  return model_.counter().ran();
 }
 
 void DeviceSteps::queue_layers(const LayerSet& layers, int begin, int end) {
@@ -163,6 +164,7 @@ void DeviceSteps::queue_layers_with_exits(const LayerSet& layers) {
 
 void DeviceSteps::queue_until_test(const LayerSet& layers, int begin, int end, bool is_last) {
   const ExitState& state = advance_.exits;
+  const int32_t before = model_.counter().ran().most;
   queue_layers(layers, begin, end);
   if (!is_last) {
     backend_.start_exit_clock(state);
@@ -173,7 +175,7 @@ void DeviceSteps::queue_until_test(const LayerSet& layers, int begin, int end, b
   backend_.test_exits(
       {.state = state,
        .next = model_.next_tokens(model_.logits(), with_entropy, draws_),
-       .sublayers = 2 * (end - begin),
+       .sublayers = model_.counter().ran().most - before,
        .signal = rule_->signal,
        .log_vocabulary = std::log(std::max(2, vocabulary)),
        .thresholds = is_last ? nullptr : static_cast<const double*>(thresholds_.get()),
@@ -235,7 +237,7 @@ DeviceSteps::Taken DeviceSteps::take() {
   const double microseconds = mark.microseconds_since(*last_mark_);
   last_mark_ = &mark;
   const StepResult* first = advance_.results + slot * rows_.rows;
-  return {{first, static_cast<size_t>(rows_.rows)}, microseconds};
+  return {{first, static_cast<size_t>(rows_.rows)}, microseconds, layers_[slot]};
 }
 
 void DeviceSteps::drain() {

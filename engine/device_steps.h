@@ -45,6 +45,8 @@ class DeviceSteps {
   // that makes an end-of-text id stays where it is in later steps. `rule` may be null.
   void start(const KvCache& cache, const GenerateOptions& options, const SkipRule* rule,
              const Start& rows);
+  // Throws Error where the layers that it counts, or has counted when the step was recorded, are
+  // not `layers` (without a rule).
   void queue(const LayerSet& layers);
   int64_t queued() const { return queued_ - taken_; }
 
@@ -53,6 +55,7 @@ class DeviceSteps {
   struct Taken {
     std::span<const StepResult> rows;
     double microseconds = 0;  // since the step before, or since start_clock
+    double layers = 0;        // without a rule: run for each row, counted; else the results say it
   };
   Taken take();
   // Waits for steps that nobody wants any more.
@@ -66,7 +69,7 @@ class DeviceSteps {
   static constexpr int kSlots = 4;
 
   void grow(int64_t rows, size_t ends);
-  void queue_operations(const LayerSet& layers);
+  RanLayers queue_operations(const LayerSet& layers);
   void queue_layers(const LayerSet& layers, int begin, int end);
   void queue_layers_with_exits(const LayerSet& layers);
   void queue_until_test(const LayerSet& layers, int begin, int end, bool is_last);
@@ -102,6 +105,7 @@ class DeviceSteps {
   std::unique_ptr<Mark> clock_;
   std::unique_ptr<Mark> marks_[kSlots];
   const Mark* last_mark_ = nullptr;
+  double layers_[kSlots] = {};
   int64_t queued_ = 0;  // since the beginning, as is
   int64_t taken_ = 0;
 };

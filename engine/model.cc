@@ -1,7 +1,6 @@
 #include "engine/model.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cassert>
 #include <iterator>
 #include <utility>
@@ -9,57 +8,6 @@
 #include "engine/base/error.h"
 
 namespace skipbench {
-
-namespace {
-
-std::shared_ptr<KvMemory> make_kv_memory(int num_layers, const KvCacheShape& shape) {
-  static std::atomic<uint64_t> last_id{0};
-  return std::make_shared<KvMemory>(
-      KvMemory{.sequences = shape.sequences,
-               .capacity = shape.capacity,
-               .id = ++last_id,
-               .layers = std::vector<KvView>(static_cast<size_t>(num_layers) + 1),
-               .buffers = {}});
-}
-
-}  // namespace
-
-KvCache::KvCache(const ModelConfig& config, Backend& backend, const KvCacheShape& shape,
-                 std::shared_ptr<KvMemory> memory)
-    : shape_(shape), memory_(std::move(memory)), layers_(config.num_layers) {
-  const DType type = backend.activation_type();
-  const int64_t slots = shape.sequences * shape.capacity;
-  const int64_t bytes = bytes_of(type, slots * config.num_kv_heads * config.head_dim);
-  const auto allocate = [&](int64_t size) {
-    return memory_->buffers.emplace_back(backend.allocate(static_cast<size_t>(size))).get();
-  };
-  const auto keys_and_values = [&](int place) -> KvView& {
-    KvView& view = memory_->layers[static_cast<size_t>(place)];
-    view.type = type;
-    view.capacity = shape.capacity;
-    if (view.keys == nullptr) view.keys = allocate(bytes);
-    if (view.values == nullptr) view.values = allocate(bytes);
-    return view;
-  };
-  bool has_transient = false;
-  for (int layer = 0; layer < config.num_layers; ++layer) {
-    if (shape.cached.attention(layer)) {
-      KvView& view = keys_and_values(layer);
-      layers_[layer] = view;
-      layers_[layer].present = nullptr;
-      bytes_ += 2 * bytes;
-      if (!shape.with_presence) continue;
-      if (view.present == nullptr) view.present = static_cast<uint8_t*>(allocate(slots));
-      layers_[layer].present = view.present;
-      backend.fill_zero(view.present, static_cast<size_t>(slots));
-      bytes_ += slots;
-    } else if (shape.prefilled.attention(layer)) {
-      layers_[layer] = keys_and_values(config.num_layers);
-      has_transient = true;
-    }
-  }
-  if (has_transient) bytes_ += 2 * bytes;
-}
 
 namespace {
 
@@ -173,6 +121,7 @@ void Model::begin_pass(const RowTable& rows) {
 }
 
 void Model::embed_rows() {
+  counter_.begin(config_.num_layers, rows_.rows);
   backend_.embed({.rows = rows_, .embedding = &weights_.embedding, .out = hidden_});
   if (config_.embedding_norm) norm_rows(weights_.embedding_norm, hidden_, hidden_);
 }
@@ -219,6 +168,7 @@ void Model::run_attention(int layer, const KvCache& cache, RowRange rows) {
                    .in = attended,
                    .residual = input.residual,
                    .out = hidden_.slice_rows(rows.begin, rows.count)});
+  counter_.attention_ran(layer, rows.begin, rows.count);
 }
 
 void Model::run_mlp(int layer, RowRange rows) {
@@ -238,6 +188,7 @@ void Model::run_mlp(int layer, RowRange rows) {
                    .in = inner,
                    .residual = input.residual,
                    .out = hidden_.slice_rows(rows.begin, rows.count)});
+  counter_.mlp_ran(layer, rows.begin, rows.count);
 }
 
 void Model::project_kv(int layer, const KvCache& cache, RowRange rows) {
@@ -279,6 +230,7 @@ void Model::permute_rows(std::span<const int32_t> order) {
   backend_.gather_rows({.in = hidden_, .index = upload_index(order), .out = out});
   std::swap(hidden_buffer_, permuted_buffer_);
   hidden_ = out;
+  counter_.permute(order);
 }
 
 void Model::scale_rows(float factor, RowRange rows) {
@@ -294,12 +246,14 @@ void Model::keep_states(RowRange rows) {
   backend_.copy_rows_if({.in = hidden_.slice_rows(rows.begin, rows.count),
                          .out = kept_states(rows),
                          .flag = nullptr});
+  counter_.keep(rows.begin, rows.count);
 }
 
 void Model::bring_back_states(RowRange rows) {
   backend_.copy_rows_if({.in = kept_states(rows),
                          .out = hidden_.slice_rows(rows.begin, rows.count),
                          .flag = nullptr});
+  counter_.bring_back(rows.begin, rows.count);
 }
 
 void Model::cosines_with_kept(RowRange rows, std::vector<double>& out) {

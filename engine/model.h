@@ -8,50 +8,11 @@
 #include <vector>
 
 #include "engine/backend.h"
+#include "engine/kv_cache.h"
+#include "engine/layer_counter.h"
 #include "engine/weights/weight.h"
-#include "strategies/layer_set.h"
 
 namespace skipbench {
-
-// What a batch's cache holds. Layers of `prefilled` outside `cached` share one transient layer,
-// which holds a prompt's keys and values only while that layer's prefill runs; layers in neither
-// have no memory.
-struct KvCacheShape {
-  int64_t sequences = 0;
-  int64_t capacity = 0;  // positions per sequence
-  LayerSet prefilled;
-  LayerSet cached;
-  bool with_presence = false;  // slots may stay empty (see KvView::present)
-
-  bool operator==(const KvCacheShape&) const = default;
-};
-
-// Memory for caches of one size: keys and values per layer, allocated when a cache first asks for
-// the layer's. Caches one after another may share it, since each begins anew.
-struct KvMemory {
-  int64_t sequences = 0;
-  int64_t capacity = 0;
-  uint64_t id = 0;             // of no other of this process: recordings hold addresses
-  std::vector<KvView> layers;  // [num_layers + 1], the last one transient
-  std::vector<DeviceBuffer> buffers;
-};
-
-class KvCache {
- public:
-  KvCache(const ModelConfig& config, Backend& backend, const KvCacheShape& shape,
-          std::shared_ptr<KvMemory> memory);
-
-  const KvCacheShape& shape() const { return shape_; }
-  uint64_t memory_id() const { return memory_->id; }
-  KvView layer(int layer) const { return layers_[layer]; }
-  int64_t bytes() const { return bytes_; }
-
- private:
-  KvCacheShape shape_;
-  std::shared_ptr<KvMemory> memory_;
-  std::vector<KvView> layers_;  // [num_layers]
-  int64_t bytes_ = 0;
-};
 
 class Model {
  public:
@@ -85,9 +46,12 @@ class Model {
     int64_t count = 0;
   };
 
-  // Sublayers of one layer on a range of rows, reading and writing the cache.
+  // Sublayers of one layer on a range of rows, reading and writing the cache; each call is counted.
   void run_attention(int layer, const KvCache& cache, RowRange rows);
   void run_mlp(int layer, RowRange rows);
+  // What the rows have run since the pass began. A row's count moves with it (permute_rows) and is
+  // kept and brought back with its state (keep_states, not by a flag on the device: keep_rows).
+  const LayerCounter& counter() const { return counter_; }
   // Writes key and value of the rows' hidden states without running the layer (KvPolicy::kProject).
   void project_kv(int layer, const KvCache& cache, RowRange rows);
 
@@ -122,8 +86,8 @@ class Model {
     const int32_t* position = nullptr;
   };
 
-  // Queues the next-token facts of `logits`, [logits.rows] on the device, with the token drawn where
-  // `draws` (device arrays) is not greedy; until the next call.
+  // Queues the next-token facts of `logits`, [logits.rows] on the device, with the token drawn
+  // where `draws` (device arrays) is not greedy; until the next call.
   const NextToken* next_tokens(const Matrix& logits, bool with_entropy, const Draws& draws);
   // Changes whenever a buffer that operations were given has moved.
   int64_t moves() const { return moves_; }
@@ -175,6 +139,7 @@ class Model {
   std::vector<int32_t> host_rows_;  // tokens, sequences, positions of the pass, one after another
   std::vector<int32_t> host_scratch_;
   RowTable rows_;
+  LayerCounter counter_;
   Matrix hidden_;    // [rows, hidden]
   Matrix normed_;    // [rows, hidden], only where a norm's output is also the residual
   Matrix qkv_;       // [rows, qkv_rows]

@@ -4,33 +4,35 @@
 
 namespace skipbench {
 
-void Recordings::run(const std::function<Key()>& key, const std::function<void()>& queue) {
+RanLayers Recordings::run(const std::function<Key()>& key,
+                          const std::function<RanLayers()>& queue) {
   const Key wanted = key();
   const auto found = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& entry) { return entry.key == wanted; });
   if (found == entries_.end()) {
-    queue();
+    const RanLayers ran = queue();
     if (entries_.size() == kMost) entries_.pop_front();
-    entries_.push_back({key(), nullptr});
-    return;
+    entries_.push_back({key(), nullptr, {}});
+    return ran;
   }
   entries_.splice(entries_.end(), entries_, found);
   if (found->recording != nullptr && found->recording->replay()) {
     ++replayed_;
-    return;
+    return found->ran;
   }
   if (found->recording != nullptr) {  // of no more use: as if it came for the first time
     found->recording = nullptr;
-    queue();
+    const RanLayers ran = queue();
     found->key = key();
-    return;
+    return ran;
   }
-  found->recording = backend_.record(queue);
+  found->recording = backend_.record([&] { found->ran = queue(); });
   ++recorded_;
   if (found->recording == nullptr || !found->recording->replay()) {
     found->recording = nullptr;
-    queue();
+    return queue();
   }
+  return found->ran;
 }
 
 }  // namespace skipbench

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "engine/backend.h"
+#include "engine/layer_counter.h"
 #include "strategies/layer_set.h"
 
 namespace skipbench {
@@ -36,8 +37,9 @@ class Recordings {
 
   // Queues the work that `queue` queues. The first time by calling it, which allocates what the
   // work needs; the second time it is recorded as well; from then on it is replayed, without a
-  // call. The key is asked for after the first call, since that may move buffers.
-  void run(const std::function<Key()>& key, const std::function<void()>& queue);
+  // call. The key is asked for after the first call, since that may move buffers. Returns the
+  // layers that the work runs: what `queue` has counted, now or when the recording was made.
+  RanLayers run(const std::function<Key()>& key, const std::function<RanLayers()>& queue);
 
   int64_t recorded() const { return recorded_; }  // since the beginning
   int64_t replayed() const { return replayed_; }
@@ -47,6 +49,7 @@ class Recordings {
   struct Entry {
     Key key;
     std::unique_ptr<Recording> recording;  // null: came once
+    RanLayers ran;                         // of the recording
   };
 
   Backend& backend_;

@@ -21,6 +21,7 @@ struct Drafter {
   int32_t length = 0;  // positions in the cache that the whole model has written
   int wanted = 0;      // tokens to draft in a round
   TokenIds drafted;    // of the round
+  double layers = 0;   // run in the round, by its drafting passes and its check
   bool stopped = false;
 };
 
@@ -88,6 +89,7 @@ class SpeculativeBatch {
   void draft() {
     for (Drafter& row : running_) {
       row.drafted.clear();
+      row.layers = 0;
       row.stopped = false;
     }
     for (;;) {
@@ -100,10 +102,11 @@ class SpeculativeBatch {
         add_row(row, place, place == 0 ? row.last_token : row.drafted.back());
       }
       if (drafting_.empty()) return;
-      run_pass(speculation_.draft);
+      run_pass(speculation_.draft, "drafting pass");
       ++result_.timings.draft_passes;
       for (size_t i = 0; i < drafting_.size(); ++i) {
         drafting_[i]->drafted.push_back(next_[i].token);
+        drafting_[i]->layers += layers_of_row(i);
         drafting_[i]->stopped =
             next_[i].top_probability < speculation_.stop_below || ends_text(next_[i].token);
       }
@@ -120,7 +123,11 @@ class SpeculativeBatch {
         add_row(row, static_cast<int>(i) + 1, row.drafted[i]);
       }
     }
-    run_pass(all_);
+    run_pass(all_, "checking pass");
+    size_t place = 0;
+    for (Drafter& row : running_) {
+      for (size_t i = 0; i <= row.drafted.size(); ++i) row.layers += layers_of_row(place++);
+    }
   }
 
   // Drafted tokens up to the first that the whole model would not have made, then its own. Returns
@@ -136,9 +143,7 @@ class SpeculativeBatch {
       size_t accepted = 0;
       while (accepted < count && row.drafted[accepted] == checked[accepted].token) ++accepted;
       note(row, static_cast<int64_t>(count), static_cast<int64_t>(accepted));
-      const double layers = static_cast<double>(count) * speculation_.draft.layers() +
-                            static_cast<double>(count + 1) * num_layers_;
-      const auto [tokens, finished] = add_tokens(row, checked.first(accepted + 1), layers);
+      const auto [tokens, finished] = add_tokens(row, checked.first(accepted + 1), row.layers);
       made += tokens;
       if (finished) continue;
       row.length += static_cast<int32_t>(accepted) + 1;
@@ -184,14 +189,15 @@ class SpeculativeBatch {
     positions_.push_back(row.length + place);
   }
 
-  // The next token of every row of the pass into next_.
-  void run_pass(const LayerSet& layers) {
+  // The next token of every row of the pass into next_. `name`: of the pass, for messages.
+  void run_pass(const LayerSet& layers, const char* name) {
     model_.begin_pass(tokens_, sequences_, positions_);
     const Model::RowRange rows{0, std::ssize(tokens_)};
     for (int layer = 0; layer < num_layers_; ++layer) {
       if (layers.attention(layer)) model_.run_attention(layer, cache_, rows);
       if (layers.mlp(layer)) model_.run_mlp(layer, rows);
     }
+    check_ran(model_.counter().ran(), layers, name);
     // Draft and check draw with the same noise at a place, so that they agree as often as can be
     // and what is accepted is what the whole model draws.
     draw_texts_.clear();
@@ -201,6 +207,9 @@ class SpeculativeBatch {
     model_.next_tokens(model_.logits(), /*with_entropy=*/false,
                        {options_.sampling, draw_texts_.data(), positions_.data()}, next_);
   }
+
+  // Run for a row of the latest pass, counted.
+  double layers_of_row(size_t row) const { return model_.counter().sublayers()[row] / 2.0; }
 
   Model& model_;
   const Speculation& speculation_;

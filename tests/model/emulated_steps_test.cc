@@ -66,8 +66,8 @@ TEST(EmulatedSteps, WithoutRecordingsAStepIsLaunchesAlone) {
 }
 
 // Early exit: one graph, no wait, and of its layers only those up to the exit run. (The fixture has
-// biases, of which keys and values alone, as rows that have exited need them, have a copy: it must be
-// uploaded before anything is recorded.)
+// biases, of which keys and values alone, as rows that have exited need them, have a copy: it must
+// be uploaded before anything is recorded.)
 TEST(EmulatedSteps, LayersAboveTheExitAreSkippedOnTheDevice) {
   const std::string path = (fixtures_folder() / "models/bloom-7layers").string();
   LoadedDecoder device(path, {.device = "emulated"});
@@ -87,18 +87,23 @@ TEST(EmulatedSteps, LayersAboveTheExitAreSkippedOnTheDevice) {
     device.decoder().generate(kPrompts, *strategy, {.max_new_tokens = 9});
     return emulator::counters().grids - before;
   };
-  // The fixture is never so sure: all layers and tests run. (At 1 no test is made at all.) Six of seven
-  // layers, and of seven evaluations of the head, are left out of eight steps; four launches or more
-  // each.
+  // The fixture is never so sure: all layers and tests run. (At 1 no test is made at all.) Six of
+  // seven layers, and of seven evaluations of the head, are left out of eight steps; four launches
+  // or more each.
   EXPECT_GT(grids("0.999"), grids("0") + 8 * 6 * 8);
 }
 
 class EmulatedRecordings : public testing::Test {
  protected:
-  // Runs step number `rows`; whether its operations were called.
+  // Runs step number `rows`, of as many layers; whether its operations were called.
   bool calls(int64_t rows) {
     bool called = false;
-    recordings_.run([&] { return Recordings::Key{.rows = rows}; }, [&] { called = true; });
+    const auto queue = [&] {
+      called = true;
+      return RanLayers{.layers = {}, .least = 0, .most = static_cast<int32_t>(2 * rows)};
+    };
+    const RanLayers ran = recordings_.run([&] { return Recordings::Key{.rows = rows}; }, queue);
+    EXPECT_EQ(ran.most, 2 * rows) << "layers of another step, or none";
     return called;
   }
 

@@ -7,6 +7,7 @@
 #include <list>
 #include <set>
 
+#include "tests/model/counting_backend.h"
 #include "tests/model/fixtures.h"
 
 namespace skipbench {
@@ -125,6 +126,99 @@ TEST(Laws, TheRealisedLayersEqualTheDeclaredOnes) {
             << name_of(spec);
       }
     }
+  }
+}
+
+// The projections that end a layer's attention and its MLP, and how many rows went through them.
+struct CountedModel {
+  LoadedModel loaded = load_model(bloom_path());
+  CountingBackend backend{make_backend({.threads = 1})};
+  Model model{loaded, backend};
+
+  int64_t attention(int layer) const {
+    return backend.rows_through(loaded.weights.layers[static_cast<size_t>(layer)].attention_output);
+  }
+  int64_t mlp(int layer) const {
+    return backend.rows_through(loaded.weights.layers[static_cast<size_t>(layer)].down);
+  }
+  int64_t sublayers() const {
+    int64_t sum = 0;
+    for (int layer = 0; layer < kLayers; ++layer) sum += attention(layer) + mlp(layer);
+    return sum;
+  }
+};
+
+// Sublayers that an output says were run for its text: of the prefill for each token of the prompt.
+double sublayers_of(const LayersPerToken& layers, size_t prompt_tokens) {
+  double sum = 2 * layers[0] * static_cast<double>(prompt_tokens);
+  for (size_t t = 1; t < layers.size(); ++t) sum += 2 * layers[t];
+  return sum;
+}
+
+// Layer by layer what the backend was asked for is what the strategy declares, a row at a time.
+TEST(Laws, TheBackendRunsTheDeclaredLayersAndNoOthers) {
+  const auto requests = bloom_requests();
+  for (const StrategySpec& spec : specs()) {
+    const auto strategy = make_strategy(spec, kLayers);
+    if (strategy->rule() != nullptr) continue;
+    std::vector<int64_t> attention(kLayers), mlp(kLayers);
+    const auto add = [&](const LayerSet& set, size_t rows) {
+      for (int layer = 0; layer < kLayers; ++layer) {
+        attention[layer] += set.attention(layer) ? static_cast<int64_t>(rows) : 0;
+        mlp[layer] += set.mlp(layer) ? static_cast<int64_t>(rows) : 0;
+      }
+    };
+    for (const ScoreRequest& request : requests) {
+      add(strategy->prefill_layers(kLayers), request.prompt.size());
+      for (size_t step = 0; step + 1 < request.continuation.size(); ++step) {
+        add(strategy->step_layers(kLayers, static_cast<int>(step)), 1);
+      }
+    }
+    CountedModel counted;
+    Decoder(counted.model).score(requests, *strategy);
+    for (int layer = 0; layer < kLayers; ++layer) {
+      EXPECT_EQ(counted.attention(layer), attention[layer]) << name_of(spec) << ", " << layer;
+      EXPECT_EQ(counted.mlp(layer), mlp[layer]) << name_of(spec) << ", " << layer;
+    }
+  }
+}
+
+// The same for rules, in sum: only where rows wait for their batch does the backend run more.
+TEST(Laws, TheRealisedLayersAreWhatTheBackendRan) {
+  const auto requests = bloom_requests();
+  for (const StrategySpec& spec : specs()) {
+    const auto strategy = make_strategy(spec, kLayers);
+    CountedModel counted;
+    const auto outputs = Decoder(counted.model).score(requests, *strategy);
+    double realised = 0;
+    for (size_t r = 0; r < requests.size(); ++r) {
+      realised += sublayers_of(outputs[r].layers_per_token, requests[r].prompt.size());
+    }
+    const auto ran = static_cast<double>(counted.sublayers());
+    const SkipRule* rule = strategy->rule();
+    if (rule != nullptr && rule->rows_done == RowsDone::kWait) {
+      EXPECT_LT(realised, ran) << name_of(spec);
+    } else {
+      EXPECT_EQ(realised, ran) << name_of(spec);
+    }
+  }
+}
+
+// And for texts that are made, drafted or not.
+TEST(Laws, TheRealisedLayersOfTextsAreWhatTheBackendRan) {
+  const std::vector<TokenIds> prompts = {{1, 2, 3}, {9}, {4, 4, 4, 4, 4, 4, 4, 4, 4}};
+  for (const StrategySpec& spec : specs()) {
+    const auto strategy = make_strategy(spec, kLayers);
+    if (strategy->rule() != nullptr) continue;
+    CountedModel counted;
+    const auto outputs =
+        Decoder(counted.model).generate(prompts, *strategy, {.max_new_tokens = 9}).outputs;
+    double realised = 0;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      realised += sublayers_of(outputs[i].layers_per_token, prompts[i].size());
+    }
+    EXPECT_NEAR(realised, static_cast<double>(counted.sublayers()), 1e-9 * realised)
+        << name_of(spec);
   }
 }
 
