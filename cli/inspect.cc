@@ -108,9 +108,12 @@ Json memory_json(const LoadedModel& model, MemoryRequest request, const Strategy
   const KvCacheShape shape = cache_shape(*strategy, num_layers, request.batch, request.context);
   Json without_cache = Json::array();
   request.with_presence = shape.with_presence;
+  const LayerSet run = strategy->prefill_layers(num_layers) | strategy->any_step_layers(num_layers);
   for (int layer = 0; layer < num_layers; ++layer) {
     request.layers_kept.push_back(shape.cached.attention(layer));
     request.layers_prefilled.push_back(shape.prefilled.attention(layer));
+    request.sublayers_run.push_back(run.attention(layer));
+    request.sublayers_run.push_back(run.mlp(layer));
     if (!shape.cached.attention(layer)) without_cache.push_back(layer);
   }
   const MemoryPlan plan = plan_memory(model, request);
@@ -121,6 +124,7 @@ Json memory_json(const LoadedModel& model, MemoryRequest request, const Strategy
           {"target", options.target},
           {"layers_without_cache", std::move(without_cache)},
           {"weight_bytes", plan.weight_bytes},
+          {"unused_weight_bytes", plan.unused_weight_bytes},
           {"kv_bytes", plan.kv_bytes},
           {"transient_kv_bytes", plan.transient_kv_bytes},
           {"presence_bytes", plan.presence_bytes},

@@ -39,6 +39,20 @@ class Counter {
     add(projection.bias);
   }
 
+  void add_attention(const LayerWeights& layer) {
+    add(layer.attention_norm);
+    add(layer.qkv);
+    add(layer.query_norm);
+    add(layer.key_norm);
+    add(layer.attention_output);
+  }
+
+  void add_mlp(const LayerWeights& layer) {
+    add(layer.mlp_norm);
+    add(layer.up);
+    add(layer.down);
+  }
+
   const WeightCount& count() const { return count_; }
 
  private:
@@ -51,6 +65,17 @@ void check_positive(const char* name, int64_t value) {
                  .expected = "a positive integer",
                  .got = std::to_string(value)});
   }
+}
+
+int64_t unused_bytes(const ModelWeights& weights, const std::vector<bool>& sublayers_run) {
+  assert(sublayers_run.empty() || sublayers_run.size() == 2 * weights.layers.size());
+  if (sublayers_run.empty()) return 0;
+  Counter counter;
+  for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
+    if (!sublayers_run[2 * layer]) counter.add_attention(weights.layers[layer]);
+    if (!sublayers_run[2 * layer + 1]) counter.add_mlp(weights.layers[layer]);
+  }
+  return counter.count().bytes;
 }
 
 // Products of untrusted sizes are formed in floating point first, where they cannot overflow.
@@ -68,14 +93,8 @@ WeightCount count_weights(const ModelWeights& weights) {
   counter.add(weights.embedding);
   counter.add(weights.embedding_norm);
   for (const LayerWeights& layer : weights.layers) {
-    counter.add(layer.attention_norm);
-    counter.add(layer.qkv);
-    counter.add(layer.query_norm);
-    counter.add(layer.key_norm);
-    counter.add(layer.attention_output);
-    counter.add(layer.mlp_norm);
-    counter.add(layer.up);
-    counter.add(layer.down);
+    counter.add_attention(layer);
+    counter.add_mlp(layer);
   }
   counter.add(weights.final_norm);
   const bool is_tied =
@@ -123,6 +142,7 @@ MemoryPlan plan_memory(const LoadedModel& model, const MemoryRequest& request) {
   const int64_t layer_kv = rows * 2 * config.num_kv_heads * config.head_dim * element;
   MemoryPlan plan;
   plan.weight_bytes = count_weights(model.weights).bytes;
+  plan.unused_weight_bytes = unused_bytes(model.weights, request.sublayers_run);
   plan.kv_bytes = kept * layer_kv;
   plan.transient_kv_bytes = has_transient ? layer_kv : 0;
   plan.presence_bytes = request.with_presence ? kept * rows : 0;

@@ -34,10 +34,16 @@ struct MemoryRequest {
   // [num_layers], whether the prefill runs the layer's attention; empty: all of them.
   std::vector<bool> layers_prefilled;
   bool with_presence = false;  // a byte per kept layer and slot: later steps may find holes
+  // [2 * num_layers], attention and MLP of each layer in turn: whether the prefill or any decoding
+  // step runs it; empty: all of them.
+  std::vector<bool> sublayers_run;
 };
 
 struct MemoryPlan {
   int64_t weight_bytes = 0;
+  // Part of weight_bytes: sublayers that no pass runs, with norms and biases. What pruning them
+  // from the model would save.
+  int64_t unused_weight_bytes = 0;
   int64_t kv_bytes = 0;  // keys and values of the kept layers
   int64_t transient_kv_bytes =
       0;  // one layer's prompt, where the prefill runs one that is not kept

@@ -98,6 +98,24 @@ TEST(Inspect, PlansTheCacheOfAStrategy) {
   EXPECT_EQ(early["kv_bytes"], full["kv_bytes"]);
   EXPECT_EQ(early["presence_bytes"], 7 * 3 * 10);
   EXPECT_EQ(memory({"--dtype", "f16"})["kv_bytes"].get<int64_t>(), 7 * layer_bytes / 2);
+
+  // Only pruning leaves layers out of the prompts too, here four of seven, or three MLPs.
+  for (const Json& others : {full, unified, early}) EXPECT_EQ(others["unused_weight_bytes"], 0);
+  const auto unused = [&](std::vector<std::string> options) {
+    const Json pruned = memory(std::move(options));
+    EXPECT_EQ(pruned["weight_bytes"], full["weight_bytes"]);
+    return pruned["unused_weight_bytes"].get<int64_t>();
+  };
+  const auto unused_by = [&](const std::string& attention, const std::string& mlp) {
+    return unused({"--strategy", "layers", "--param", "attention=" + attention, "--param",
+                   "mlp=" + mlp, "--param", "prefill=same"});
+  };
+  const int64_t attention = unused_by("1-6", "0-6"), mlp = unused_by("0-6", "1-6");
+  EXPECT_GT(attention, 0);
+  EXPECT_GT(mlp, attention);
+  EXPECT_EQ(unused_by("0-6", "0-3"), 3 * mlp);
+  EXPECT_EQ(unused({"--strategy", "static_pruning", "--target", "2", "--param", "order=5,2,3,1,4"}),
+            4 * (attention + mlp));
 }
 
 TEST(Score, PrintsSacreBleusFields) {

@@ -115,6 +115,23 @@ TEST(MemoryPlanTest, CountsFromShapes) {
   EXPECT_EQ(plan.kv_bytes, 3 * 10 * 1 * 2 * kv * 2);
   EXPECT_EQ(plan.transient_kv_bytes, plan.kv_bytes);
 
+  // Matrices in f32; each sublayer has a norm.
+  const int64_t attention = 4 * (s.hidden * (q + 2 * kv + q) + s.hidden);
+  const int64_t mlp = 4 * (s.hidden * 3 * s.intermediate + s.hidden);
+  EXPECT_EQ(plan.unused_weight_bytes, 0);
+  const int64_t all_weights = plan.weight_bytes, total = plan.total_bytes;
+  const auto unused = [&](std::vector<bool> run) {
+    request.sublayers_run = std::move(run);
+    const MemoryPlan of_run = plan_memory(model, request);
+    EXPECT_EQ(of_run.weight_bytes, all_weights);
+    EXPECT_EQ(of_run.total_bytes, total);
+    return of_run.unused_weight_bytes;
+  };
+  EXPECT_EQ(unused({true, true, true, true}), 0);
+  EXPECT_EQ(unused({true, true, false, true}), attention);
+  EXPECT_EQ(unused({true, false, true, true}), mlp);
+  EXPECT_EQ(unused({true, true, false, false}), attention + mlp);
+
   EXPECT_THROW(plan_memory(model, {.batch = 0, .context = 1}), Error);
   EXPECT_THROW(plan_memory(model, {.batch = 1, .context = 65}), Error);
   EXPECT_THROW(plan_memory(model, {.batch = int64_t{1} << 62, .context = 64}), Error);
