@@ -19,6 +19,7 @@ void add_merge(CLI::App& app);
 void add_schema(CLI::App& app);
 void add_validate(CLI::App& app);
 void add_table(CLI::App& app);
+void add_compare(CLI::App& app);
 void add_plot(CLI::App& app);
 void add_report(CLI::App& app);
 void add_history(CLI::App& app);

@@ -25,6 +25,7 @@ void add_commands(CLI::App& app) {
   add_schema(app);
   add_validate(app);
   add_table(app);
+  add_compare(app);
   add_plot(app);
   add_report(app);
   add_regress(app);

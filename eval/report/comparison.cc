@@ -11,7 +11,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
 #include "eval/metrics/response_metrics.h"
-#include "eval/store/response_scores.h"
+#include "eval/report/stored_statistics.h"
 
 namespace skipbench {
 namespace {
@@ -50,7 +50,7 @@ class Comparer {
         const auto metric = make_sweep_metric(name, options, "stored metric " + name);
         name_ = name;
         responses_ = find_response_metric(name);
-        prefix_ = response_prefix(options);
+        metric_options_ = options;
         for (const std::string& shown : shown_names(dataset.name)) compare(shown, *metric);
       }
     }
@@ -171,17 +171,9 @@ class Comparer {
   const SegmentStats& statistics(const Metric& metric, const TableRow& row) {
     const auto found = statistics_.find(row.quality_cell);
     if (found != statistics_.end()) return found->second;
-    if (responses_ != nullptr) {
-      const auto scores = response_scores(store_, row.quality_cell, prefix_);
-      return statistics_.emplace(row.quality_cell, response_statistics(scores)).first->second;
-    }
-    std::vector<std::string> texts;
-    std::vector<std::vector<std::string>> references;
-    for (const OutputRecord& output : store_.outputs(row.quality_cell)) {
-      texts.push_back(output.text);
-      references.push_back(output.references);
-    }
-    return statistics_.emplace(row.quality_cell, segment_statistics(metric, texts, references))
+    return statistics_
+        .emplace(row.quality_cell,
+                 stored_statistics(store_, row.quality_cell, name_, metric_options_, metric))
         .first->second;
   }
 
@@ -212,7 +204,7 @@ class Comparer {
   // Of the metric at hand.
   std::string name_;                                // in capitals
   const ResponseMetricEntry* responses_ = nullptr;  // null: it is of texts
-  std::string prefix_;
+  MetricOptions metric_options_;
   std::map<int64_t, SegmentStats> statistics_;
 };
 

@@ -1,0 +1,185 @@
+// Two results files side by side, as text.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/error.h"
+#include "eval/report/file_comparison.h"
+#include "eval/report/grid.h"
+
+namespace skipbench {
+namespace {
+
+using OrderedJson = nlohmann::ordered_json;
+
+std::optional<double> layers_of(const TableRow& row) {
+  if (!row.layers) return std::nullopt;
+  return row.layers->mean;
+}
+
+std::optional<double> ratio_of(std::optional<double> a, std::optional<double> b) {
+  if (!a || !b || *a <= 0) return std::nullopt;
+  return *b / *a;
+}
+
+std::string both(std::optional<double> a, std::optional<double> b, int digits) {
+  if (!a && !b) return "";
+  const auto text = [digits](std::optional<double> value) {
+    return value ? fmt::format("{:.{}f}", *value, digits) : std::string("-");
+  };
+  return text(a) + " / " + text(b);
+}
+
+std::string p_text(std::optional<double> p) {
+  if (!p) return "";
+  return *p < 0.001 ? "<0.001" : fmt::format("{:.3f}", *p);
+}
+
+// Of the points of one data set, as they are met.
+std::vector<std::string> score_names(const FileComparison& comparison, const std::string& dataset) {
+  std::vector<std::string> names;
+  for (const PointPair& point : comparison.points) {
+    if (point.a.dataset != dataset) continue;
+    for (const ScorePair& score : point.scores) {
+      if (std::ranges::find(names, score.name) == names.end()) names.push_back(score.name);
+    }
+  }
+  return names;
+}
+
+Grid grid_of(const FileComparison& comparison, const std::string& dataset) {
+  const std::vector<std::string> names = score_names(comparison, dataset);
+  Grid grid{.title = dataset, .header = {"strategy", "target", "batch"}};
+  for (const std::string& name : names) {
+    grid.header.insert(grid.header.end(), {name, "B - A"});
+    if (comparison.test) grid.header.push_back("p");
+  }
+  grid.header.insert(grid.header.end(),
+                     {"texts differ", "layers", "decode tok/s", "B / A", "speedup"});
+  for (const PointPair& point : comparison.points) {
+    if (point.a.dataset != dataset) continue;
+    const TableRow &a = point.a, &b = point.b;
+    std::vector<std::string> cells = {a.strategy, fmt::format("{:g}", a.target),
+                                      a.batch ? std::to_string(*a.batch) : ""};
+    for (const std::string& name : names) {
+      const auto score = std::ranges::find(point.scores, name, &ScorePair::name);
+      const bool there = score != point.scores.end();
+      cells.push_back(there ? both(score->a, score->b, 2) : "");
+      cells.push_back(there ? fmt::format("{:+.2f}", score->b - score->a) : "");
+      if (comparison.test) cells.push_back(there ? p_text(score->p_value) : "");
+    }
+    const auto ratio = ratio_of(a.decode_per_second, b.decode_per_second);
+    cells.push_back(point.texts_differ ? fmt::format("{:.1f}%", 100 * *point.texts_differ) : "");
+    cells.push_back(both(layers_of(a), layers_of(b), 2));
+    cells.push_back(both(a.decode_per_second, b.decode_per_second, 1));
+    cells.push_back(ratio ? fmt::format("{:.2f}", *ratio) : "");
+    cells.push_back(both(a.speedup, b.speedup, 2));
+    std::vector<GridCell>& row = grid.rows.emplace_back();
+    for (std::string& cell : cells) row.push_back({std::move(cell)});
+  }
+  return grid;
+}
+
+std::string made_by(const RunRecord& run) {
+  return fmt::format(
+      "{}, commit {}{}, model {}", run.provenance.device_name, run.provenance.commit.substr(0, 9),
+      run.provenance.dirty_hash.empty() ? "" : " with changes", run.model_hash.substr(0, 8));
+}
+
+std::vector<std::string> notes(const FileComparison& comparison) {
+  std::vector<std::string> notes = {
+      fmt::format("A: `{}` ({}).", comparison.file_a, made_by(comparison.table_a.run)),
+      fmt::format("B: `{}` ({}).", comparison.file_b, made_by(comparison.table_b.run))};
+  if (comparison.test) {
+    const bool bootstrap = *comparison.test == PairedTest::kBootstrap;
+    notes.push_back(fmt::format(
+        "p: of the difference between B and A on the stored outputs, {}, seed {}.",
+        bootstrap ? fmt::format("sacreBLEU's paired bootstrap, about half of a two-sided p, {} "
+                                "resamples",
+                                comparison.settings.resamples)
+                  : fmt::format("two-sided approximate randomisation, {} trials",
+                                comparison.settings.trials),
+        comparison.settings.seed));
+  }
+  notes.push_back(
+      "Speeds of the two files were not measured side by side: `skipbench regress` judges builds; "
+      "a speedup is within its own file.");
+  if (std::ranges::any_of(comparison.points, [](const PointPair& point) {
+        return !point.same_data && !point.scores.empty();
+      })) {
+    notes.emplace_back(
+        "Where `texts differ` is empty, the prompts or references are others, or the row is a mean "
+        "over seeds: nothing is tested.");
+  }
+  for (const auto& [file, points] :
+       {std::pair("A", &comparison.only_a), {"B", &comparison.only_b}}) {
+    if (points->empty()) continue;
+    std::string list;
+    for (const std::string& point : *points) list += (list.empty() ? "" : "; ") + point;
+    notes.push_back(fmt::format("Only in {}: {}.", file, list));
+  }
+  return notes;
+}
+
+std::string render_markdown(const FileComparison& comparison) {
+  std::vector<std::string> datasets;
+  for (const PointPair& point : comparison.points) {
+    if (std::ranges::find(datasets, point.a.dataset) == datasets.end()) {
+      datasets.push_back(point.a.dataset);
+    }
+  }
+  std::string text;
+  for (const std::string& dataset : datasets) text += markdown_grid(grid_of(comparison, dataset));
+  for (const std::string& note : notes(comparison)) text += note + "\n";
+  return text;
+}
+
+OrderedJson number(std::optional<double> value) {
+  return value ? OrderedJson(*value) : OrderedJson(nullptr);
+}
+
+OrderedJson pair_json(std::optional<double> a, std::optional<double> b) {
+  return {{"a", number(a)}, {"b", number(b)}};
+}
+
+OrderedJson point_json(const PointPair& point) {
+  const TableRow &a = point.a, &b = point.b;
+  OrderedJson json = {{"strategy", a.strategy}, {"target", a.target}, {"dataset", a.data_name}};
+  if (!a.variant.empty()) json["variant"] = a.variant;
+  json["batch"] = a.batch ? OrderedJson(*a.batch) : OrderedJson(nullptr);
+  json["same_data"] = point.same_data;
+  json["texts_differ"] = number(point.texts_differ);
+  json["scores"] = OrderedJson::array();
+  for (const ScorePair& score : point.scores) {
+    json["scores"].push_back({{"name", score.name},
+                              {"signature", score.signature},
+                              {"a", score.a},
+                              {"b", score.b},
+                              {"p_value", number(score.p_value)}});
+  }
+  json["layers"] = pair_json(layers_of(a), layers_of(b));
+  json["decode_tokens_per_second"] = pair_json(a.decode_per_second, b.decode_per_second);
+  json["speedup"] = pair_json(a.speedup, b.speedup);
+  return json;
+}
+
+std::string render_json(const FileComparison& comparison) {
+  OrderedJson json = {{"a", comparison.file_a}, {"b", comparison.file_b}};
+  json["points"] = OrderedJson::array();
+  for (const PointPair& point : comparison.points) json["points"].push_back(point_json(point));
+  json["only_in_a"] = comparison.only_a;
+  json["only_in_b"] = comparison.only_b;
+  json["notes"] = notes(comparison);
+  return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+std::string render_comparison(const FileComparison& comparison, const std::string& format) {
+  if (format == "md") return render_markdown(comparison);
+  if (format == "json") return render_json(comparison);
+  throw unknown_name("output format", format, std::vector<std::string>{"md", "json"}, "--output");
+}
+
+}  // namespace skipbench
