@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <memory>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/options.h"
@@ -28,6 +30,26 @@ struct BenchCommand {
   std::string format = "md";
 };
 
+// Leaves each strategy the parameters that it has. Throws Error for one that none of them has.
+void share_parameters(std::vector<StrategySpec>& grid) {
+  std::map<std::string, std::string> given;  // -> where
+  std::set<std::string> taken;
+  for (StrategySpec& spec : grid) {
+    for (const auto& [name, value] : spec.params) given[name] = value.where;
+    const auto& known = find_strategy(spec.name).params;
+    std::erase_if(spec.params, [&](const auto& param) {
+      return std::ranges::find(known, param.first, &ParamInfo::name) == known.end();
+    });
+    for (const auto& [name, value] : spec.params) taken.insert(name);
+  }
+  for (const auto& [name, where] : given) {
+    if (taken.contains(name)) continue;
+    throw Error({.what = fmt::format("no strategy here has the parameter '{}'", name),
+                 .where = where,
+                 .expected = "one that `skipbench strategies` lists for a --strategy"});
+  }
+}
+
 // Every strategy at every target; one that does not use the target once.
 std::vector<StrategySpec> strategy_grid(const BenchCommand& command, int num_layers) {
   for (const double target : command.targets) layer_budget(num_layers, target);
@@ -38,12 +60,10 @@ std::vector<StrategySpec> strategy_grid(const BenchCommand& command, int num_lay
       const StrategyOptions options{
           .name = name, .target = uses_target ? target : 1.0, .params = command.params};
       grid.push_back(options.spec());
-      if (!uses_target) {
-        grid.back().params.clear();  // parameters are for the strategies that skip
-        break;
-      }
+      if (!uses_target) break;
     }
   }
+  share_parameters(grid);
   for (const StrategySpec& spec : grid) {  // refuse before timing
     for (const int new_tokens : command.request.new_tokens) {
       make_strategy(with_new_tokens(spec, std::max(1, new_tokens)), num_layers);
@@ -146,7 +166,8 @@ void add_bench(CLI::App& app) {
       ->capture_default_str();
   add_list(*sub, "--target", command->targets, "target speedups, comma-separated", finite_number())
       ->capture_default_str();
-  sub->add_option("--param", command->params, "strategy parameter KEY=VALUE; repeatable")
+  sub->add_option("--param", command->params,
+                  "parameter KEY=VALUE of every strategy that has it; repeatable")
       ->allow_extra_args(false);
   sub->add_option("-r,--repetitions", request.repetitions, "measured repetitions")
       ->check(whole_number(1, 100000))

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "engine/base/error.h"
+#include "engine/weights/load.h"
 
 namespace skipbench {
 namespace {
@@ -20,6 +21,7 @@ using Json = nlohmann::ordered_json;
 struct PlanOptions {
   StrategyOptions strategy;
   int layers = 0;
+  std::string model;  // whose layers, in place of `layers`
   int steps = 1;
 };
 
@@ -66,7 +68,14 @@ Json rule_json(const SkipStrategy& strategy, const SkipRule& rule) {
   return json;
 }
 
-void plan(const PlanOptions& options) {
+void plan(PlanOptions options) {
+  if ((options.layers == 0) == options.model.empty()) {
+    throw Error({.what = "a plan is one of a number of layers",
+                 .where = "skipbench plan",
+                 .expected = "--layers N or --model M",
+                 .got = options.layers == 0 ? "neither" : "both"});
+  }
+  if (!options.model.empty()) options.layers = load_model(options.model).config.num_layers;
   StrategySpec spec = options.strategy.spec();
   const StrategyInfo& info = find_strategy(spec.name);
   Json json;
@@ -116,8 +125,8 @@ void add_plan(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("plan", "The layers that a strategy runs in the prompt and in each step");
   command->add_option("--layers", options->layers, "layers of the model")
-      ->required()
       ->check(whole_number(1, LayerSet::kMaxLayers));
+  command->add_option("-m,--model", options->model, "a model that has them, in place of --layers");
   options->strategy.add_to(*command);
   command->add_option("--steps", options->steps, "decoding steps to print")
       ->check(whole_number(1, 1 << 20))

@@ -41,7 +41,8 @@ class FileReader {
       tokenizer_ =
           load_tokenizer(options_.tokenizer.empty() ? options_.engine.model : options_.tokenizer);
     }
-    return tokenizer_->encode(text, options_.add_special && is_start);
+    const TextSegment segment{text, options_.parse_special};
+    return tokenizer_->encode(std::span(&segment, 1), options_.add_special && is_start);
   }
 
   ScoreRequest split(TokenIds tokens) const {
@@ -117,6 +118,8 @@ void ProbeTextOptions::add_to(CLI::App& command) {
                      "\"continuation\"}, texts or token ids");
   command.add_option("--tokenizer", tokenizer, "tokenizer file or folder (default: the model's)");
   command.add_flag("--add-special", add_special, "add the model's own BOS or EOS to a text");
+  command.add_flag("--parse-special", parse_special,
+                   "recognise special tokens in the texts, as in a sweep's template");
   command.add_option("--prompt-tokens", prompt_tokens, "tokens of a text that are its prompt")
       ->check(whole_number(1, 1 << 20))
       ->capture_default_str();
@@ -133,6 +136,7 @@ void ProbeTextOptions::add_to(CLI::App& command) {
                                   {"--seed", ""},
                                   {"--tokenizer", "model.tokenizer"},
                                   {"--add-special", ""},
+                                  {"--parse-special", ""},
                                   {"--prompt-tokens", ""}}) {
     without_config.emplace_back(command.get_option(flag), key);
   }

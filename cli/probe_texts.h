@@ -23,6 +23,7 @@ struct ProbeTextOptions {
   std::string input;    // text or .jsonl
   std::string tokenizer;
   bool add_special = false;
+  bool parse_special = false;
   int64_t prompt_tokens = 1;
   int64_t limit = 128;
   int64_t batch = 8;

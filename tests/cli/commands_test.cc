@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "tests/cli/run_skipbench.h"
 
@@ -21,6 +22,21 @@ TEST(Plan, PrintsThePapersSets) {
   const Json set = {0, 6, 12, 18, 24, 29};
   EXPECT_EQ(json["steps"], Json({set, set, set}));
   EXPECT_EQ(json["longest_skipped_run"], 5);
+}
+
+TEST(Plan, OfAModelsLayers) {
+  const std::vector<std::string> common = {"plan", "--strategy", "unified", "--target", "3"};
+  const auto plan = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> args = common;
+    args.insert(args.end(), more.begin(), more.end());
+    return run_skipbench(args);
+  };
+  const std::string model = fixture("bloom-7layers");
+  EXPECT_EQ(plan({"--model", model}).output, plan({"--layers", "7"}).output);
+  for (const auto& wrong : {plan({}), plan({"--layers", "7", "--model", model})}) {
+    EXPECT_EQ(wrong.exit_code, 2);
+    EXPECT_NE(wrong.errors.find("--layers N or --model M"), std::string::npos) << wrong.errors;
+  }
 }
 
 TEST(Plan, OfADynamicStrategyIsItsRule) {
@@ -162,6 +178,29 @@ TEST(Bench, EveryFormatAndFullAsTheBase) {
   EXPECT_NE(bench("md").find("| tg4 @ d4 |"), std::string::npos);
   EXPECT_EQ(bench("csv").find("build_commit,"), 0);
   EXPECT_EQ(bench("sql").find("CREATE TABLE IF NOT EXISTS"), 0);
+}
+
+TEST(Bench, EachStrategyTakesTheParametersThatItHas) {
+  std::vector<std::string> args = {"bench",   "--model",    fixture("bloom-7layers"),
+                                   "-p",      "1",          "-n",
+                                   "2",       "-r",         "1",
+                                   "-o",      "json",       "--target",
+                                   "2",       "--strategy", "unified,random,layers",
+                                   "--param", "layers=0-1", "--param",
+                                   "seed=3",  "--param",    "spacing=even"};
+  const ProcessResult result = run_skipbench(args);
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  std::map<std::string, double> layers;
+  for (const Json& row : Json::parse(result.output)) {
+    if (row["n_gen"] == 2) layers[row["strategy"]] = row["layers"];
+  }
+  EXPECT_EQ(layers, (std::map<std::string, double>{
+                        {"full", 7}, {"unified", 3}, {"random", 3}, {"layers", 2}}));
+  args.insert(args.end(), {"--param", "sede=3"});
+  const ProcessResult wrong = run_skipbench(args);
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_NE(wrong.errors.find("no strategy here has the parameter 'sede'"), std::string::npos)
+      << wrong.errors;
 }
 
 TEST(Bench, SaysWhereReplayedExitDepthsComeFrom) {

@@ -254,6 +254,24 @@ TEST(Probe, KeepsWhatItPrints) {
   fs::remove_all(folder);
 }
 
+// A separator that is one token makes a text shorter than its letters do.
+TEST(ProbeOfTexts, ParsesSpecialTokensOnRequest) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "skipbench_special.txt").string();
+  std::ofstream(path) << "Guten Tag!<en>Hello!\n";
+  const auto tokens = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> args = {
+        "probe",    "--model",        SKIPBENCH_SOURCE_DIR "/models/miniature", "--input", path,
+        "--scores", "block_influence"};
+    args.insert(args.end(), more.begin(), more.end());
+    const ProcessResult result = run_skipbench(args);
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return nlohmann::json::parse(result.output).at("data").at("tokens").get<int>();
+  };
+  EXPECT_LT(tokens({"--parse-special"}), tokens({}));
+  std::filesystem::remove(path);
+}
+
 // As a sweep measures drift: against the whole model without adapter.
 TEST(ProbeOfAConfiguration, RunsTheStrategysAdapter) {
   const auto probe = [](const std::string& target, const std::string& adapter) {
