@@ -4,9 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "engine/base/error.h"
+#include "eval/metrics/registry.h"
+#include "eval/metrics/response_metrics.h"
 #include "eval/report/drift_plots.h"
 #include "eval/report/layout.h"
 
@@ -55,6 +58,36 @@ std::string score_name(const ResultTable& table, const std::string& dataset,
   throw unknown_name("score of " + dataset, wanted, known, "--metric");
 }
 
+// The metric's name stands first in its signature, in capitals.
+bool is_signature_of(const std::string& signature, std::string_view metric) {
+  return std::ranges::equal(signature.substr(0, signature.find('|')), metric, [](char a, char b) {
+    return a == static_cast<char>(std::toupper(static_cast<unsigned char>(b)));
+  });
+}
+
+// Of a metric that is not known any more, yes.
+bool is_higher_better(const std::string& signature) {
+  for (const MetricEntry& entry : metric_table()) {
+    if (is_signature_of(signature, entry.name)) return entry.make({}, "")->higher_is_better();
+  }
+  for (const ResponseMetricEntry& entry : response_metric_table()) {
+    if (!is_signature_of(signature, entry.name)) continue;
+    return make_response_metric(entry, {}, "")->higher_is_better();
+  }
+  return true;
+}
+
+bool is_higher_better(const ResultTable& table, const std::string& dataset,
+                      const std::string& name) {
+  for (const TableRow& row : table.rows) {
+    if (row.dataset != dataset) continue;
+    for (const TableScore& score : row.scores) {
+      if (score.name == name) return is_higher_better(score.signature);
+    }
+  }
+  return true;
+}
+
 std::optional<double> score_of(const TableRow& row, const std::string& name) {
   for (const TableScore& score : row.scores) {
     if (score.name == name) return score.value;
@@ -87,7 +120,8 @@ Plot pareto_plot(const ResultTable& table, const ResultPlotOptions& options) {
   for (const std::string& dataset : chosen_datasets(table, options.dataset)) {
     const std::string score = score_name(table, dataset, options.score);
     if (score.empty()) continue;
-    scores.insert(score);
+    const bool higher_is_better = is_higher_better(table, dataset, score);
+    scores.insert(higher_is_better ? score : score + " (lower is better)");
     for (const int64_t batch : batches_of(table, dataset)) {
       PlotPanel panel{.title = panel_title(dataset, batch)};
       std::vector<PlotPoint> all;
@@ -100,8 +134,9 @@ Plot pareto_plot(const ResultTable& table, const ResultPlotOptions& options) {
         add_point(panel.series, {row.strategy, point}, /*line=*/false);
       }
       if (all.empty()) continue;
-      panel.series.push_back(
-          {.name = "Pareto front", .guide = true, .points = pareto_front(std::move(all))});
+      panel.series.push_back({.name = "Pareto front",
+                              .guide = true,
+                              .points = pareto_front(std::move(all), higher_is_better)});
       plot.panels.push_back(std::move(panel));
     }
   }
@@ -251,14 +286,15 @@ Plot result_plot(const ResultTable& table, const ResultPlotOptions& options) {
                .hint = "`skipbench table` shows what the results file has"});
 }
 
-std::vector<PlotPoint> pareto_front(std::vector<PlotPoint> points) {
+std::vector<PlotPoint> pareto_front(std::vector<PlotPoint> points, bool higher_is_better) {
+  const auto is_better = [&](double a, double b) { return higher_is_better ? a > b : a < b; };
   // From the fastest down, a point is on the front if it is better than all faster ones.
-  std::sort(points.begin(), points.end(), [](const PlotPoint& a, const PlotPoint& b) {
-    return a.x != b.x ? a.x > b.x : a.y > b.y;
+  std::sort(points.begin(), points.end(), [&](const PlotPoint& a, const PlotPoint& b) {
+    return a.x != b.x ? a.x > b.x : is_better(a.y, b.y);
   });
   std::vector<PlotPoint> front;
   for (const PlotPoint& point : points) {
-    if (front.empty() || point.y > front.back().y) front.push_back(point);
+    if (front.empty() || is_better(point.y, front.back().y)) front.push_back(point);
   }
   std::reverse(front.begin(), front.end());
   return front;

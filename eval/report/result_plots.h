@@ -28,7 +28,8 @@ Plot possible_plot(const ResultTable& table, const ResultPlotOptions& options);
 
 const std::vector<std::string>& result_plot_kinds();
 
-// Of points, those that no other one matches in x and beats in y or the reverse; x ascending.
-std::vector<PlotPoint> pareto_front(std::vector<PlotPoint> points);
+// Of points, those that no other one matches in x and beats in y or the reverse; x ascending. More
+// is better in x, and in y where `higher_is_better`.
+std::vector<PlotPoint> pareto_front(std::vector<PlotPoint> points, bool higher_is_better);
 
 }  // namespace skipbench

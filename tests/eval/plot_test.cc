@@ -55,12 +55,35 @@ const PlotSeries& series_of(const PlotPanel& panel, const std::string& name) {
 }
 
 TEST(Plot, ParetoFrontHoldsWhatNothingBeats) {
-  const auto front = pareto_front({{1, 5}, {2, 5}, {3, 1}, {2.5, 3}, {2.5, 2}, {0.5, 9}, {3, 0}});
-  std::vector<std::pair<double, double>> got;
-  for (const PlotPoint& point : front) got.emplace_back(point.x, point.y);
-  const std::vector<std::pair<double, double>> want = {{0.5, 9}, {2, 5}, {2.5, 3}, {3, 1}};
-  EXPECT_EQ(got, want);
-  EXPECT_TRUE(pareto_front({}).empty());
+  const auto front = [](bool higher_is_better) {
+    std::vector<std::pair<double, double>> got;
+    for (const PlotPoint& point :
+         pareto_front({{1, 5}, {2, 5}, {3, 1}, {2.5, 3}, {2.5, 2}, {0.5, 9}, {3, 0}, {0.2, -1}},
+                      higher_is_better)) {
+      got.emplace_back(point.x, point.y);
+    }
+    return got;
+  };
+  using Points = std::vector<std::pair<double, double>>;
+  EXPECT_EQ(front(true), (Points{{0.5, 9}, {2, 5}, {2.5, 3}, {3, 1}}));
+  EXPECT_EQ(front(false), (Points{{0.2, -1}, {3, 0}}));
+  EXPECT_TRUE(pareto_front({}, true).empty());
+}
+
+TEST(Plot, TheFrontOfAnErrorRateHoldsTheLowest) {
+  ResultTable table = two_strategies();
+  for (const char* metric : {"TER", "PERPLEXITY", "KL", "DIFFERENCE"}) {
+    for (TableRow& row : table.rows) {
+      row.scores = {{"E", std::string(metric) + "|x", 100 - row.scores[0].value}};
+    }
+    const Plot plot = result_plot(table, {.kind = "pareto", .score = "E"});
+    EXPECT_EQ(plot.y_label, "E (lower is better)");
+    const PlotSeries& front = series_of(plot.panels[1], "Pareto front");
+    ASSERT_EQ(front.points.size(), 3u) << metric;  // early_exit is slower and worse than full
+    EXPECT_EQ(front.points[0].x, 100);
+    EXPECT_EQ(front.points[2].x, 250);
+    for (TableRow& row : table.rows) row.scores[0].value = 100 - row.scores[0].value;
+  }
 }
 
 TEST(Plot, ParetoHasAPanelPerBatchAndAFront) {
