@@ -110,6 +110,34 @@ TEST_F(SeveralMachines, OfTheRowsShown) {
   EXPECT_TRUE(holds(text, "| Other CPU / isa / 3 threads |")) << text;
 }
 
+// A matrix over devices is no mixture, and a quality cell that names its device alone is on the
+// card that was timed. Whose peaks the run kept is not known.
+TEST(Machines, OfASecondDevice) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"targets=[3]"}), SweepOutcome::kDone);
+  Database(folder.path("a.db"), OpenMode::kReadWrite)
+      .execute(
+          "INSERT INTO run_variants SELECT run_id, 1, 'device=cuda', model, model_hash, num_layers,"
+          " dtype, 'cuda', 'a GPU', weights FROM run_variants;"
+          "UPDATE run_cells SET variant = 'device=cuda' WHERE strategy = 'unified';"
+          "UPDATE cells SET resolved = json_set(resolved, '$.device', 'cuda') WHERE id IN"
+          " (SELECT cell_id FROM run_cells WHERE strategy = 'unified');"
+          "UPDATE cells SET resolved = json_set(resolved, '$.machine', json_array('cuda', 'a GPU',"
+          " (SELECT cpu FROM runs), 7, 'sm_90')) WHERE kind = 'timing' AND id IN"
+          " (SELECT cell_id FROM run_cells WHERE strategy = 'unified')");
+  const ResultTable table = table_of(folder.path("a.db"));
+  ASSERT_EQ(table.machines.size(), 2u);
+  for (const TableRow& row : table.rows) {
+    const size_t want = row.strategy == "unified" ? 1 : 0;
+    EXPECT_EQ(row.scored_on, std::vector<size_t>{want}) << row.strategy;
+    EXPECT_EQ(row.timed_on, std::vector<size_t>{want}) << row.strategy;
+  }
+  EXPECT_EQ(table.machines[1].threads, 7);
+  EXPECT_EQ(table.machines[0].peak_read_bytes_per_second, 0);
+  EXPECT_FALSE(holds(all_of(reading_notes(table)), "machines")) << all_of(reading_notes(table));
+  EXPECT_TRUE(holds(all_of(provenance_notes(table)), "Device cuda (a GPU beside "));
+}
+
 // An adapter of rank 1 for the matrix `module` of layer 0.
 void write_lora(const SweepFolder& folder, const std::string& name) {
   std::filesystem::create_directories(folder.path(name));

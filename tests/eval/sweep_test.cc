@@ -325,7 +325,7 @@ TEST(Sweep, QualityDoesNotDependOnTheBatch) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", {"batch_sizes=[1]", "timing.repetitions=0"}), SweepOutcome::kDone);
   ASSERT_EQ(folder.run("b.db", {"batch_sizes=[4]", "timing.repetitions=0"}), SweepOutcome::kDone);
-  Json a = folder.rows("a.db"), b = folder.rows("b.db");
+  Json a = folder.untimed_rows("a.db"), b = folder.untimed_rows("b.db");
   for (Json* rows : {&a, &b}) {
     for (Json& row : *rows) row.erase("layers_in_batch_range");  // says how rows of a batch differ
   }
