@@ -48,7 +48,9 @@ std::optional<Speeds> speeds_of(Database& database, int64_t cell, int64_t group)
   if (total.empty()) return std::nullopt;
   const auto [low, high] = std::minmax_element(decode.begin(), decode.end());
   const double middle = median(decode);
-  return Speeds{median(total), middle, (*high - *low) / middle};
+  Speeds speeds{median(total), middle, std::nullopt};
+  if (decode.size() > 1) speeds.spread = (*high - *low) / middle;
+  return speeds;
 }
 
 void add_timed_batches(Database& database, int64_t cell, int64_t group, TableRow& row) {

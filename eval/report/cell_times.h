@@ -10,7 +10,8 @@ namespace skipbench {
 
 // Of a cell in one timing group: medians over repetitions.
 struct Speeds {
-  double total = 0, decode = 0, spread = 0;
+  double total = 0, decode = 0;
+  std::optional<double> spread;  // none of a single repetition
 };
 
 std::optional<Speeds> speeds_of(Database& database, int64_t cell, int64_t group);

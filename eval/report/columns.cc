@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "eval/report/row_statistics.h"
+
 namespace skipbench {
 namespace {
 
@@ -17,7 +19,7 @@ Text formatted(const std::optional<T>& value, const char* format) {
 Text non_empty(const std::string& text) { return text.empty() ? std::nullopt : Text(text); }
 
 Value per_target(const TableRow& row) {
-  if (!row.speedup) return std::nullopt;
+  if (!row.speedup || !has_target(row)) return std::nullopt;
   return *row.speedup / row.target;
 }
 
@@ -110,7 +112,8 @@ const std::vector<Column>& trailing_columns() {
        "tokens made by decoding steps over their time, forced length; median of repetitions",
        [](const TableRow& row) { return formatted(row.decode_per_second, "{:.1f}"); },
        [](const TableRow& row) { return row.decode_per_second; }},
-      {"spread", "decode_spread", "(fastest - slowest) / median of the repetitions' decode tok/s",
+      {"spread", "decode_spread",
+       "(fastest - slowest) / median of the repetitions' decode tok/s; empty where there is one",
        [](const TableRow& row) -> Text {
          if (!row.decode_spread) return std::nullopt;
          return fmt::format("{:.1f}%", 100 * *row.decode_spread);
@@ -148,7 +151,8 @@ const std::vector<Column>& trailing_columns() {
       {"total speedup", "total_speedup", "the same of total tok/s",
        [](const TableRow& row) { return formatted(row.total_speedup, "{:.2f}"); },
        [](const TableRow& row) { return row.total_speedup; }},
-      {"speedup/target", "speedup_per_target", "share of the asked-for speedup that was achieved",
+      {"speedup/target", "speedup_per_target",
+       "share of the asked-for speedup that was achieved; empty where none was asked for",
        [](const TableRow& row) { return formatted(per_target(row), "{:.2f}"); }, per_target},
       {"bound", "bound",
        "speedup if each operation of a step, head and cache included, ran at the measured peak",

@@ -12,6 +12,7 @@
 #include "eval/metrics/response_metrics.h"
 #include "eval/report/drift_plots.h"
 #include "eval/report/layout.h"
+#include "eval/report/row_statistics.h"
 
 namespace skipbench {
 namespace {
@@ -152,6 +153,7 @@ Plot target_plot(const ResultTable& table, const ResultPlotOptions& options) {
       double largest = 1;
       for (const TableRow& row : table.rows) {
         if (row.dataset != dataset || row.batch != batch || !row.speedup) continue;
+        if (!has_target(row)) continue;
         largest = std::max(largest, row.target);
         add_point(panel.series, {row.strategy, {row.target, *row.speedup, ""}}, /*line=*/true);
       }

@@ -74,7 +74,7 @@ struct TableRow {
   std::optional<double> timed_layers;       // mean per decoding step of the timed outputs
   std::optional<double> total_per_second;   // prompt and output tokens
   std::optional<double> decode_per_second;  // tokens of decoding steps
-  std::optional<double> decode_spread;      // (max - min) / median over repetitions
+  std::optional<double> decode_spread;      // (max - min) / median over repetitions, if several
   std::optional<double> speedup;            // decode, against `full` of the same group
   std::optional<double> speedup_deviation;  // over seeds
   std::optional<double> total_speedup;      // total, likewise

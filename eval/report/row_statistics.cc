@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+#include "strategies/strategy.h"
+
 namespace skipbench {
 namespace {
 
@@ -190,6 +192,14 @@ LayerStatistics layer_statistics(std::span<const OutputRecord> outputs) {
   }
   if (!ranges.empty()) statistics.in_batch = mean_of(ranges);
   return statistics;
+}
+
+bool has_target(const TableRow& row) {
+  if (row.target != 1 || row.strategy_name == "full") return true;
+  const auto known = strategy_table();
+  return std::ranges::none_of(known, [&](const StrategyInfo& info) {
+    return info.name == row.strategy_name && !info.uses_target;
+  });
 }
 
 void fold_seeds(ResultTable& table) {

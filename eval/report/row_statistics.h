@@ -15,4 +15,8 @@ LayerStatistics layer_statistics(std::span<const OutputRecord> outputs);
 // done keeps the others' row from being made: it then shows that one's status.
 void fold_seeds(ResultTable& table);
 
+// Whether a speedup was asked for, so that what was achieved is a share of it: not of a strategy
+// that runs the same layers at every target, where none was given for it. `full` is asked for 1.
+bool has_target(const TableRow& row);
+
 }  // namespace skipbench

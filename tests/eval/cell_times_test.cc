@@ -47,6 +47,24 @@ TEST_F(CellTimes, PercentilesAreNearestRanks) {
   EXPECT_EQ(render_table(table(), "md").find("step p90"), std::string::npos);  // on request
 }
 
+// Of one repetition there is none, which is not the same as no spread.
+TEST(Spread, NeedsTwoRepetitions) {
+  const SweepFolder folder;
+  const auto run = [&](const std::string& results, const std::string& repetitions) {
+    return folder.run(results, {"targets=[3]", "batch_sizes=[1]", "strategies=[full, unified]",
+                                "timing.repetitions=" + repetitions});
+  };
+  ASSERT_EQ(run("one.db", "1"), SweepOutcome::kDone);
+  ASSERT_EQ(run("two.db", "2"), SweepOutcome::kDone);
+  for (const Json& row : folder.rows("one.db")) EXPECT_TRUE(row.at("decode_spread").is_null());
+  for (const Json& row : folder.rows("two.db")) EXPECT_GE(row.at("decode_spread").get<double>(), 0);
+  ResultStore store(folder.path("one.db"), OpenMode::kReadOnly);
+  const ResultTable table = load_result_table(store);
+  EXPECT_EQ(render_table(table, "csv", {.columns = {"strategy", "decode_spread"}}),
+            "strategy,decode_spread\nfull,\nunified,\n");
+  EXPECT_EQ(render_table(table, "md").find("0.0%"), std::string::npos);
+}
+
 TEST_F(CellTimes, ExitTestsAreAShareOfDecoding) {
   for (const TableRow& row : table().rows) {
     if (row.strategy == "early_exit") {

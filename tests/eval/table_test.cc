@@ -6,6 +6,7 @@
 #include "eval/metrics/registry.h"
 #include "eval/report/comparison.h"
 #include "eval/report/render.h"
+#include "eval/report/result_plots.h"
 #include "tests/eval/sweep_fixture.h"
 
 namespace skipbench {
@@ -45,7 +46,7 @@ ResultTable two_directions() {
 TEST(Table, PapersLayoutAveragesOverDirections) {
   const std::string csv = render_table(two_directions(), "csv", {.name = "paper"});
   EXPECT_EQ(csv,
-            "batch,target,approach,de-en BLEU,zh_en BLEU,average,total tok/s,achieved/target\n"
+            "batch,target,approach,de-en BLEU,zh_en BLEU,average,total tok/s,total speedup/target\n"
             "1,1x,full,30.00,40.00,35.00,101.0,0.50\n"
             "1,2x,unified,20.00,30.00,25.00,201.0,0.50\n"
             "8,1x,full,30.00,40.00,35.00,108.0,0.50\n"
@@ -72,7 +73,7 @@ TEST(Table, PublishedNumbersStandBesideOnesOwn) {
     table.rows.push_back(row);
   }
   const std::string text = render_table(table, "csv", {.name = "paper", .beside = published});
-  EXPECT_NE(text.find("paper total tok/s,paper achieved/target"), std::string::npos) << text;
+  EXPECT_NE(text.find("paper total tok/s,paper total speedup/target"), std::string::npos) << text;
   EXPECT_NE(text.find("8,2x,unified,,,,,503,0.83"), std::string::npos) << text;
   EXPECT_NE(text.find("8,2x,other,,,,,,"), std::string::npos) << text;
   EXPECT_NE(render_table(table, "md", {.name = "paper", .beside = published}).find("2404.06954"),
@@ -131,6 +132,37 @@ TEST(Table, AConditionThatNoRowMeets) {
             "--where: no row matches; expected target=2, target=1, got target=1.5,3");
   EXPECT_NE(message({.where = {"status=oom"}}).find("expected status=done"), std::string::npos);
   EXPECT_NO_THROW(render_table(ResultTable(), "md", {.where = {"batch=99"}}));
+}
+
+// The share of an asked-for speedup needs one that was asked for.
+TEST(Table, AStrategyWithoutATargetHasNoShareOfOne) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"batch_sizes=[1]", "timing.repetitions=1",
+                                "strategies=[full, {name: layers, label: chosen, params: {layers: "
+                                "0-2}}, {name: layers, label: aimed, targets: [2], params: "
+                                "{layers: 0-2}}, {name: unified, targets: [1]}]"}),
+            SweepOutcome::kDone);
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  const ResultTable table = load_result_table(store);
+  const Json rows = Json::parse(render_table(table, "json")).at("rows");
+  ASSERT_EQ(rows.size(), 4u);
+  for (const Json& row : rows) {
+    const Json& share = row.at("speedup_per_target");
+    if (row.at("strategy") == "chosen") {
+      EXPECT_TRUE(share.is_null()) << row;
+    } else {
+      EXPECT_EQ(share, row.at("speedup").get<double>() / row.at("target").get<double>()) << row;
+    }
+  }
+  EXPECT_EQ(rows[0].at("speedup_per_target"), 1.0);
+  const std::string paper = render_table(table, "csv", {.name = "paper"});
+  for (const char* name : {"full", "chosen", "aimed", "unified"}) {
+    const size_t line = paper.find(std::string(",") + name + ",");
+    ASSERT_NE(line, std::string::npos) << paper;
+    EXPECT_EQ(paper[paper.find('\n', line) - 1] == ',', std::string(name) == "chosen") << paper;
+  }
+  const Plot plot = result_plot(table, {.kind = "target"});
+  for (const PlotSeries& series : plot.panels.at(0).series) EXPECT_NE(series.name, "chosen");
 }
 
 // BLEU's ends are those of the bootstrap of the row's own outputs, by either test, and stand in
