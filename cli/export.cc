@@ -1,5 +1,7 @@
-// skipbench export: raw outputs and drifts of a results file as JSON lines.
+// skipbench export: raw outputs and drifts of a results file as JSON lines, texts as files.
 #include "eval/report/export.h"
+
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -8,14 +10,36 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "engine/base/error.h"
 #include "eval/report/export_bench.h"
 #include "eval/report/export_depths.h"
+#include "eval/report/export_texts.h"
 
 namespace skipbench {
+namespace {
+
+void write_texts(ResultStore& store, const std::string& folder) {
+  const TextsExport written = export_texts(store, folder);
+  std::cerr << fmt::format("{} files of outputs in {}, named in {}/index.json\n", written.files,
+                           folder, folder);
+  if (written.line_breaks > 0) {
+    std::cerr << fmt::format("line breaks inside texts, written as blanks: {}\n",
+                             written.line_breaks);
+  }
+  if (written.repeated_references > 0) {
+    std::cerr << fmt::format(
+        "examples have different numbers of references: {} lines repeat an example's first (BLEU, "
+        "chrF and ROUGE stay the same, TER does not)\n",
+        written.repeated_references);
+  }
+  for (const std::string& cell : written.left_out) std::cerr << "left out: " << cell << '\n';
+}
+
+}  // namespace
 
 void add_export(CLI::App& app) {
   struct Options {
-    std::string path, to;
+    std::string path, to, folder;
     bool outputs = false, timing = false, drift = false, probes = false;
     int64_t steps = 0;
   };
@@ -34,22 +58,35 @@ void add_export(CLI::App& app) {
           ->excludes(outputs)
           ->excludes(drift);
   sub->add_option("--to", options->to,
+                  "texts: the scored outputs and references as text files in the folder of -o; "
                   "llama-bench or google-benchmark: the timings as that program's JSON; "
                   "exit-depths: early_exit's layers per step, which its `depths` replays")
       ->excludes(outputs)
       ->excludes(drift)
       ->excludes(probes);
+  sub->add_option("-o,--output", options->folder, "texts: the folder to make, or an empty one");
   sub->add_option("--steps", options->steps,
                   "exit-depths: as many decoding steps in a row, those whose mean is nearest to "
                   "the budget; 0: all")
       ->check(whole_number(0, 1 << 16))
       ->capture_default_str();
-  sub->footer("Example:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl");
+  sub->footer(
+      "Examples:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl\n"
+      "  skipbench export results/quickstart.db --to texts -o texts");
   sub->callback([options] {
     if (!options->outputs && !options->drift && !options->probes && options->to.empty()) {
       throw CLI::RequiredError("--outputs, --drift, --probes or --to");
     }
+    const bool texts = options->to == "texts";
+    if (texts && options->folder.empty()) throw CLI::RequiredError("-o, the folder of the texts,");
+    if (!texts && !options->folder.empty()) {
+      throw Error({.what = "only texts are written into a folder",
+                   .where = "-o",
+                   .expected = "--to texts",
+                   .hint = "the other exports go to standard output"});
+    }
     ResultStore store(options->path, OpenMode::kReadOnly);
+    if (texts) return write_texts(store, options->folder);
     if (!options->to.empty()) {
       std::cout << (options->to == "exit-depths" ? export_exit_depths(store, options->steps)
                                                  : export_timings(store, options->to));

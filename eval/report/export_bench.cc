@@ -191,7 +191,8 @@ OrderedJson google_benchmarks(const TimedPoint& point) {
 }  // namespace
 
 std::string export_timings(ResultStore& store, const std::string& format) {
-  const std::vector<std::string> known = {"llama-bench", "google-benchmark", "exit-depths"};
+  const std::vector<std::string> known = {"llama-bench", "google-benchmark", "exit-depths",
+                                          "texts"};
   if (format != known[0] && format != known[1]) throw unknown_name("format", format, known, "--to");
   const ResultTable table = load_result_table(store);
   const std::vector<TimedPoint> points = timed_points(store);
