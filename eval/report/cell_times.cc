@@ -9,7 +9,7 @@
 namespace skipbench {
 namespace {
 
-double median(std::vector<double> values) {
+double middle_of(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t half = values.size() / 2;
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
@@ -47,8 +47,8 @@ std::optional<Speeds> speeds_of(Database& database, int64_t cell, int64_t group)
   }
   if (total.empty()) return std::nullopt;
   const auto [low, high] = std::minmax_element(decode.begin(), decode.end());
-  const double middle = median(decode);
-  Speeds speeds{median(total), middle, std::nullopt};
+  const double middle = middle_of(decode);
+  Speeds speeds{middle_of(total), middle, std::nullopt};
   if (decode.size() > 1) speeds.spread = (*high - *low) / middle;
   return speeds;
 }
@@ -71,7 +71,7 @@ void add_timed_batches(Database& database, int64_t cell, int64_t group, TableRow
     exit_test_us += statement.real(5);
   }
   if (prefill_ms.empty()) return;
-  row.first_token_ms = median(std::move(prefill_ms));
+  row.first_token_ms = middle_of(std::move(prefill_ms));
   row.cache_mib = cache_bytes / (1 << 20);
   if (exit_tests > 0 && decode_us > 0) row.exit_test_share = exit_test_us / decode_us;
   add_percentiles(row, std::move(step_us));

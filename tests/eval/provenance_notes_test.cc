@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-ResultTable table_of(const std::string& path) {
+ResultTable stored_table(const std::string& path) {
   ResultStore store(path, OpenMode::kReadOnly);
   return load_result_table(store);
 }
@@ -67,12 +67,12 @@ class SeveralMachines : public testing::Test {
 };
 
 TEST_F(SeveralMachines, AreListedWithTheirCells) {
-  const ResultTable alike = table_of(folder_.path("alike.db"));
+  const ResultTable alike = stored_table(folder_.path("alike.db"));
   EXPECT_EQ(alike.machines.size(), 1u);
   EXPECT_FALSE(holds(all_of(reading_notes(alike)), "machines"));
   EXPECT_TRUE(holds(all_of(provenance_notes(alike)), "load ")) << "the usual line of the run";
 
-  const ResultTable table = table_of(folder_.path("joined.db"));
+  const ResultTable table = stored_table(folder_.path("joined.db"));
   ASSERT_EQ(table.machines.size(), 2u);
   const std::string text = render_table(table, "md");
   EXPECT_TRUE(holds(text, "timed on different machines")) << text;
@@ -104,7 +104,7 @@ TEST_F(SeveralMachines, AreListedWithTheirCells) {
 // A table of some rows speaks of their machines alone.
 TEST_F(SeveralMachines, OfTheRowsShown) {
   const std::string text =
-      render_table(table_of(folder_.path("joined.db")), "md",
+      render_table(stored_table(folder_.path("joined.db")), "md",
                    {.columns = {"batch", "machine"}, .where = {"machine=" + std::string(kMoved)}});
   EXPECT_FALSE(holds(text, "timed on different machines")) << text;
   EXPECT_TRUE(holds(text, "| Other CPU / isa / 3 threads |")) << text;
@@ -125,7 +125,7 @@ TEST(Machines, OfASecondDevice) {
           "UPDATE cells SET resolved = json_set(resolved, '$.machine', json_array('cuda', 'a GPU',"
           " (SELECT cpu FROM runs), 7, 'sm_90')) WHERE kind = 'timing' AND id IN"
           " (SELECT cell_id FROM run_cells WHERE strategy = 'unified')");
-  const ResultTable table = table_of(folder.path("a.db"));
+  const ResultTable table = stored_table(folder.path("a.db"));
   ASSERT_EQ(table.machines.size(), 2u);
   for (const TableRow& row : table.rows) {
     const size_t want = row.strategy == "unified" ? 1 : 0;
@@ -156,7 +156,7 @@ TEST(AdapterNotes, SayWhatWasTrained) {
                                               "strategies.unified.adapter=" + folder.path("u-1.5"),
                                               "strategies.unified.targets=[1.5]", "targets=[1, 3]"};
   ASSERT_EQ(folder.run("a.db", overrides), SweepOutcome::kDone);
-  const ResultTable table = table_of(folder.path("a.db"));
+  const ResultTable table = stored_table(folder.path("a.db"));
   const std::string notes = all_of(reading_notes(table));
   EXPECT_EQ(notes,
             "With a LoRA adapter merged into the weights: unified; without: full, early_exit.\n"
@@ -173,7 +173,7 @@ TEST(AdapterNotes, SayWhatWasTrained) {
   // An older version noted no adapter: the model's hash tells.
   Database(folder.path("a.db"), OpenMode::kReadWrite)
       .execute("UPDATE run_cells SET adapter = NULL, weights = NULL");
-  const ResultTable older = table_of(folder.path("a.db"));
+  const ResultTable older = stored_table(folder.path("a.db"));
   EXPECT_EQ(all_of(reading_notes(older)), notes);
   EXPECT_EQ(older.rows[1].adapter, folder.path("u-1.5"));  // here the pattern is the name
 }
@@ -181,7 +181,7 @@ TEST(AdapterNotes, SayWhatWasTrained) {
 TEST(WeightNotes, SayTheTypes) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
-  const std::string notes = all_of(provenance_notes(table_of(folder.path("a.db"))));
+  const std::string notes = all_of(provenance_notes(stored_table(folder.path("a.db"))));
   EXPECT_TRUE(holds(notes, "(6 layers, f32 weights, f32 activations and cache, hash ")) << notes;
   EXPECT_EQ(folder.rows("a.db")[0].at("weights"), "f32");
   Database(folder.path("a.db"), OpenMode::kReadWrite)
@@ -189,7 +189,7 @@ TEST(WeightNotes, SayTheTypes) {
           "UPDATE run_variants SET weights = 'q4_1 41 tensors, q8_0 1';"
           "UPDATE run_cells SET weights = 'q4_1 20 tensors, f16 21, q8_0 1';"
           "UPDATE run_cells SET weights = 'q4_1 40 tensors, f16 1, q8_0 1' WHERE target = 3");
-  const ResultTable changed = table_of(folder.path("a.db"));
+  const ResultTable changed = stored_table(folder.path("a.db"));
   EXPECT_TRUE(holds(all_of(provenance_notes(changed)), "; weights: q4_1 41 tensors, q8_0 1)."));
   EXPECT_TRUE(holds(all_of(reading_notes(changed)),
                     "Weights of unified 3x, early_exit 3x: q4_1 40 tensors, f16 1, q8_0 1 (`full`: "
