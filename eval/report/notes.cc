@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -72,6 +73,11 @@ std::string machine_note(const MachineUse& use) {
             peaks_text(machine.peak_read_bytes_per_second, machine.peak_flops_per_second);
   }
   return note + ".";
+}
+
+bool is_one_dataset(const ResultTable& table) {
+  return std::ranges::all_of(
+      table.rows, [&](const auto& row) { return row.dataset == table.rows.front().dataset; });
 }
 
 // Points of a matrix on several devices are meant to differ: what counts is one point, or one
@@ -160,13 +166,51 @@ std::vector<std::string> weight_notes(const ResultTable& table) {
   return notes;
 }
 
+constexpr double kLayersApart = 0.05;  // of the scored outputs' layers
+
+bool is_timed_otherwise(const TableRow& row) {
+  return row.layers && row.timed_layers &&
+         std::abs(*row.timed_layers - row.layers->mean) > kLayersApart * row.layers->mean;
+}
+
+// "early_exit 5x (scored 6.20, timed 7.09)", with the data set where there are several, and with
+// the batch size where others of the point are not alike.
+std::vector<std::string> rows_timed_otherwise(const ResultTable& table) {
+  std::vector<std::string> names;
+  const auto numbers = [](const TableRow& row) {
+    return fmt::format("scored {:.2f}, timed {:.2f}", row.layers->mean, *row.timed_layers);
+  };
+  for (const TableRow& row : table.rows) {
+    if (!is_timed_otherwise(row)) continue;
+    const bool is_like_others = std::ranges::all_of(table.rows, [&](const TableRow& other) {
+      return other.strategy != row.strategy || other.target != row.target ||
+             other.dataset != row.dataset ||
+             (is_timed_otherwise(other) && numbers(other) == numbers(row));
+    });
+    std::string name = fmt::format("{} {:g}x", row.strategy, row.target);
+    if (!is_one_dataset(table)) name += ", " + row.dataset;
+    if (!is_like_others) name += fmt::format(", batch {}", row.batch.value_or(0));
+    name += " (" + numbers(row) + ")";
+    if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+std::vector<std::string> layer_notes(const ResultTable& table) {
+  const auto names = rows_timed_otherwise(table);
+  if (names.empty()) return {};
+  return {fmt::format(
+      "Speed and quality of these rows are of numbers of layers more than {:g} % apart: {}. Where "
+      "the number follows a text's length, `timing.new_tokens` near the length of the scored texts "
+      "brings them together, for skip_decode with an `expected_length` near it too.",
+      100 * kLayersApart, fmt::join(names, "; "))};
+}
+
 }  // namespace
 
 std::vector<MachineUse> machines_used(const ResultTable& table) {
   std::vector<MachineUse> used;
-  const bool one_dataset = std::all_of(table.rows.begin(), table.rows.end(), [&](const auto& row) {
-    return row.dataset == table.rows.front().dataset;
-  });
+  const bool one_dataset = is_one_dataset(table);
   for (size_t i = 0; i < table.machines.size(); ++i) {
     MachineUse use{.index = i, .machine = &table.machines[i]};
     std::set<int64_t> scored;
@@ -201,6 +245,7 @@ std::vector<std::string> reading_notes(const ResultTable& table) {
         "These rows were scored on different machines (below): another device or instruction set "
         "adds in another order, which can turn a token.");
   }
+  for (std::string& note : layer_notes(table)) notes.push_back(std::move(note));
   for (std::string& note : adapter_notes(table)) notes.push_back(std::move(note));
   for (std::string& note : weight_notes(table)) notes.push_back(std::move(note));
   return notes;

@@ -91,7 +91,11 @@ TEST_F(SeveralMachines, AreListedWithTheirCells) {
 
   const Json json = Json::parse(render_table(table, "json"));
   ASSERT_EQ(json.at("machines").size(), 2u);
-  EXPECT_EQ(json.at("notes").size(), 3u);  // two of machines, one of strategies without adapters
+  int of_machines = 0;
+  for (const Json& note : json.at("notes")) {
+    of_machines += holds(note.get<std::string>(), "on different machines (below)");
+  }
+  EXPECT_EQ(of_machines, 2);  // timed and scored
   int moved = 0;
   for (const Json& row : json.at("rows")) moved += row.at("machine") == kMoved;
   EXPECT_EQ(moved, 5);

@@ -165,6 +165,32 @@ TEST(Table, AStrategyWithoutATargetHasNoShareOfOne) {
   for (const PlotSeries& series : plot.panels.at(0).series) EXPECT_NE(series.name, "chosen");
 }
 
+TEST(Table, RowsTimedOnOtherNumbersOfLayersAreNamed) {
+  ResultTable table = two_directions();
+  for (TableRow& row : table.rows) {
+    row.layers = LayerStatistics{.mean = 20};
+    row.timed_layers = 20.9;
+  }
+  const char* const kNote = "numbers of layers more than 5 % apart: ";
+  EXPECT_EQ(render_table(table, "md").find(kNote), std::string::npos);
+  for (TableRow& row : table.rows) {
+    if (row.strategy == "unified" && row.dataset == "zh_en") row.timed_layers = 9.8;
+  }
+  table.rows[0].timed_layers = 21.1;  // not at the other batch size
+  const std::string want = std::string(kNote) +
+                           "unified 2x, de-en, batch 8 (scored 20.00, timed 21.10); "
+                           "unified 2x, zh_en (scored 20.00, timed 9.80). Where ";
+  const std::string text = render_table(table, "md");
+  EXPECT_NE(text.find(want), std::string::npos) << text;
+  EXPECT_NE(text.find("`timing.new_tokens` near"), std::string::npos) << text;
+  const Json notes = Json::parse(render_table(table, "json")).at("notes");
+  EXPECT_NE(notes.dump().find(want), std::string::npos) << notes;
+  const std::string some = render_table(table, "md", {.where = {"dataset=zh_en"}});
+  EXPECT_NE(some.find("apart: unified 2x (scored 20.00, timed 9.80)."), std::string::npos) << some;
+  for (TableRow& row : table.rows) row.layers.reset();  // not scored
+  EXPECT_EQ(render_table(table, "md").find(kNote), std::string::npos);
+}
+
 // BLEU's ends are those of the bootstrap of the row's own outputs, by either test, and stand in
 // JSON and CSV.
 void expect_intervals(ResultStore& store, const ResultTable& table, const Json& json) {
