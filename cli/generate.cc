@@ -30,6 +30,8 @@ struct GenerateCommand {
   int64_t batch = 1;
   int max_new_tokens = 64;
   Sampling sampling;
+  BeamOptions beams;
+  std::string early_stopping = "false";
 };
 
 // Everything is checked before the first line is printed.
@@ -113,7 +115,10 @@ void generate(const GenerateCommand& command) {
   const auto backend = make_backend(command.engine.device_spec());
   Model model(loaded, *backend);
   Decoder decoder(model);
-  GenerateOptions options{.max_new_tokens = command.max_new_tokens, .sampling = command.sampling};
+  GenerateOptions options{.max_new_tokens = command.max_new_tokens,
+                          .sampling = command.sampling,
+                          .beams = command.beams};
+  options.beams.early_stopping = parse_early_stopping(command.early_stopping, "--early-stopping");
   if (!command.ignore_eos) options.end_of_text_ids = loaded.config.end_of_text_ids;
   const auto batch = static_cast<size_t>(command.batch);
   for (size_t begin = 0; begin < prompts.size(); begin += batch) {
@@ -162,6 +167,20 @@ void add_generate(CLI::App& app) {
   sub->add_option("--sampling-seed", command->sampling.seed,
                   "seed of the draws; a text's depend on its line too, not on its batch")
       ->check(whole_number(0, int64_t{1} << 62))
+      ->capture_default_str();
+  sub->add_option("--beams", command->beams.beams, "hypotheses of a beam search; 1: none")
+      ->check(whole_number(1, 64))
+      ->capture_default_str();
+  sub->add_option("--length-penalty", command->beams.length_penalty,
+                  "of beam search: a text's score is its log-probability over length^this")
+      ->check(finite_number())
+      ->capture_default_str();
+  sub->add_option("--early-stopping", command->early_stopping,
+                  "of beam search, as in Hugging Face: false, true, never")
+      ->capture_default_str();
+  sub->add_option("--no-repeat-ngram", command->beams.no_repeat_ngram,
+                  "of beam search: n-grams of this length come once; 0: any")
+      ->check(whole_number(0, 1 << 20))
       ->capture_default_str();
   sub->add_flag("--ignore-eos", command->ignore_eos, "do not end at end-of-text: forced length");
   sub->footer(

@@ -36,12 +36,14 @@ KvCacheShape cache_shape(const SkipStrategy& strategy, int num_layers, int64_t s
 }
 
 BatchPass::BatchPass(Model& model, const SkipStrategy& strategy, std::span<const TokenIds> prompts,
-                     int64_t capacity)
+                     int64_t capacity, int beams)
     : model_(model),
       strategy_(strategy),
       prompts_(prompts),
       num_layers_(model.config().num_layers),
-      cache_(model.cache(cache_shape(strategy, num_layers_, std::ssize(prompts), capacity))),
+      beams_(beams),
+      cache_(
+          model.cache(cache_shape(strategy, num_layers_, beams * std::ssize(prompts), capacity))),
       texts_(prompts.size()) {
   std::iota(texts_.begin(), texts_.end(), 0);
 }
@@ -73,12 +75,13 @@ std::span<const BatchPass::Row> BatchPass::prefill(std::span<const int32_t> targ
   for (size_t sequence = 0; sequence < prompts_.size(); ++sequence) {
     const TokenIds& prompt = prompts_[sequence];
     tokens.insert(tokens.end(), prompt.begin(), prompt.end());
-    sequences.insert(sequences.end(), prompt.size(), static_cast<int32_t>(sequence));
+    sequences.insert(sequences.end(), prompt.size(), static_cast<int32_t>(sequence) * beams_);
     const size_t begin = positions.size();
     positions.resize(begin + prompt.size());
     std::iota(positions.begin() + static_cast<ptrdiff_t>(begin), positions.end(), 0);
     last_rows.push_back(static_cast<int32_t>(tokens.size()) - 1);
-    lengths_.push_back(static_cast<int32_t>(prompt.size()));
+    lengths_.insert(lengths_.end(), static_cast<size_t>(beams_),
+                    static_cast<int32_t>(prompt.size()));
   }
   const LayerSet set = strategy_.prefill_layers(num_layers_);
   model_.begin_pass(tokens, sequences, positions);
@@ -321,6 +324,7 @@ void BatchPass::record_log_probs(std::span<const int32_t> entries, const Matrix&
 
 void BatchPass::record(std::span<const int32_t> entries, const Matrix& logits,
                        std::span<const int32_t> targets) {
+  if (keeps_logits_) return model_.read_logits(logits, logits_);
   record_next(entries, logits);
   // Scores of given tokens say by themselves that they are no numbers; a text would not.
   if (targets.empty()) check_next(entries);

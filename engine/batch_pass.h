@@ -33,11 +33,18 @@ class BatchPass {
   };
 
   // capacity: positions that the cache holds per sequence. The prompts are kept by reference.
+  // `beams`: sequences per prompt; prompt i fills that of its first, sequence i * beams.
   BatchPass(Model& model, const SkipStrategy& strategy, std::span<const TokenIds> prompts,
-            int64_t capacity);
+            int64_t capacity, int beams = 1);
 
   // Tokens are drawn as the options say, and the prompts numbered; greedy without this.
   void draw(const GenerateOptions& options);
+  // From now on a pass says nothing about next tokens: its logits are kept.
+  void keep_logits() { keeps_logits_ = true; }
+  // Of the last pass, [entries of its input, vocab] on the host.
+  std::span<const float> logits() const { return logits_; }
+  // Whose memory holds a position of a sequence from now on ([sequences, capacity], device).
+  void share_positions(const int32_t* source) { cache_->share_positions(source); }
   // The prompts' numbers: what tells their draws and replayed exits apart. From 0 without this.
   void number_texts(std::span<const int32_t> texts) { texts_.assign(texts.begin(), texts.end()); }
 
@@ -87,6 +94,9 @@ class BatchPass {
   std::span<const TokenIds> prompts_;
   const GenerateOptions* draws_ = nullptr;
   int num_layers_;
+  int beams_;
+  bool keeps_logits_ = false;
+  std::vector<float> logits_;
   std::unique_ptr<KvCache> cache_;
   std::vector<int32_t> texts_;    // [sequences], their numbers
   std::vector<int32_t> lengths_;  // [sequences], positions that are filled

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/base/error.h"
+#include "engine/beam_search.h"
 #include "engine/batch_pass.h"
 #include "engine/device_steps.h"
 #include "engine/speculative.h"
@@ -212,12 +213,14 @@ GenerateResult Decoder::generate_batch(std::span<const TokenIds> prompts,
                  .got = std::to_string(options.max_new_tokens)});
   }
   check_sampling(options.sampling, "sampling");
+  check_beams(options.beams, "beams");
   for (size_t i = 0; i < prompts.size(); ++i) {
     check_tokens(prompts[i], model_.config(), "prompt " + std::to_string(i));
   }
   GenerateResult result;
   if (prompts.empty()) return result;
 
+  if (options.beams.beams > 1) return generate_with_beams(model_, prompts, strategy, options);
   if (strategy.speculation() != nullptr) {
     return generate_speculatively(model_, prompts, strategy, options);
   }

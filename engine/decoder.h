@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/beam_options.h"
 #include "engine/model.h"
 #include "strategies/strategy.h"
 
@@ -20,6 +21,7 @@ struct GenerateOptions {
   // Ids that end a row; the one that did is part of its tokens. Empty: the length is forced.
   std::vector<int32_t> end_of_text_ids;
   Sampling sampling;  // greedy unless it has a temperature
+  BeamOptions beams;
   // Prompt i is text first_text + i: what tells the texts' draws and replayed exits apart, in
   // whatever batch they are.
   int32_t first_text = 0;
@@ -104,8 +106,8 @@ class Decoder {
   explicit Decoder(Model& model);
   ~Decoder();
 
-  // Decodes all prompts as one batch, greedily or by draws (options.sampling). Throws Error for an
-  // empty prompt, an id outside the vocabulary, max_new_tokens < 1, or a temperature or top_k out
+  // Decodes all prompts as one batch, greedily, by draws (options.sampling) or by beam search
+  // (generate_with_beams, and its errors). Throws Error for an empty prompt, an id outside the vocabulary, max_new_tokens < 1, or a temperature or top_k out
   // of range.
   GenerateResult generate(std::span<const TokenIds> prompts, const SkipStrategy& strategy,
                           const GenerateOptions& options);

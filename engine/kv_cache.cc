@@ -52,4 +52,10 @@ KvCache::KvCache(const ModelConfig& config, Backend& backend, const KvCacheShape
   if (has_transient) bytes_ += 2 * bytes;
 }
 
+void KvCache::share_positions(const int32_t* source) {
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    if (shape_.cached.attention(static_cast<int>(layer))) layers_[layer].source = source;
+  }
+}
+
 }  // namespace skipbench

@@ -45,6 +45,8 @@ class KvCache {
   uint64_t memory_id() const { return memory_->id; }
   KvView layer(int layer) const { return layers_[layer]; }
   int64_t bytes() const { return bytes_; }
+  // Sets KvView::source of all layers that steps read.
+  void share_positions(const int32_t* source);
 
  private:
   KvCacheShape shape_;

@@ -30,6 +30,9 @@ struct AttendItem {
   int kv_head = 0;
   int64_t count = 0;                   // positions seen
   const int32_t* positions = nullptr;  // [count], ascending
+  // [count]: where their keys and values stand, in rows of head_dim from `sequence`'s.
+  const int32_t* slots = nullptr;
+  int64_t sequence = 0;
 };
 
 }  // namespace
@@ -49,11 +52,32 @@ int64_t seen_positions(const AttendArgs& args, int64_t row, int32_t* positions) 
     for (int64_t p = first; p <= last; ++p) positions[count++] = static_cast<int32_t>(p);
     return count;
   }
-  const uint8_t* present = args.cache.present + args.rows.sequence[row] * args.cache.capacity;
+  const int64_t own = args.rows.sequence[row], capacity = args.cache.capacity;
+  const int32_t* source = args.cache.source;
   for (int64_t p = first; p <= last; ++p) {
-    if (present[p] != 0) positions[count++] = static_cast<int32_t>(p);
+    const int64_t sequence = source == nullptr ? own : source[own * capacity + p];
+    if (args.cache.present[sequence * capacity + p] == 0) continue;
+    positions[count++] = static_cast<int32_t>(p);
   }
   return count;
+}
+
+// Where the item's keys and values stand: at its positions in its own memory, or in that of the
+// sequences that it shares them with, counted from the first one's. `slots`: [count], room for the
+// latter.
+void find_slots(AttendItem& item, int32_t* slots) {
+  const AttendArgs& args = *item.args;
+  item.sequence = args.rows.sequence[item.row];
+  item.slots = item.positions;
+  if (args.cache.source == nullptr) return;
+  const int64_t capacity = args.cache.capacity;
+  const int32_t* source = args.cache.source + item.sequence * capacity;
+  for (int64_t i = 0; i < item.count; ++i) {
+    const int64_t p = item.positions[i];
+    slots[i] = static_cast<int32_t>(source[p] * args.config->num_kv_heads * capacity + p);
+  }
+  item.sequence = 0;
+  item.slots = slots;
 }
 
 // Dot products of `queries` <= kQueryTile queries with the item's keys: scores[q][0 .. count).
@@ -63,14 +87,13 @@ HWY_INLINE void key_scores(const AttendItem& item, const float* const* query, in
   const AttendArgs& args = *item.args;
   const int64_t row_bytes = args.config->head_dim * block_bytes(args.cache.type);
   const std::byte* keys = bytes_at(
-      args.cache.keys,
-      cache_offset(*args.config, args.cache, args.rows.sequence[item.row], item.kv_head, 0) *
-          block_bytes(args.cache.type));
+      args.cache.keys, cache_offset(*args.config, args.cache, item.sequence, item.kv_head, 0) *
+                           block_bytes(args.cache.type));
   for (int64_t first = 0; first < item.count; first += kPositionBlock) {
     const int64_t n = std::min(kPositionBlock, item.count - first);
     const std::byte* rows[kPositionBlock];
     float* result[kQueryTile];
-    for (int64_t i = 0; i < n; ++i) rows[i] = keys + item.positions[first + i] * row_bytes;
+    for (int64_t i = 0; i < n; ++i) rows[i] = keys + item.slots[first + i] * row_bytes;
     for (int64_t q = 0; q < queries; ++q) result[q] = scores[q] + first;
     dot_rows<Row>(rows, n, query, queries, args.config->head_dim, nullptr, result);
   }
@@ -123,7 +146,7 @@ HWY_INLINE void add_values(const AttendItem& item, const std::byte* values, int6
     unroll<kVectors>([&](auto v) HWY_ATTR { sum[q][v] = hn::Zero(d); });
   });
   for (int64_t i = 0; i < item.count; ++i) {
-    const std::byte* row = values + item.positions[i] * row_bytes;
+    const std::byte* row = values + item.slots[i] * row_bytes;
     VF value[kVectors];
     unroll<kVectors>([&](auto v) HWY_ATTR {
       value[v] = tail > 0 ? load_tail_as_f32<kType>(row, tail)
@@ -150,10 +173,9 @@ HWY_NOINLINE void weighted_values(const AttendItem& item, const float* const* we
   const AttendArgs& args = *item.args;
   const int64_t dim = args.config->head_dim;
   const int64_t element = block_bytes(kType);
-  const std::byte* values = bytes_at(
-      args.cache.values,
-      cache_offset(*args.config, args.cache, args.rows.sequence[item.row], item.kv_head, 0) *
-          element);
+  const std::byte* values =
+      bytes_at(args.cache.values,
+               cache_offset(*args.config, args.cache, item.sequence, item.kv_head, 0) * element);
   constexpr int kVectors = kLanes == 16 ? 4 : 2;
   float* part[kQueries];
   int64_t c = 0;
@@ -234,7 +256,8 @@ void attend_item(const AttendItem& item, Scratch& scratch) {
 
 // Items [begin, end) of rows x kv heads.
 void attend_items(const AttendArgs& args, Scratch& scratch, int64_t begin, int64_t end) {
-  auto* positions = scratch.get<int32_t>(Slot::kPositions, args.cache.capacity + kAlignment);
+  const int64_t room = args.cache.capacity + kAlignment;
+  auto* positions = scratch.get<int32_t>(Slot::kPositions, 2 * room);
   int64_t listed_row = -1;
   AttendItem item;
   item.args = &args;
@@ -242,8 +265,11 @@ void attend_items(const AttendArgs& args, Scratch& scratch, int64_t begin, int64
   for (int64_t i = begin; i < end; ++i) {
     item.row = i / args.config->num_kv_heads;
     item.kv_head = static_cast<int>(i % args.config->num_kv_heads);
-    if (item.row != listed_row) item.count = seen_positions(args, item.row, positions);
-    listed_row = item.row;
+    if (item.row != listed_row) {
+      item.count = seen_positions(args, item.row, positions);
+      find_slots(item, positions + room);
+      listed_row = item.row;
+    }
     assert(item.count > 0);
     switch (args.cache.type) {
       case DType::kF16:

@@ -38,7 +38,10 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Wrong{"no_command", {}, "", {"--help"}},
         Wrong{"unknown_command", {"genrate"}, "", {"genrate", "generate"}},
-        Wrong{"unknown_option", {"plan", "--layrs", "3"}, "", {"--layers"}},
+        Wrong{"unknown_option",
+              {"plan", "--layers", "3", "--tarrget", "3"},
+              "",
+              {"--tarrget", "--help"}},
         Wrong{
             "unknown_strategy", generate({"--strategy", "unifid"}), "[1]\n", {"unifid", "unified"}},
         Wrong{"target_too_high",

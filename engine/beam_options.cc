@@ -1,0 +1,44 @@
+#include "engine/beam_options.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "engine/base/error.h"
+
+namespace skipbench {
+
+EarlyStopping parse_early_stopping(std::string_view text, const std::string& where) {
+  if (text == "false") return EarlyStopping::kHeuristic;
+  if (text == "true") return EarlyStopping::kAll;
+  if (text == "never") return EarlyStopping::kNever;
+  throw Error({.what = "not a rule of early stopping",
+               .where = where,
+               .expected = "false, true or never",
+               .got = fmt::format("'{}'", text)});
+}
+
+void check_beams(const BeamOptions& options, const std::string& where) {
+  constexpr int kMostBeams = 64;
+  constexpr double kMostPenalty = 100;
+  const auto refuse = [&](const char* what, const std::string& expected, const std::string& got) {
+    throw Error({.what = what, .where = where, .expected = expected, .got = got});
+  };
+  if (options.beams < 1 || options.beams > kMostBeams) {
+    refuse("number of beams out of range", fmt::format("1 to {}", kMostBeams),
+           std::to_string(options.beams));
+  }
+  if (!(std::abs(options.length_penalty) <= kMostPenalty)) {
+    refuse("length penalty out of range", fmt::format("a number in [-{0}, {0}]", kMostPenalty),
+           fmt::format("{}", options.length_penalty));
+  }
+  if (options.no_repeat_ngram < 0) {
+    refuse("length of n-grams out of range", "0 or more", std::to_string(options.no_repeat_ngram));
+  }
+  if (options.beams == 1 && !(options == BeamOptions())) {
+    refuse("length penalty, early stopping and n-grams that may not repeat are beam search's",
+           "two beams or more, or none of these", "1 beam");
+  }
+}
+
+}  // namespace skipbench

@@ -1,0 +1,344 @@
+#include "engine/beam_search.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "engine/base/error.h"
+#include "engine/batch_pass.h"
+
+namespace skipbench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double microseconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
+}
+
+constexpr double kNone = -1e9;  // of a beam or text that is not there, as Hugging Face has it
+
+struct Candidate {
+  double score = kNone;  // sum of log-probabilities
+  int beam = 0;
+  int32_t token = 0;
+  bool ends = false;
+};
+
+// Enough to go on with if as many end as can.
+size_t candidates_per_text(const GenerateOptions& options) {
+  const size_t ends = options.end_of_text_ids.size();
+  return std::max<size_t>(2, 1 + ends) * static_cast<size_t>(options.beams.beams);
+}
+
+struct Beam {
+  TokenIds tokens;  // new ones
+  double score = kNone;
+};
+
+// Natural logs of the softmax of `logits`, over them. Throws Error where none of them is finite.
+void log_softmax(std::span<float> logits, size_t text) {
+  float most = -std::numeric_limits<float>::infinity();
+  for (const float logit : logits) most = std::max(most, logit);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - most);
+  if (!std::isfinite(most) || !std::isfinite(sum)) {
+    throw Error({.what = "the model's output is not a number",
+                 .where = "text " + std::to_string(text + 1) + " of the batch",
+                 .expected = "finite logits",
+                 .hint = "a wider dtype (f32 or bf16 instead of f16) may help; else the weights "
+                         "hold NaN or infinity"});
+  }
+  const double norm = most + std::log(sum);
+  for (float& logit : logits) logit = static_cast<float>(logit - norm);
+}
+
+// Makes every token impossible that would complete an n-gram of prompt and text a second time.
+void forbid_repeats(std::span<const int32_t> prompt, std::span<const int32_t> tokens, int n,
+                    std::span<float> log_probs) {
+  std::vector<int32_t> all(prompt.begin(), prompt.end());
+  all.insert(all.end(), tokens.begin(), tokens.end());
+  const auto head = static_cast<size_t>(n - 1);
+  if (all.size() < static_cast<size_t>(n)) return;
+  const auto last = all.end() - static_cast<ptrdiff_t>(head);
+  for (size_t i = 0; i + head < all.size(); ++i) {
+    if (!std::equal(last, all.end(), all.begin() + static_cast<ptrdiff_t>(i))) continue;
+    log_probs[all[i + head]] = -std::numeric_limits<float>::infinity();
+  }
+}
+
+// One prompt's beams and finished texts.
+class TextBeams {
+ public:
+  TextBeams(const TokenIds& prompt, size_t text, const GenerateOptions& options)
+      : prompt_(prompt),
+        text_(text),
+        options_(options),
+        count_(static_cast<size_t>(options.beams.beams)),
+        running_(count_),
+        finished_(count_) {
+    running_[0].score = 0;  // at first there is one beam
+  }
+
+  bool is_done() const { return is_done_; }
+  std::span<const Beam> running() const { return running_; }
+  // Of each running beam the one that it continues.
+  std::span<const int> parents() const { return parents_; }
+  const TokenIds& best() const { return finished_[0].tokens; }
+
+  // One token further. `logits`: [the beams that there are, vocab], overwritten.
+  void advance(std::span<float> logits, size_t vocab) {
+    const size_t there = logits.size() / vocab;
+    const size_t kept = candidates_per_text(options_);
+    std::vector<Candidate> candidates;
+    for (size_t beam = 0; beam < there; ++beam) {
+      const std::span<float> row = logits.subspan(beam * vocab, vocab);
+      log_softmax(row, text_);
+      if (options_.beams.no_repeat_ngram > 0) {
+        forbid_repeats(prompt_, running_[beam].tokens, options_.beams.no_repeat_ngram, row);
+      }
+      add_best(static_cast<int>(beam), row, kept, candidates);
+    }
+    keep_best(candidates, kept);
+    const size_t length = running_[0].tokens.size() + 1;
+    for (Candidate& candidate : candidates) candidate.ends = ends_text(candidate);
+    finish(candidates, length);
+    go_on(candidates);
+    decide(candidates, length);
+  }
+
+ private:
+  static bool is_better(const Candidate& a, const Candidate& b) {
+    if (a.score != b.score) return a.score > b.score;
+    return a.beam != b.beam ? a.beam < b.beam : a.token < b.token;
+  }
+
+  static void keep_best(std::vector<Candidate>& candidates, size_t most) {
+    const size_t count = std::min(most, candidates.size());
+    std::partial_sort(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(count),
+                      candidates.end(), is_better);
+    candidates.resize(count);
+  }
+
+  // The `most` best continuations of one beam, behind what `candidates` holds.
+  void add_best(int beam, std::span<const float> log_probs, size_t most,
+                std::vector<Candidate>& candidates) const {
+    std::vector<Candidate> heap;  // the worst on top
+    for (size_t token = 0; token < log_probs.size(); ++token) {
+      const Candidate candidate{running_[static_cast<size_t>(beam)].score + log_probs[token], beam,
+                                static_cast<int32_t>(token)};
+      if (heap.size() == most && !is_better(candidate, heap.front())) continue;
+      if (heap.size() == most) {
+        std::pop_heap(heap.begin(), heap.end(), is_better);
+        heap.pop_back();
+      }
+      heap.push_back(candidate);
+      std::push_heap(heap.begin(), heap.end(), is_better);
+    }
+    candidates.insert(candidates.end(), heap.begin(), heap.end());
+  }
+
+  TokenIds tokens_of(const Candidate& candidate) const {
+    TokenIds tokens = running_[static_cast<size_t>(candidate.beam)].tokens;
+    tokens.push_back(candidate.token);
+    return tokens;
+  }
+
+  bool ends_text(const Candidate& candidate) const {
+    return is_finished(options_, text_, tokens_of(candidate));
+  }
+
+  bool is_full() const {
+    return std::all_of(finished_.begin(), finished_.end(),
+                       [](const Beam& text) { return text.score > kNone; });
+  }
+
+  double normalised(double score, size_t length) const {
+    return score / std::pow(static_cast<double>(length), options_.beams.length_penalty);
+  }
+
+  // Texts that end within the best `beams` candidates; those behind them are there to go on with.
+  void finish(std::span<const Candidate> candidates, size_t length) {
+    if (options_.beams.early_stopping == EarlyStopping::kAll && is_full()) return;
+    for (size_t i = 0; i < std::min(count_, candidates.size()); ++i) {
+      if (!candidates[i].ends) continue;
+      finished_.push_back({tokens_of(candidates[i]), normalised(candidates[i].score, length)});
+    }
+    std::stable_sort(finished_.begin(), finished_.end(),
+                     [](const Beam& a, const Beam& b) { return a.score > b.score; });
+    finished_.resize(count_);
+  }
+
+  void go_on(std::span<const Candidate> candidates) {
+    std::vector<Beam> next;
+    parents_.clear();
+    for (const Candidate& candidate : candidates) {
+      if (candidate.ends || next.size() == count_) continue;
+      next.push_back({tokens_of(candidate), candidate.score});
+      parents_.push_back(candidate.beam);
+    }
+    is_done_ = next.size() < count_;
+    if (!is_done_) running_ = std::move(next);
+  }
+
+  void decide(std::span<const Candidate> candidates, size_t length) {
+    if (is_done_) return;
+    const BeamOptions& beams = options_.beams;
+    const bool may_grow = beams.early_stopping == EarlyStopping::kNever && beams.length_penalty > 0;
+    const size_t most = may_grow ? static_cast<size_t>(options_.max_new_tokens) : length;
+    const bool can_improve = normalised(running_[0].score, most) > finished_.back().score;
+    const bool has_all = beams.early_stopping == EarlyStopping::kAll && is_full();
+    is_done_ = candidates.empty() || !can_improve || has_all;
+  }
+
+  const TokenIds& prompt_;
+  size_t text_;
+  const GenerateOptions& options_;
+  size_t count_;
+  std::vector<Beam> running_;   // [beams], the best first
+  std::vector<Beam> finished_;  // [beams], the best first
+  std::vector<int> parents_;
+  bool is_done_ = false;
+};
+
+// Whose memory holds which position of which beam, on the host and the device.
+class PositionTable {
+ public:
+  PositionTable(Backend& backend, std::span<const TokenIds> prompts, int beams, int64_t capacity)
+      : backend_(backend),
+        capacity_(capacity),
+        table_(prompts.size() * static_cast<size_t>(beams) * static_cast<size_t>(capacity)),
+        device_(backend.allocate(table_.size() * sizeof(int32_t))) {
+    for (size_t text = 0; text < prompts.size(); ++text) {
+      for (int beam = 0; beam < beams; ++beam) {
+        const auto first = static_cast<int32_t>(text) * beams;
+        const std::span<int32_t> row = row_of(first + beam);
+        std::fill(row.begin(), row.end(), first + beam);
+        std::fill_n(row.begin(), prompts[text].size(), first);  // the prompt is read once
+      }
+    }
+  }
+
+  const int32_t* device() const { return static_cast<const int32_t*>(device_.get()); }
+
+  // Beam b of the text whose first sequence is `first` goes on from parents[b]; `filled` positions
+  // are written.
+  void inherit(int32_t first, std::span<const int> parents, int64_t filled) {
+    const auto begin = static_cast<size_t>(first) * static_cast<size_t>(capacity_);
+    const size_t size = parents.size() * static_cast<size_t>(capacity_);
+    const std::vector<int32_t> old(table_.begin() + static_cast<ptrdiff_t>(begin),
+                                   table_.begin() + static_cast<ptrdiff_t>(begin + size));
+    for (size_t beam = 0; beam < parents.size(); ++beam) {
+      const auto from = old.begin() + parents[beam] * capacity_;
+      std::copy_n(from, filled, row_of(first + static_cast<int32_t>(beam)).begin());
+    }
+  }
+
+  void upload() { backend_.upload(device_.get(), table_.data(), table_.size() * sizeof(int32_t)); }
+
+ private:
+  std::span<int32_t> row_of(int32_t sequence) {
+    return std::span(table_).subspan(static_cast<size_t>(sequence * capacity_),
+                                     static_cast<size_t>(capacity_));
+  }
+
+  Backend& backend_;
+  int64_t capacity_;
+  std::vector<int32_t> table_;  // [sequences, capacity]
+  DeviceBuffer device_;
+};
+
+void check_can_search(Model& model, const SkipStrategy& strategy, const GenerateOptions& options) {
+  const auto refuse = [](const char* what, const char* expected) {
+    throw Error({.what = what, .where = "beams", .expected = expected});
+  };
+  if (!model.backend().shares_positions()) {
+    refuse("this device has no beam search", "--device cpu, or one beam");
+  }
+  if (strategy.rule() != nullptr || strategy.speculation() != nullptr) {
+    refuse("beam search needs a strategy whose layers do not depend on the text",
+           "another strategy, or one beam");
+  }
+  if (!options.sampling.is_greedy()) refuse("beam search draws no tokens", "temperature 0");
+  if (candidates_per_text(options) > static_cast<size_t>(model.config().vocab_size)) {
+    refuse("more beams than the vocabulary has continuations for", "fewer beams");
+  }
+}
+
+}  // namespace
+
+GenerateResult generate_with_beams(Model& model, std::span<const TokenIds> prompts,
+                                   const SkipStrategy& strategy, const GenerateOptions& options) {
+  check_beams(options.beams, "beams");
+  check_can_search(model, strategy, options);
+  const int count = options.beams.beams;
+  const auto vocab = static_cast<size_t>(model.config().vocab_size);
+  size_t longest = 0;
+  for (const TokenIds& prompt : prompts) longest = std::max(longest, prompt.size());
+  const auto capacity = static_cast<int64_t>(longest) + options.max_new_tokens - 1;
+  BatchPass pass(model, strategy, prompts, capacity, count);
+  pass.keep_logits();
+  PositionTable table(model.backend(), prompts, count, capacity);
+  GenerateResult result;
+  BatchTimings& timings = result.timings;
+  std::vector<TextBeams> texts;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    texts.emplace_back(prompts[i], i, options);
+    timings.prompt_tokens += std::ssize(prompts[i]);
+  }
+  std::vector<LayersPerToken> layers(prompts.size());
+  std::vector<float> logits;
+  std::vector<int32_t> sequences, tokens;
+  std::vector<size_t> open(prompts.size());
+  for (size_t i = 0; i < open.size(); ++i) open[i] = i;
+
+  // The open texts take their logits; those that are done leave. `rows`: of logits for each.
+  const auto advance = [&](std::span<const BatchPass::Row> rows, size_t per_text, int64_t step) {
+    logits.assign(pass.logits().begin(), pass.logits().end());
+    for (size_t i = 0; i < open.size(); ++i) {
+      TextBeams& text = texts[open[i]];
+      layers[open[i]].push_back(rows[i * per_text].layers);
+      text.advance(std::span(logits).subspan(i * per_text * vocab, per_text * vocab), vocab);
+      if (text.is_done()) continue;
+      table.inherit(static_cast<int32_t>(open[i]) * count, text.parents(),
+                    std::ssize(prompts[open[i]]) + step);
+    }
+    if (options.on_tokens) options.on_tokens(static_cast<int>(open.size()));
+    std::erase_if(open, [&](size_t text) { return texts[text].is_done(); });
+  };
+
+  Clock::time_point begin = Clock::now();
+  const auto first = pass.prefill({});
+  advance(first, 1, 0);
+  timings.prefill_us = microseconds_since(begin);
+  if (options.after_prefill) options.after_prefill();
+  pass.share_positions(table.device());
+  for (int step = 0; !open.empty(); ++step) {
+    begin = Clock::now();
+    sequences.clear();
+    tokens.clear();
+    for (const size_t text : open) {
+      for (int beam = 0; beam < count; ++beam) {
+        sequences.push_back(static_cast<int32_t>(text) * count + beam);
+        tokens.push_back(texts[text].running()[static_cast<size_t>(beam)].tokens.back());
+      }
+    }
+    table.upload();
+    advance(pass.step(step, {sequences, tokens, {}}), static_cast<size_t>(count), step + 1);
+    timings.step_us.push_back(microseconds_since(begin));
+    timings.decode_us += timings.step_us.back();
+  }
+  timings.kv_cache_bytes = pass.cache().bytes();
+  for (size_t i = 0; i < texts.size(); ++i) {
+    GenerateOutput& output = result.outputs.emplace_back();
+    output.tokens = texts[i].best();
+    layers[i].resize(output.tokens.size());
+    output.layers_per_token = std::move(layers[i]);
+    timings.decode_tokens += std::ssize(output.tokens) - 1;
+  }
+  return result;
+}
+
+}  // namespace skipbench
