@@ -144,15 +144,17 @@ void add_score(CLI::App& app) {
   const auto arguments = std::make_shared<ScoreArguments>();
   ScoreFilesRequest* request = &arguments->request;
 
-  command->add_option("-m,--metric", arguments->metrics, metric_help())->capture_default_str();
+  add_list(*command, "-m,--metric", arguments->metrics, metric_help())->capture_default_str();
   command
       ->add_option("-r,--reference", request->references,
                    "reference file, one segment per line (plain or gzip); repeat it for more")
       ->required()
       ->allow_extra_args(false);
   command
-      ->add_option("-i,--hypothesis", request->hypotheses,
-                   "files to score; the first is the baseline of the others")
+      ->add_option(
+          "-i,--hypothesis", request->hypotheses,
+          "files to score, one may be - (standard input); the first is the baseline of the "
+          "others")
       ->required();
   add_bleu_settings(command, arguments.get());
   add_other_settings(command, arguments.get());
@@ -182,7 +184,7 @@ void add_score(CLI::App& app) {
   command->footer(
       "Examples:\n  skipbench score --metric bleu --tokenize 13a --reference ref.en "
       "--hypothesis out.en -w 2\n"
-      "  skipbench score -m bleu chrf -r ref.en -i full.en unified.en --paired-bs -f text");
+      "  skipbench score -m bleu,chrf -r ref.en -i full.en unified.en --paired-bs -f text");
   command->callback([arguments, width] {
     if (width->count() > 0) arguments->request.digits = arguments->digits;
     arguments->request.format = parse_score_format(arguments->format, "--format");

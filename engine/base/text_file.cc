@@ -26,13 +26,22 @@ struct Descriptor {
   }
 };
 
-// What the shell writes for `<(...)`, or stands for the input of the process.
+constexpr const char* kStandardInput = "/dev/stdin";
+
+// What the shell writes for `<(...)`.
 bool is_shell_pipe(const std::string& path) {
-  return path == "/dev/stdin" || path.starts_with("/dev/fd/") || path.starts_with("/proc/self/fd/");
+  return path.starts_with("/dev/fd/") || path.starts_with("/proc/self/fd/");
 }
 
-// Opens without waiting for a named pipe's writer.
+// Opens without waiting for a named pipe's writer. Standard input is what it is: opened by its
+// name, a socket could not be read.
 int open_file(const std::string& path, bool allow_pipe) {
+  if (allow_pipe && path == kStandardInput) {
+    const int fd = ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0) return fd;
+    throw Error({.what = fmt::format("cannot read standard input: {}", std::strerror(errno)),
+                 .where = path});
+  }
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat status {};
   if (file.fd < 0 || ::fstat(file.fd, &status) != 0) {

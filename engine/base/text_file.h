@@ -10,8 +10,9 @@ namespace skipbench {
 constexpr size_t kMostTextBytes = size_t{1} << 30;
 constexpr size_t kMostSmallBytes = size_t{64} << 20;
 
-// A whole file, decompressed when it is gzip; also a pipe of the shell, `<(...)`. Throws Error when
-// it cannot be read, is a device or a named pipe, has more bytes, or the gzip data is broken.
+// A whole file, decompressed when it is gzip; also a pipe of the shell, `<(...)`, and standard
+// input as /dev/stdin. Throws Error when it cannot be read, is a device or a named pipe, has more
+// bytes, or the gzip data is broken.
 std::string read_text_file(const std::string& path, size_t most_bytes = kMostTextBytes);
 
 // The bytes of a regular file that people write (configuration, template, list of numbers). Throws

@@ -12,9 +12,11 @@
 namespace skipbench {
 namespace {
 
+constexpr const char* kStandardInput = "-";
+
 // A CR stays in its line, as in sacreBLEU's reading.
 std::vector<std::string> read_lines(const std::string& path) {
-  return read_text_lines(path, CarriageReturn::kKeep);
+  return read_text_lines(path == kStandardInput ? "/dev/stdin" : path, CarriageReturn::kKeep);
 }
 
 // The references of every segment, from one file per reference.
@@ -67,6 +69,15 @@ void check_texts(const ScoreFilesRequest& request, const MetricRequest& wanted,
 }
 
 void check_combination(const ScoreFilesRequest& request) {
+  const auto from_input = std::ranges::count(request.hypotheses, kStandardInput) +
+                          std::ranges::count(request.references, kStandardInput) +
+                          (request.source == kStandardInput ? 1 : 0);
+  if (from_input > 1) {
+    throw Error({.what = "standard input can be read only once",
+                 .where = "--hypothesis, --reference, --source",
+                 .expected = "one - among the files",
+                 .got = fmt::format("{} of them", from_input)});
+  }
   if (request.paired && request.hypotheses.size() < 2) {
     throw Error({.what = "a paired test compares systems",
                  .where = "--hypothesis",

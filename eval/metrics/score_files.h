@@ -18,6 +18,7 @@ struct MetricRequest {
   MetricOptions options;
 };
 
+// One of all the paths may be "-": standard input.
 struct ScoreFilesRequest {
   std::vector<MetricRequest> metrics = {{"bleu", {}}};
   std::vector<std::string> references;  // paths, at least one; plain text or gzip

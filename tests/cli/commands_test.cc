@@ -149,6 +149,37 @@ TEST(Score, PrintsSacreBleusFields) {
   EXPECT_NE(json["signature"].get<std::string>().find("tok:13a|smooth:exp"), std::string::npos);
 }
 
+TEST(Score, MetricsHaveCommasAndOneFileMayBeStandardInput) {
+  const std::string text = "the cat sat on the mat\nit rains\n", file = testing::TempDir() + "/mat";
+  std::ofstream(file) << text;
+  const auto scored = [&](std::vector<std::string> files) {
+    files.insert(files.begin(), {"score", "-m", "bleu,chrf"});
+    return skipbench_with_input(text, std::move(files));
+  };
+  const ProcessResult result = scored({"-r", file, "-i", "-"});
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  const Json json = Json::parse(result.output);
+  ASSERT_EQ(json.size(), 2u);
+  EXPECT_EQ(json[0]["name"], "BLEU");
+  EXPECT_EQ(json[1]["name"], "chrF2");
+  EXPECT_NEAR(json[1]["score"].get<double>(), 100.0, 1e-9);
+  const ProcessResult twice = scored({"-r", file, "-i", "-", "-"});
+  EXPECT_EQ(twice.exit_code, 2);
+  EXPECT_NE(twice.errors.find("read only once"), std::string::npos) << twice.errors;
+}
+
+TEST(Export, TextsNeedAFolderAndOnlyTexts) {
+  const auto refusal = [](std::vector<std::string> args) {
+    args.insert(args.begin(), {"export", "none.db"});
+    const ProcessResult result = run_skipbench(std::move(args));
+    EXPECT_EQ(result.exit_code, 2);
+    return result.errors;
+  };
+  EXPECT_NE(refusal({"--to", "texts"}).find("-o"), std::string::npos);
+  EXPECT_NE(refusal({"--outputs", "-o", "x"}).find("--to texts"), std::string::npos);
+  EXPECT_NE(refusal({"--to", "exit-depths", "-o", "x"}).find("--to texts"), std::string::npos);
+}
+
 TEST(Bench, EveryFormatAndFullAsTheBase) {
   const std::vector<std::string> common = {"bench",   "--model",  fixture("bloom-7layers"),
                                            "-p",      "4",        "-n",
