@@ -8,10 +8,16 @@
 
 namespace skipbench {
 
+const char* early_stopping_text(EarlyStopping rule) {
+  constexpr const char* kTexts[] = {"false", "true", "never"};
+  return kTexts[static_cast<int>(rule)];
+}
+
 EarlyStopping parse_early_stopping(std::string_view text, const std::string& where) {
-  if (text == "false") return EarlyStopping::kHeuristic;
-  if (text == "true") return EarlyStopping::kAll;
-  if (text == "never") return EarlyStopping::kNever;
+  for (const EarlyStopping rule :
+       {EarlyStopping::kHeuristic, EarlyStopping::kAll, EarlyStopping::kNever}) {
+    if (text == early_stopping_text(rule)) return rule;
+  }
   throw Error({.what = "not a rule of early stopping",
                .where = where,
                .expected = "false, true or never",

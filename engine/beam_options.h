@@ -24,6 +24,9 @@ struct BeamOptions {
 // "false", "true" or "never". Throws Error naming `where` for another word.
 EarlyStopping parse_early_stopping(std::string_view text, const std::string& where);
 
+// What parse_early_stopping reads.
+const char* early_stopping_text(EarlyStopping rule);
+
 // Throws Error naming `where` for what is out of range, or has a meaning for several beams alone.
 void check_beams(const BeamOptions& options, const std::string& where);
 

@@ -42,6 +42,15 @@ void add_build(const SweepConfig& config, const CellContext& context, Json& json
   if (config.device != "cpu") json["decoded_by"].push_back(from.device_name);
 }
 
+// As above: nothing without beam search.
+void add_beam_search(const BeamOptions& beams, Json& json) {
+  if (beams.beams == 1) return;
+  json["beam_search"] = {{"beams", beams.beams},
+                         {"length_penalty", beams.length_penalty},
+                         {"early_stopping", early_stopping_text(beams.early_stopping)},
+                         {"no_repeat_ngram", beams.no_repeat_ngram}};
+}
+
 class CellMaker {
  public:
   CellMaker(const SweepConfig& config, std::span<const SweepInputs> inputs,
@@ -86,10 +95,7 @@ class CellMaker {
       cell.adapter = adapter_folder(config_, section, target);
       cell.calibrated = param_to_calibrate(cell.spec, context_.num_layers);
       check_parameters(cell);
-      if (config_.beams > 1) {
-        cell.status = cell_status::kUnsupported;
-        cell.message = "beam search is not built: decoding.beams must be 1";
-      }
+      if (config_.beams.beams > 1) refuse_beams(cell);
     }
     if (cell.calibrated) {
       Json calibration = point_json(cell);
@@ -125,6 +131,20 @@ class CellMaker {
     }
   }
 
+  void refuse_beams(Cell& cell) const {
+    StrategySpec spec = cell.spec;
+    if (cell.calibrated) {
+      spec.params[cell.calibrated->name] = {cell.calibrated->placeholder, spec.where};
+    }
+    const auto strategy = make_strategy(spec, context_.num_layers);
+    const bool depends = strategy->rule() != nullptr || strategy->speculation() != nullptr;
+    if (config_.device == "cpu" && !depends) return;
+    cell.status = cell_status::kUnsupported;
+    cell.message = depends ? "beam search needs layers that do not depend on the text: "
+                             "decoding.beams must be 1"
+                           : "beam search runs on the CPU alone: decoding.beams must be 1";
+  }
+
   // What every identity of a point holds.
   Json point_json(const Cell& cell) const {
     Json params = Json::object();
@@ -133,6 +153,7 @@ class CellMaker {
                  {"device", config_.device},        {"strategy", cell.spec.name},
                  {"params", std::move(params)},     {"target", cell.spec.target}};
     add_sampling(config_.sampling, json);
+    add_beam_search(config_.beams, json);
     // A rebuilt plug-in may decide otherwise: its bytes are part of the strategy.
     const StrategyInfo& info = find_strategy(cell.spec.name, cell.spec.where);
     if (!info.plugin.empty()) json["plugin"] = file_digest(info.plugin);
@@ -159,7 +180,7 @@ class CellMaker {
     json["kind"] = "quality";
     json["data"] = inputs_[cell.dataset].hash;
     json["max_new_tokens"] = config_.max_new_tokens;
-    json["beams"] = config_.beams;
+    json["beams"] = config_.beams.beams;
     json["stop"] = dataset.stop;
     json["post"] = dataset.post;
     json["calibration"] = cell.calibration_identity;
@@ -259,6 +280,7 @@ std::string calibration_data_identity(const SweepConfig& config, const Cell& cel
                {"max_new_tokens", config.max_new_tokens},
                {"stop", config.datasets[cell.dataset].stop}};
   add_sampling(config.sampling, json);
+  add_beam_search(config.beams, json);
   add_build(config, context, json);
   return digest(canonical(json));
 }

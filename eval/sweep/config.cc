@@ -11,9 +11,9 @@
 #include "datasets/prompt_template.h"
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
+#include "eval/sweep/config_strategies.h"
 #include "eval/sweep/matrix.h"
 #include "eval/sweep/yaml_section.h"
-#include "strategies/params.h"
 #include "strategies/plugin.h"
 
 namespace skipbench {
@@ -112,130 +112,25 @@ DatasetSection read_dataset(const YamlSection& section) {
   return dataset;
 }
 
-// Strategies of one name are told apart by the parameters they were given.
-std::string default_label(const StrategySection& strategy, bool name_is_unique) {
-  if (name_is_unique || strategy.params.empty()) return strategy.name;
-  std::string params;
-  for (const auto& [name, value] : strategy.params) {
-    params += fmt::format("{}{}={}", params.empty() ? "" : ", ", name, value.text);
-  }
-  return fmt::format("{} ({})", strategy.name, params);
-}
-
-StrategySection read_strategy(const YamlSection& section, const YamlSection& root, int64_t seed,
-                              const std::string& config_path) {
-  StrategySection strategy;
-  strategy.name = section.text("name");
-  strategy.label = section.text("label");
-  strategy.where = section.where("name");
-  strategy.seeds = section.integer("seeds");
-  strategy.seeds_where = section.where("seeds");
-  strategy.adapter = {section.path("adapter"), section.where("adapter")};
-  const StrategyInfo& info = find_strategy(strategy.name, strategy.where);
-  for (const auto& setting : section.settings("params")) {
-    strategy.params[setting.name] = {setting.value, setting.where};
-  }
-  for (const ParamInfo& param : info.params) {
-    const auto given = strategy.params.find(param.name);
-    if (param.is_file && given != strategy.params.end()) {
-      given->second.text = here_or_beside(given->second.text, config_path);
-    }
-    if (param.name == "seed" && !strategy.params.contains("seed")) {
-      strategy.params["seed"] = {std::to_string(seed), "seed"};
-    }
-  }
-  const bool own = section.has("targets");
-  const YamlSection& from = own ? section : root;
-  strategy.targets_where = from.where("targets");
-  if (!info.uses_target) {
-    strategy.targets = {1.0};
-    if (!own || strategy.name == "full") return strategy;
-    strategy.targets = section.numbers("targets");
-    if (strategy.targets.size() == 1) return strategy;
-    throw Error(
-        {.what = fmt::format("strategy '{}' runs the same layers at every target", strategy.name),
-         .where = strategy.targets_where,
-         .expected = "the one target that they were chosen for, or no `targets`",
-         .got = fmt::format("{} targets", strategy.targets.size())});
-  }
-  strategy.targets = from.numbers("targets");
-  if (strategy.targets.empty()) {
-    throw Error({.what = fmt::format("strategy '{}' needs targets", strategy.name),
-                 .where = strategy.where,
-                 .expected = "`targets: [2, 3, 5]`, common or the strategy's own"});
-  }
-  return strategy;
-}
-
-// One strategy for each of its `seeds`, told apart by their labels.
-std::vector<StrategySection> of_each_seed(const StrategySection& strategy) {
-  if (strategy.seeds == 1) return {strategy};
-  const auto first = strategy.params.find("seed");
-  if (first == strategy.params.end()) {
-    throw Error({.what = fmt::format("strategy '{}' has no seed", strategy.name),
-                 .where = strategy.seeds_where,
-                 .expected = "`seeds` at a strategy with a parameter `seed`, such as random"});
-  }
-  const int seed = param_integer({.name = strategy.name, .params = strategy.params}, "seed", 0, 0,
-                                 std::numeric_limits<int>::max() - 1000);
-  std::vector<StrategySection> list;
-  for (int i = 0; i < strategy.seeds; ++i) {
-    StrategySection one = strategy;
-    one.group = strategy.label;
-    one.params["seed"].text = std::to_string(seed + i);
-    one.label = fmt::format("{} seed {}", strategy.label, seed + i);
-    list.push_back(std::move(one));
-  }
-  return list;
-}
-
-// A row that says `full` is full.
-void check_label(const StrategySection& strategy) {
-  if (strategy.label == strategy.name) return;
-  const auto names_it = [&](const StrategyInfo& info) { return info.name == strategy.label; };
-  if (std::ranges::none_of(strategy_table(), names_it)) return;
-  throw Error(
-      {.what = fmt::format("'{}' cannot be the label of '{}'", strategy.label, strategy.name),
-       .where = strategy.where,
-       .expected = "a `label` that is no other strategy's name"});
-}
-
-std::vector<StrategySection> read_strategies(const YamlSection& root, int64_t seed,
-                                             const std::string& config_path) {
-  std::vector<StrategySection> strategies;
-  for (const YamlSection& section : root.sections("strategies")) {
-    strategies.push_back(read_strategy(section, root, seed, config_path));
-  }
-  // One label may stand for a strategy with other parameters at other targets.
-  std::set<std::pair<std::string, double>> seen;
-  for (StrategySection& strategy : strategies) {
-    const auto same_name = [&](const StrategySection& s) { return s.name == strategy.name; };
-    const bool unique = std::count_if(strategies.begin(), strategies.end(), same_name) == 1;
-    if (strategy.label.empty()) strategy.label = default_label(strategy, unique);
-    check_label(strategy);
-    const std::set<double> targets(strategy.targets.begin(), strategy.targets.end());
-    const bool is_new = std::ranges::all_of(
-        targets, [&](double target) { return seen.emplace(strategy.label, target).second; });
-    if (!is_new) {
-      throw Error({.what = fmt::format("strategy '{}' given twice", strategy.label),
-                   .where = strategy.where,
-                   .hint = "give one of them another `label`, or other `targets`"});
-    }
-  }
-  std::vector<StrategySection> expanded;
-  for (const StrategySection& strategy : strategies) {
-    const auto list = of_each_seed(strategy);
-    expanded.insert(expanded.end(), list.begin(), list.end());
-  }
-  return expanded;
-}
-
 Sampling read_sampling(const YamlSection& decoding, uint64_t seed) {
   const Sampling sampling{.temperature = decoding.number("temperature"),
                           .top_k = static_cast<int>(decoding.integer("top_k")),
                           .seed = seed};
   check_sampling(sampling, decoding.where(sampling.is_greedy() ? "top_k" : "temperature"));
   return sampling;
+}
+
+// With several numbers of beams in the matrix, a point of one beam has no use for the rest.
+BeamOptions read_beams(const YamlSection& root, const YamlSection& decoding) {
+  const auto count = static_cast<int>(decoding.integer("beams"));
+  if (count == 1 && root.section("matrix").has("beams")) return {};
+  BeamOptions beams{.beams = count,
+                    .length_penalty = decoding.number("length_penalty"),
+                    .early_stopping = parse_early_stopping(decoding.text("early_stopping"),
+                                                           decoding.where("early_stopping")),
+                    .no_repeat_ngram = static_cast<int>(decoding.integer("no_repeat_ngram"))};
+  check_beams(beams, decoding.where("beams"));
+  return beams;
 }
 
 TimingSection read_timing(const YamlSection& root, const std::vector<int64_t>& batch_sizes) {
@@ -297,7 +192,7 @@ SweepConfig read_config(const YamlDocument& document) {
   }
   const YamlSection decoding = root.section("decoding");
   config.max_new_tokens = static_cast<int>(decoding.integer("max_new_tokens"));
-  config.beams = static_cast<int>(decoding.integer("beams"));
+  config.beams = read_beams(root, decoding);
   config.sampling = read_sampling(decoding, static_cast<uint64_t>(config.seed));
   for (const std::string& plugin : root.paths("plugins")) {
     load_strategy_plugin(plugin, root.where("plugins"));

@@ -11,13 +11,16 @@
 
 #include "datasets/dataset.h"
 #include "engine/base/dtype.h"
+#include "engine/beam_options.h"
 #include "engine/sampling.h"
 #include "eval/metrics/metric_options.h"
 #include "strategies/strategy.h"
 
 namespace skipbench {
 
-// A path with {strategy}, {target} and {seed}; empty: not given.
+constexpr const char* kNoAdapter = "none";
+
+// A path with {strategy}, {target} and {seed}; empty: not given, kNoAdapter: the model itself.
 struct AdapterPattern {
   std::string text;
   std::string where;
@@ -80,11 +83,12 @@ struct StrategySection {
   std::string where;
   int64_t seeds = 1;
   std::string seeds_where;
-  std::string group;  // label of the row that its seeds share; empty: it is alone
+  std::string group;  // label of the row that its seeds or training runs share; empty: it is alone
   StrategyParams params;
   std::vector<double> targets;  // its own, or the common ones; {1} where it uses none
   std::string targets_where;
   AdapterPattern adapter;
+  std::vector<AdapterPattern> adapters;  // of its training runs; `adapter` is this run's
 };
 
 struct TimingSection {
@@ -113,7 +117,7 @@ struct SweepConfig {
   ModelSection model;
   std::vector<DatasetSection> datasets;
   int max_new_tokens = 64;
-  int beams = 1;
+  BeamOptions beams;
   Sampling sampling;
   std::vector<StrategySection> strategies;
   std::vector<int64_t> batch_sizes;  // ascending order is not needed; the first is the reference

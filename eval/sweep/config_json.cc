@@ -43,12 +43,9 @@ Json dataset_json(const DatasetSection& dataset) {
 Json strategy_json(const StrategySection& strategy) {
   Json params = Json::object();
   for (const auto& [name, value] : strategy.params) params[name] = value.text;
-  return {{"name", strategy.name},
-          {"label", strategy.label},
-          {"group", strategy.group},
-          {"params", std::move(params)},
-          {"targets", strategy.targets},
-          {"adapter", strategy.adapter.text}};
+  return {{"name", strategy.name},       {"label", strategy.label},
+          {"group", strategy.group},     {"params", std::move(params)},
+          {"targets", strategy.targets}, {"adapter", strategy.adapter.text}};
 }
 
 }  // namespace
@@ -68,9 +65,14 @@ nlohmann::json resolved_json(const SweepConfig& config) {
     json["datasets"].push_back(dataset_json(dataset));
   }
   json["decoding"] = {{"max_new_tokens", config.max_new_tokens},
-                      {"beams", config.beams},
+                      {"beams", config.beams.beams},
                       {"temperature", config.sampling.temperature},
                       {"top_k", config.sampling.top_k}};
+  if (config.beams.beams > 1) {
+    json["decoding"]["length_penalty"] = config.beams.length_penalty;
+    json["decoding"]["early_stopping"] = early_stopping_text(config.beams.early_stopping);
+    json["decoding"]["no_repeat_ngram"] = config.beams.no_repeat_ngram;
+  }
   for (const StrategySection& strategy : config.strategies) {
     json["strategies"].push_back(strategy_json(strategy));
   }

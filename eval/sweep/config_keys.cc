@@ -73,9 +73,19 @@ constexpr std::array kKeys = {
 
     ConfigKey{"decoding", kSection, "", 0, 0, "", "how outputs are made"},
     ConfigKey{"decoding.max_new_tokens", kInteger, "64", 1, 1 << 20, "", "longest output"},
-    ConfigKey{"decoding.beams", kInteger, "1", 1, 64, "", "1: no beam search"},
-    ConfigKey{"decoding.temperature", kNumber, "0", 0, 100, "",
-              "0: greedy; from 0.01 on tokens are drawn, by `seed`, from softmax(logits / temperature)"},
+    ConfigKey{
+        "decoding.beams", kInteger, "1", 1, 64, "",
+        "1: no beam search; more: on the CPU, of strategies whose layers do not depend on the "
+        "text"},
+    ConfigKey{"decoding.length_penalty", kNumber, "1", -100, 100, "",
+              "of beam search: a text's score is its log-probability over length^this"},
+    ConfigKey{"decoding.early_stopping", kText, "false", 0, 0, "false|true|never",
+              "of beam search, as Hugging Face's generate()"},
+    ConfigKey{"decoding.no_repeat_ngram", kInteger, "0", 0, 1 << 20, "",
+              "of beam search: n-grams of this length come once in prompt and text; 0: any"},
+    ConfigKey{
+        "decoding.temperature", kNumber, "0", 0, 100, "",
+        "0: greedy; from 0.01 on tokens are drawn, by `seed`, from softmax(logits / temperature)"},
     ConfigKey{"decoding.top_k", kInteger, "0", 0, kBig, "",
               "how many of the most probable tokens may be drawn; 0: all"},
 
@@ -90,6 +100,9 @@ constexpr std::array kKeys = {
               "of a strategy with a `seed`: so many seeds from its first on, one row of the table"},
     ConfigKey{"strategies[].adapter", kPath, "", 0, 0, "",
               "instead of the model's `adapter`; none: the model itself"},
+    ConfigKey{"strategies[].adapters", kPathList, "", 0, 0, "",
+              "instead of `adapter`: one for each training run, such as other seeds; one row of the "
+              "table"},
     ConfigKey{"targets", kNumberList, "", 0, 0, "", "asked-for speedups, 1 to half the layers"},
 
     ConfigKey{"defaults", kSection, "", 0, 0, "", "what items of lists take over"},

@@ -51,7 +51,7 @@ bool holds(const std::vector<T>& wanted, const T& value) {
 bool holds_variant(const ExcludeRule& rule, const SweepConfig& config) {
   return holds(rule.models, config.model.path) && holds(rule.adapters, config.model.adapter.text) &&
          holds(rule.devices, config.device) && holds(rule.dtypes, config.model.dtype_name) &&
-         holds<int64_t>(rule.beams, config.beams) && holds(rule.seeds, config.seed);
+         holds<int64_t>(rule.beams, config.beams.beams) && holds(rule.seeds, config.seed);
 }
 
 void check_names(const std::vector<std::string>& names, const std::vector<std::string>& known,

@@ -81,7 +81,8 @@ OutputRecord output_record(const SweepSession& session, const Cell& cell, int64_
 GenerateOptions natural_length(const SweepSetup& setup, const DatasetSection& dataset) {
   GenerateOptions options{.max_new_tokens = setup.config.max_new_tokens,
                           .end_of_text_ids = setup.loaded.config.end_of_text_ids,
-                          .sampling = setup.config.sampling};
+                          .sampling = setup.config.sampling,
+                          .beams = setup.config.beams};
   if (!dataset.stop.empty()) {
     options.stop = [&](size_t, std::span<const int32_t> tokens) {
       const std::string text = setup.tokenizer->decode_known(tokens, /*skip_special=*/true);

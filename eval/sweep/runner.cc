@@ -22,16 +22,17 @@ double estimated_work(const SweepSetup& setup, const Cell& cell) {
   const SweepConfig& config = setup.config;
   const double layers = setup.context.num_layers;
   const double budget = cell.is_full ? layers : layers / cell.key.target;
+  const int beams = config.beams.beams;
   const double sharing = std::sqrt(static_cast<double>(std::min<int64_t>(cell.key.batch, 16)));
   if (cell.key.kind == "quality") {
     const auto prompts = static_cast<double>(setup.inputs[cell.dataset].prompts.size());
     double calibration = cell.calibrated ? 4 : 1;
     // A reference, read by two runs.
     calibration += static_cast<double>(2 * setup.inputs[cell.dataset].responses.size());
-    return calibration * prompts * config.max_new_tokens / 2 * (budget + 3) / sharing;
+    return beams * calibration * prompts * config.max_new_tokens / 2 * (budget + 3) / sharing;
   }
   const double rounds = config.timing.repetitions + config.timing.warmup;
-  return rounds * static_cast<double>(config.timing.prompts) * config.timing.new_tokens *
+  return beams * rounds * static_cast<double>(config.timing.prompts) * config.timing.new_tokens *
          (budget + 3) / sharing;
 }
 

@@ -27,6 +27,7 @@ class TimingGroup {
         batch_(any_cell.key.batch) {
     options_.max_new_tokens = session.config().timing.new_tokens;
     options_.sampling = session.config().sampling;
+    options_.beams = session.config().beams;
     options_.on_tokens = [&](int tokens) { session_.progress.add_tokens(tokens); };
   }
 
@@ -62,7 +63,7 @@ class TimingGroup {
   double bound(const Contestant& contestant, MeasuredPeaks peaks) const {
     const SweepSetup& setup = session_.setup;
     const CostModel model(setup.model_of(*contestant.runnable.cell), setup.config.model.dtype,
-                          peaks, {batch_, mean_context()});
+                          peaks, {batch_ * options_.beams.beams, mean_context()});
     const LayerSet all = LayerSet::all(session_.num_layers());
     const double full = model.step_seconds(all, KvPolicy::kAbsent);
     const SkipStrategy& strategy = *contestant.strategy;

@@ -117,7 +117,7 @@ TEST(Matrix, HasEveryCombination) {
   EXPECT_EQ(variants[5].variant, "dtype=f16, seed=3");
   std::set<std::string> names;
   for (const SweepConfig& config : variants) {
-    EXPECT_EQ(config.beams, 2);  // an axis of one value is no part of the name
+    EXPECT_EQ(config.beams.beams, 2);  // an axis of one value is no part of the name
     EXPECT_EQ(config.variant,
               fmt::format("dtype={}, seed={}", config.model.dtype_name, config.seed));
     names.insert(config.variant);
@@ -303,7 +303,7 @@ TEST(Table4, IsThePapersGrid) {
   }
   EXPECT_EQ(targets, (std::set<double>{1, 2, 3, 5, 10}));
   EXPECT_EQ(batches, (std::set<int64_t>{1, 2, 8}));
-  EXPECT_EQ(setups[0].config.beams, 4);
+  EXPECT_EQ(setups[0].config.beams.beams, 4);
   EXPECT_EQ(setups[0].config.datasets[3].metrics.at(0).options.at("tokenize"), "zh");
   EXPECT_EQ(run_sweep(setups, {}), SweepOutcome::kSomeFailed);  // nothing of it could run
   overrides.push_back("decoding.beams=1");

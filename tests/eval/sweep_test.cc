@@ -11,6 +11,7 @@
 
 #include "engine/base/error.h"
 #include "eval/report/render.h"
+#include "eval/sweep/session.h"
 #include "tests/eval/sweep_fixture.h"
 
 namespace skipbench {
@@ -252,13 +253,32 @@ TEST(Sweep, PaddedVocabulary) {
             0);
 }
 
-TEST(Sweep, BeamsAreUnsupported) {
+TEST(Sweep, BeamSearchWhereLayersDoNotDependOnTheText) {
   const SweepFolder folder;
-  ASSERT_EQ(folder.run("a.db", {"decoding.beams=4", "timing.repetitions=0"}),
-            SweepOutcome::kSomeFailed);
+  ASSERT_EQ(folder.run("a.db", {"decoding.beams=4", "decoding.no_repeat_ngram=2"}),
+            SweepOutcome::kDone);
   for (const Json& row : folder.rows("a.db")) {
-    EXPECT_TRUE(row.at("status").get<std::string>().starts_with("unsupported")) << row;
+    const bool exits = row.at("strategy") == "early_exit";
+    EXPECT_TRUE(row.at("status").get<std::string>().starts_with(exits ? "unsupported" : "done"))
+        << row;
+    if (exits) continue;
+    EXPECT_GT(row.at("decode_tokens_per_second").get<double>(), 0) << row;
+    EXPECT_EQ(row.at("output_difference"), 0.0) << row;  // a text's beams are its own
   }
+  // The texts are the engine's, and other beams make other cells.
+  const SweepSetup setup = folder.setup({"decoding.beams=4", "decoding.no_repeat_ngram=2"});
+  const SweepSetup other = folder.setup({"decoding.beams=4"}), greedy = folder.setup();
+  EXPECT_NE(setup.cells[0].identity, other.cells[0].identity);
+  EXPECT_NE(greedy.cells[0].identity, other.cells[0].identity);
+  Model model(setup.loaded, *setup.backend);
+  const auto full = make_strategy({.name = "full"}, setup.context.num_layers);
+  const GenerateOptions options = natural_length(setup, setup.config.datasets[0]);
+  EXPECT_EQ(options.beams, (BeamOptions{.beams = 4, .no_repeat_ngram = 2}));
+  const auto outputs = Decoder(model).generate(setup.inputs[0].prompts, *full, options).outputs;
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  const auto stored = store.outputs(store.find_cell(setup.cells[0].identity).value().id);
+  ASSERT_EQ(stored.size(), outputs.size());
+  for (size_t i = 0; i < stored.size(); ++i) EXPECT_EQ(stored[i].tokens, outputs[i].tokens) << i;
 }
 
 // Draws belong to a text and the seed: not to the batch that it stands in, nor to a run.
