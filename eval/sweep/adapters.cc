@@ -10,20 +10,17 @@
 #include "eval/sweep/yaml_section.h"
 
 namespace skipbench {
-namespace {
-
-constexpr const char* kNone = "none";
-
-}  // namespace
-
 std::string adapter_folder(const SweepConfig& config, const StrategySection& strategy,
                            double target) {
   const bool takes_common = strategy.name != "full";  // trained for skipping, the others
   const AdapterPattern& own = strategy.adapter;
   const AdapterPattern& pattern = own.text.empty() && takes_common ? config.model.adapter : own;
-  if (pattern.text.empty() || pattern.text == kNone) return "";
-  std::map<std::string, std::string> fields = {{"strategy", strategy.label},
-                                               {"target", fmt::format("{:g}", target)}};
+  if (pattern.text.empty() || pattern.text == kNoAdapter) return "";
+  // Its training runs differ in their patterns, not in what these hold.
+  const bool is_run = !strategy.adapters.empty() && !strategy.group.empty();
+  std::map<std::string, std::string> fields = {
+      {"strategy", is_run ? strategy.group : strategy.label},
+      {"target", fmt::format("{:g}", target)}};
   const auto seed = strategy.params.find("seed");
   if (seed != strategy.params.end()) fields["seed"] = seed->second.text;
   std::string folder;

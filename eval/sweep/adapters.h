@@ -8,9 +8,10 @@
 
 namespace skipbench {
 
-// The folder that the strategy's own `adapter`, or else the model's, names at this target; empty
-// where it runs the model itself ("none", or `full` without one of its own). Throws Error for a
-// brace that is neither {strategy}, {target} nor, of a strategy that has one, {seed}.
+// The folder that the strategy's own `adapter` (one of its `adapters`), or else the model's, names
+// at this target, where {strategy} is its entry's label; empty where it runs the model itself
+// ("none", or `full` without one of its own). Throws Error for a brace that is neither {strategy},
+// {target} nor, of a strategy that has one, {seed}.
 std::string adapter_folder(const SweepConfig& config, const StrategySection& strategy,
                            double target);
 

@@ -101,8 +101,7 @@ constexpr std::array kKeys = {
     ConfigKey{"strategies[].adapter", kPath, "", 0, 0, "",
               "instead of the model's `adapter`; none: the model itself"},
     ConfigKey{"strategies[].adapters", kPathList, "", 0, 0, "",
-              "instead of `adapter`: one for each training run, such as other seeds; one row of the "
-              "table"},
+              "instead of `adapter`: one for each training run (seed), one row of the table"},
     ConfigKey{"targets", kNumberList, "", 0, 0, "", "asked-for speedups, 1 to half the layers"},
 
     ConfigKey{"defaults", kSection, "", 0, 0, "", "what items of lists take over"},
