@@ -324,7 +324,7 @@ void BatchPass::record_log_probs(std::span<const int32_t> entries, const Matrix&
 
 void BatchPass::record(std::span<const int32_t> entries, const Matrix& logits,
                        std::span<const int32_t> targets) {
-  if (keeps_logits_) return model_.read_logits(logits, logits_);
+  if (keeps_logits_) model_.read_logits(logits, logits_);
   record_next(entries, logits);
   // Scores of given tokens say by themselves that they are no numbers; a text would not.
   if (targets.empty()) check_next(entries);

@@ -39,10 +39,10 @@ class BatchPass {
 
   // Tokens are drawn as the options say, and the prompts numbered; greedy without this.
   void draw(const GenerateOptions& options);
-  // From now on a pass says nothing about next tokens: its logits are kept.
+  // From now on a pass's logits are kept.
   void keep_logits() { keeps_logits_ = true; }
-  // Of the last pass, [entries of its input, vocab] on the host.
-  std::span<const float> logits() const { return logits_; }
+  // Of the last pass, [entries of its input, vocab] on the host; the caller may overwrite them.
+  std::span<float> logits() { return logits_; }
   // Whose memory holds a position of a sequence from now on ([sequences, capacity], device).
   void share_positions(const int32_t* source) { cache_->share_positions(source); }
   // The prompts' numbers: what tells their draws and replayed exits apart. From 0 without this.

@@ -38,26 +38,14 @@ struct Beam {
   double score = kNone;
 };
 
-// Natural logs of the softmax of `logits`, over them. Throws Error where none of them is finite.
-void log_softmax(std::span<float> logits, size_t text) {
-  float most = -std::numeric_limits<float>::infinity();
-  for (const float logit : logits) most = std::max(most, logit);
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - most);
-  if (!std::isfinite(most) || !std::isfinite(sum)) {
-    throw Error({.what = "the model's output is not a number",
-                 .where = "text " + std::to_string(text + 1) + " of the batch",
-                 .expected = "finite logits",
-                 .hint = "a wider dtype (f32 or bf16 instead of f16) may help; else the weights "
-                         "hold NaN or infinity"});
-  }
-  const double norm = most + std::log(sum);
-  for (float& logit : logits) logit = static_cast<float>(logit - norm);
+// What a row's logits exceed its log-probabilities by, from what the pass says of its best token.
+double log_norm(const NextToken& next) {
+  return static_cast<double>(next.top_logit) - std::log(static_cast<double>(next.top_probability));
 }
 
 // Makes every token impossible that would complete an n-gram of prompt and text a second time.
 void forbid_repeats(std::span<const int32_t> prompt, std::span<const int32_t> tokens, int n,
-                    std::span<float> log_probs) {
+                    std::span<float> logits) {
   std::vector<int32_t> all(prompt.begin(), prompt.end());
   all.insert(all.end(), tokens.begin(), tokens.end());
   const auto head = static_cast<size_t>(n - 1);
@@ -65,7 +53,7 @@ void forbid_repeats(std::span<const int32_t> prompt, std::span<const int32_t> to
   const auto last = all.end() - static_cast<ptrdiff_t>(head);
   for (size_t i = 0; i + head < all.size(); ++i) {
     if (!std::equal(last, all.end(), all.begin() + static_cast<ptrdiff_t>(i))) continue;
-    log_probs[all[i + head]] = -std::numeric_limits<float>::infinity();
+    logits[all[i + head]] = -std::numeric_limits<float>::infinity();
   }
 }
 
@@ -88,18 +76,18 @@ class TextBeams {
   std::span<const int> parents() const { return parents_; }
   const TokenIds& best() const { return finished_[0].tokens; }
 
-  // One token further. `logits`: [the beams that there are, vocab], overwritten.
-  void advance(std::span<float> logits, size_t vocab) {
-    const size_t there = logits.size() / vocab;
+  // One token further. `rows`: what the pass says of the beams that there are; `logits`: theirs,
+  // [rows, vocab], overwritten.
+  void advance(std::span<const BatchPass::Row> rows, std::span<float> logits) {
+    const size_t vocab = logits.size() / rows.size();
     const size_t kept = candidates_per_text(options_);
     std::vector<Candidate> candidates;
-    for (size_t beam = 0; beam < there; ++beam) {
+    for (size_t beam = 0; beam < rows.size(); ++beam) {
       const std::span<float> row = logits.subspan(beam * vocab, vocab);
-      log_softmax(row, text_);
       if (options_.beams.no_repeat_ngram > 0) {
         forbid_repeats(prompt_, running_[beam].tokens, options_.beams.no_repeat_ngram, row);
       }
-      add_best(static_cast<int>(beam), row, kept, candidates);
+      add_best(static_cast<int>(beam), row, log_norm(rows[beam].next), kept, candidates);
     }
     keep_best(candidates, kept);
     const size_t length = running_[0].tokens.size() + 1;
@@ -122,22 +110,28 @@ class TextBeams {
     candidates.resize(count);
   }
 
-  // The `most` best continuations of one beam, behind what `candidates` holds.
-  void add_best(int beam, std::span<const float> log_probs, size_t most,
+  // The `most` best continuations of one beam, behind what `candidates` holds. A logit that is not
+  // above the worst of those found so far is passed over: its token comes later.
+  void add_best(int beam, std::span<const float> logits, double norm, size_t most,
                 std::vector<Candidate>& candidates) const {
-    std::vector<Candidate> heap;  // the worst on top
-    for (size_t token = 0; token < log_probs.size(); ++token) {
-      const Candidate candidate{running_[static_cast<size_t>(beam)].score + log_probs[token], beam,
-                                static_cast<int32_t>(token)};
-      if (heap.size() == most && !is_better(candidate, heap.front())) continue;
+    const auto is_greater = [&](int32_t a, int32_t b) {
+      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+    };
+    std::vector<int32_t> heap;  // the worst on top
+    const auto vocab = static_cast<int32_t>(logits.size());
+    for (int32_t token = 0; token < vocab; ++token) {
       if (heap.size() == most) {
-        std::pop_heap(heap.begin(), heap.end(), is_better);
+        if (!(logits[token] > logits[heap.front()])) continue;
+        std::pop_heap(heap.begin(), heap.end(), is_greater);
         heap.pop_back();
       }
-      heap.push_back(candidate);
-      std::push_heap(heap.begin(), heap.end(), is_better);
+      heap.push_back(token);
+      std::push_heap(heap.begin(), heap.end(), is_greater);
     }
-    candidates.insert(candidates.end(), heap.begin(), heap.end());
+    const double score = running_[static_cast<size_t>(beam)].score;
+    for (const int32_t token : heap) {
+      candidates.push_back({score + (logits[token] - norm), beam, token});
+    }
   }
 
   TokenIds tokens_of(const Candidate& candidate) const {
@@ -289,18 +283,18 @@ GenerateResult generate_with_beams(Model& model, std::span<const TokenIds> promp
     timings.prompt_tokens += std::ssize(prompts[i]);
   }
   std::vector<LayersPerToken> layers(prompts.size());
-  std::vector<float> logits;
   std::vector<int32_t> sequences, tokens;
   std::vector<size_t> open(prompts.size());
   for (size_t i = 0; i < open.size(); ++i) open[i] = i;
 
   // The open texts take their logits; those that are done leave. `rows`: of logits for each.
   const auto advance = [&](std::span<const BatchPass::Row> rows, size_t per_text, int64_t step) {
-    logits.assign(pass.logits().begin(), pass.logits().end());
+    const std::span<float> logits = pass.logits();
     for (size_t i = 0; i < open.size(); ++i) {
       TextBeams& text = texts[open[i]];
-      layers[open[i]].push_back(rows[i * per_text].layers);
-      text.advance(std::span(logits).subspan(i * per_text * vocab, per_text * vocab), vocab);
+      const size_t first = i * per_text;
+      layers[open[i]].push_back(rows[first].layers);
+      text.advance(rows.subspan(first, per_text), logits.subspan(first * vocab, per_text * vocab));
       if (text.is_done()) continue;
       table.inherit(static_cast<int32_t>(open[i]) * count, text.parents(),
                     std::ssize(prompts[open[i]]) + step);
