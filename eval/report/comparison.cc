@@ -1,6 +1,7 @@
 #include "eval/report/comparison.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -78,7 +79,15 @@ class Comparer {
     });
     for (const TableRow* row : rows) {
       const TableRow* baseline = baseline_of(*row, rows);
-      if (baseline == nullptr || baseline == row || is_own_reference(*baseline)) continue;
+      if (baseline == row) continue;
+      if (baseline == nullptr) {
+        leave_untested(metric, *row, why_no_baseline(dataset, rows));
+        continue;
+      }
+      if (is_own_reference(*baseline)) {
+        leave_untested(metric, *row, "it is measured against `full` itself");
+        continue;
+      }
       const TableRow* pair[] = {row};
       const auto compared = test(metric, *baseline, pair);
       for (const ComparedScore& score : compared[1]) {
@@ -127,6 +136,34 @@ class Comparer {
       ++count;
     }
     return count == 1 ? only : nullptr;
+  }
+
+  std::string why_no_baseline(const std::string& dataset,
+                              const std::vector<const TableRow*>& rows) const {
+    std::vector<std::string> targets;
+    for (const TableRow* row : rows) {
+      if (row->strategy == options_.baseline) targets.push_back(fmt::format("{:g}x", row->target));
+    }
+    if (!targets.empty()) {
+      return fmt::format("`{}` has rows at {} and none at this target", options_.baseline,
+                         fmt::join(targets, " and "));
+    }
+    const bool over_seeds = std::ranges::any_of(table_.rows, [&](const TableRow& row) {
+      return row.strategy == options_.baseline && row.dataset == dataset && row.seeds > 1;
+    });
+    return fmt::format("`{}` {}", options_.baseline,
+                       over_seeds ? "is a mean over runs, without outputs of its own"
+                                  : "has no such score on these data");
+  }
+
+  void leave_untested(const Metric& metric, const TableRow& of, const std::string& reason) {
+    const std::string signature = signature_of(metric, of);
+    for (TableRow& row : table_.rows) {
+      if (row.quality_cell != of.quality_cell) continue;
+      for (TableScore& score : row.scores) {
+        if (score.signature == signature) score.untested = reason;
+      }
+    }
   }
 
   // For each score of the metric, the winner among `rows` at `target`, if it is one beyond chance.
@@ -223,6 +260,12 @@ void check_baseline(const ResultTable& table, const std::string& baseline) {
 
 void compare_strategies(ResultStore& store, ResultTable& table, const ComparisonOptions& options) {
   Comparer(store, table, options).run();
+  for (TableRow& row : table.rows) {
+    if (row.seeds == 1 || row.strategy == options.baseline) continue;
+    for (TableScore& score : row.scores) {
+      score.untested = "a mean over runs has no outputs of its own";
+    }
+  }
   table.comparison = fmt::format(
       "p: of the difference from `{}` on the stored outputs, {}, {}, seed {}. Bold: the best at "
       "its target, with p < {:g} against every other strategy there.",

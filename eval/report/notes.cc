@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace skipbench {
 namespace {
@@ -114,7 +115,9 @@ std::vector<std::string> strategies_of(const ResultTable& table, const Holds& ho
     };
     if (!all_of_rows(of_label)) {
       name += fmt::format(" {:g}x", row.target);
-      if (!all_of_rows(at_target)) name += " (" + row.variant + ")";
+      if (!all_of_rows(at_target)) {
+        name += " (" + (row.variant.empty() ? row.dataset : row.variant) + ")";
+      }
     }
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
@@ -206,7 +209,42 @@ std::vector<std::string> layer_notes(const ResultTable& table) {
       100 * kLayersApart, fmt::join(names, "; "))};
 }
 
+// The names of scores that lack a p for the same reason and in the same rows stand together.
+struct Untested {
+  std::string reason;
+  std::vector<std::string> scores, rows;
+};
+
 }  // namespace
+
+std::vector<std::string> untested_notes(const ResultTable& table) {
+  std::vector<Untested> all;
+  std::set<std::pair<std::string, std::string>> known;  // name of a score and reason
+  for (const TableRow& row : table.rows) {
+    for (const TableScore& score : row.scores) {
+      if (score.untested.empty() || !known.insert({score.name, score.untested}).second) continue;
+      auto rows = strategies_of(table, [&](const TableRow& other) {
+        return std::ranges::any_of(other.scores, [&](const TableScore& one) {
+          return one.name == score.name && one.untested == score.untested;
+        });
+      });
+      const auto same = std::ranges::find_if(all, [&](const Untested& one) {
+        return one.reason == score.untested && one.rows == rows;
+      });
+      if (same != all.end()) {
+        same->scores.push_back(score.name);
+      } else {
+        all.push_back({score.untested, {score.name}, std::move(rows)});
+      }
+    }
+  }
+  std::vector<std::string> notes;
+  for (const Untested& one : all) {
+    notes.push_back(fmt::format("No p of {} for {}: {}.", fmt::join(one.scores, ", "),
+                                fmt::join(one.rows, ", "), one.reason));
+  }
+  return notes;
+}
 
 std::vector<MachineUse> machines_used(const ResultTable& table) {
   std::vector<MachineUse> used;
@@ -234,7 +272,7 @@ std::vector<MachineUse> machines_used(const ResultTable& table) {
 }
 
 std::vector<std::string> reading_notes(const ResultTable& table) {
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = untested_notes(table);
   if (mixes_machines(table, &TableRow::timed_on)) {
     notes.push_back(
         "These rows were timed on different machines (below): their times and speeds are not "

@@ -19,7 +19,10 @@ struct MachineUse {
 
 std::vector<MachineUse> machines_used(const ResultTable& table);
 
-// Sentences about rows that are not alike; none where they are.
+// Which rows lack a p that was asked for, and why.
+std::vector<std::string> untested_notes(const ResultTable& table);
+
+// These, and sentences about rows that are not alike; none where they are.
 std::vector<std::string> reading_notes(const ResultTable& table);
 
 // Model, device, build and command.

@@ -40,6 +40,7 @@ std::string render_latex(const ResultTable& table, const TableLayout& layout) {
   std::string text;
   for (Grid& grid : table_grids(table, layout)) {
     if (!table.comparison.empty()) grid.notes.push_back(table.comparison);
+    for (std::string& note : untested_notes(table)) grid.notes.push_back(std::move(note));
     text += latex_grid(grid);
   }
   return text;
@@ -122,6 +123,7 @@ OrderedJson row_json(const ResultTable& table, const TableRow& row) {
       last["low"] = score.low ? OrderedJson(*score.low) : OrderedJson(nullptr);
       last["high"] = score.high ? OrderedJson(*score.high) : OrderedJson(nullptr);
       last["best"] = score.best;
+      if (!score.untested.empty()) last["untested"] = score.untested;
     }
   }
   for (const Column& column : trailing_columns()) json[column.key] = value_json(column, row);

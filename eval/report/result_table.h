@@ -22,6 +22,7 @@ struct TableScore {
   std::optional<double> p_value;
   std::optional<double> low, high;  // 95 % of resamples lie between
   bool best = false;
+  std::string untested;  // why p_value is missing, where a test against the baseline was asked for
 };
 
 // Layers per decoding step: over all steps, over texts' means, and over the rows of a batch.

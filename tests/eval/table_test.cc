@@ -270,6 +270,51 @@ TEST_P(TestedTable, PairedTestsOfStoredOutputs) {
   EXPECT_THROW(compare_strategies(store, table, {.baseline = "fool"}), Error);
 }
 
+std::string tested_against(const SweepFolder& folder, const std::string& baseline,
+                           const std::string& format) {
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  ResultTable table = load_result_table(store);
+  compare_strategies(store, table, {.baseline = baseline, .settings = {.resamples = 20}});
+  return render_table(table, format);
+}
+
+TEST(Table, WhatIsNotTestedIsNamedWithTheReason) {
+  const SweepFolder folder;
+  ASSERT_EQ(
+      folder.run("a.db", {"timing.repetitions=0", "datasets.de-en.metrics=[bleu, kl]",
+                          "strategies=[full, {name: unified, targets: [1.5, 3]}, {name: "
+                          "fixed_exit, targets: [2]}, {name: random, label: chance, seeds: 2}]",
+                          "targets=[3]"}),
+      SweepOutcome::kDone);
+  const auto expect = [](const std::string& text, const std::string& part) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\nnot in\n" << text;
+  };
+  const std::string kSeeds =
+      "No p of BLEU, KL for chance: a mean over runs has no outputs of its own.";
+  const std::string kTargets =
+      "No p of BLEU, KL for full, fixed_exit: `unified` has rows at 1.5x and 3x and none at this "
+      "target.";
+  for (const char* format : {"md", "json"}) {
+    const std::string unified = tested_against(folder, "unified", format);
+    expect(unified, kTargets);
+    expect(unified, kSeeds);
+  }
+  expect(tested_against(folder, "unified", "latex"), "No p of BLEU, KL for full, fixed\\_exit");
+  const std::string full = tested_against(folder, "full", "md");
+  expect(full, "No p of KL for unified, fixed_exit: it is measured against `full` itself.");
+  EXPECT_EQ(full.find("No p of BLEU for"), std::string::npos) << full;
+  expect(tested_against(folder, "chance", "md"),
+         "No p of BLEU, KL for full, unified, fixed_exit: `chance` is a mean over runs,");
+  const Json json = Json::parse(tested_against(folder, "unified", "json"));
+  for (const Json& shown : json.at("rows")) {
+    for (const Json& score : shown.at("scores")) {
+      EXPECT_EQ(score.contains("untested"), shown.at("strategy") != "unified") << shown;
+    }
+  }
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  EXPECT_EQ(render_table(load_result_table(store), "md").find("No p of"), std::string::npos);
+}
+
 INSTANTIATE_TEST_SUITE_P(Each, TestedTable,
                          testing::Values(PairedTest::kBootstrap, PairedTest::kRandomisation));
 
