@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <sstream>
 
 #include "engine/base/error.h"
@@ -132,6 +133,100 @@ TEST_F(AdapterSweep, EachSeedHasItsOwn) {
     ++seen;
   }
   EXPECT_EQ(seen, 2 * 3);  // quality, and times at two batch sizes
+}
+
+// Three trainings of `unified`, and what else is known of them one by one.
+class TrainingRuns : public AdapterSweep {
+ protected:
+  TrainingRuns() {
+    write_adapter(folder_, "run1/unified-3x", "down_proj");
+    write_adapter(folder_, "run2/unified-3x", "up_proj");
+    write_adapter(folder_, "other", "gate_proj");
+  }
+
+  void write_strategies(const std::string& strategies) const {
+    std::string text = folder_.config_text();
+    const size_t begin = text.find("  - unified"), end = text.find("targets:");
+    folder_.write_config(text.replace(begin, end - begin, strategies));
+  }
+
+  std::string refusal(const std::string& strategies) const {
+    write_strategies(strategies);
+    return message_of([&] { folder_.setup({"targets=[3]"}); });
+  }
+
+  static constexpr const char* kRuns =
+      R"(adapters: ["run1/{strategy}-{target}x", "run2/{strategy}-{target}x", other])";
+};
+
+TEST_F(TrainingRuns, BecomeOneRowWithMeanAndSpread) {
+  using Json = nlohmann::json;
+  write_strategies(fmt::format("  - {{name: unified, {}}}\n", kRuns));
+  const SweepSetup setup = folder_.setup({"targets=[3]"});
+  std::vector<std::string> labels, adapters;
+  for (const Cell& cell : setup.cells) {
+    if (cell.is_full || cell.key.kind != "quality") continue;
+    labels.push_back(cell.key.strategy);
+    adapters.push_back(cell.adapter);
+  }
+  EXPECT_EQ(labels, (std::vector<std::string>{"unified run 1", "unified run 2", "unified run 3"}));
+  EXPECT_EQ(adapters,
+            (std::vector<std::string>{folder_.path("run1/unified-3x"),
+                                      folder_.path("run2/unified-3x"), folder_.path("other")}));
+  ASSERT_EQ(folder_.run("a.db", {"targets=[3]"}), SweepOutcome::kDone);
+  const Json folded = folder_.rows("a.db");
+  ASSERT_EQ(folded.size(), 4u);  // full and unified, at two batch sizes
+
+  // The same adapters at strategies of their own.
+  std::string list;
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    list += fmt::format("  - {{name: unified, label: u{}, adapter: {}}}\n", i, adapters[i]);
+  }
+  write_strategies(list);
+  ASSERT_EQ(folder_.run("b.db", {"targets=[3]"}), SweepOutcome::kDone);
+  const Json single = folder_.rows("b.db");
+  for (const Json& row : folded) {
+    if (row["strategy"] == "full") continue;
+    EXPECT_EQ(row["strategy"], "unified");
+    EXPECT_EQ(row["seeds"], 3);
+    double sum = 0, squares = 0;
+    int runs = 0;
+    for (const Json& other : single) {
+      if (other["strategy"] == "full" || other["batch"] != row["batch"]) continue;
+      const auto score = other["scores"][1]["score"].get<double>();
+      sum += score, squares += score * score, ++runs;
+    }
+    ASSERT_EQ(runs, 3);
+    const Json& score = row["scores"][1];
+    EXPECT_NEAR(score["score"].get<double>(), sum / 3, 1e-12);
+    EXPECT_NEAR(score["deviation_over_seeds"].get<double>(),
+                std::sqrt(std::max(0.0, (squares - sum * sum / 3) / 2)), 1e-9);
+  }
+}
+
+TEST_F(TrainingRuns, OneIsAStrategyAsAnyOther) {
+  write_strategies("  - {name: unified, adapters: [\"run1/{strategy}-{target}x\"]}\n");
+  const SweepSetup setup = folder_.setup({"targets=[3]"});
+  EXPECT_EQ(setup.cells.back().key.strategy, "unified");
+  EXPECT_EQ(setup.cells.back().adapter, folder_.path("run1/unified-3x"));
+}
+
+TEST_F(TrainingRuns, WhatIsNoRunIsRefused) {
+  const auto says = [&](const std::string& strategies, const std::string& what) {
+    const std::string message = refusal(strategies);
+    EXPECT_NE(message.find(what), std::string::npos) << message;
+    EXPECT_NE(message.find("sweep.yaml:1"), std::string::npos) << message;  // lines 13, 14
+  };
+  says("  - {name: unified, adapters: [other, run1], adapter: other}\n", "beside `adapter`");
+  says("  - {name: random, adapters: [other, run1], seeds: 2}\n", "beside `seeds`");
+  says("  - {name: unified, adapters: [other, none]}\n", "got 'none'");
+  says("  - {name: unified, adapters: [other, other]}\n", "other' twice");
+  says("  - {name: unified, adapters: []}\n", "no training run");
+  says(fmt::format("  - {{name: unified, {}}}\n  - {{name: unified, label: unified run 2}}\n",
+                   kRuns),
+       "'unified run 2' given twice");
+  EXPECT_NE(refusal("  - {name: unified, adapters: [other, nowhere]}\n").find("nowhere"),
+            std::string::npos);
 }
 
 TEST_F(AdapterSweep, WrongPatternsAreNamed) {
