@@ -130,6 +130,19 @@ TEST(ExportTexts, EachPointOfAMatrixHasAFolder) {
   EXPECT_EQ(index_of(folder, "texts")["datasets"][1]["variant"], "seed=2");
 }
 
+TEST(ExportTexts, EachRunOfARowHasAFileAndTheIndexNamesTheRow) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", {"strategies=[full, {name: random, label: chance, seeds: 2}]",
+                                "targets=[2]", "timing.repetitions=0"}),
+            SweepOutcome::kDone);
+  exported(folder, "a.db", "texts");
+  const Json files = index_of(folder, "texts")["datasets"][0]["files"];
+  ASSERT_EQ(files.size(), 3u);
+  EXPECT_FALSE(files[0].contains("group"));
+  EXPECT_EQ(files[2]["file"], "de-en/chance_seed_1-2x.txt");
+  EXPECT_EQ(files[2]["group"], "chance");
+}
+
 TEST(ExportTexts, AnUnfinishedCellIsLeftOutAndNamed) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", {"strategies=[full, unified]", "timing.repetitions=0"}),
