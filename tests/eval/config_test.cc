@@ -7,8 +7,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
-#include <sstream>
 
 #include "engine/base/error.h"
 #include "eval/sweep/adapters.h"
@@ -390,9 +390,8 @@ TEST(Config, StrategiesOfOneNameAreToldApart) {
 
 TEST(Config, TheManualListsEveryKey) {
   std::ifstream file(std::string(SKIPBENCH_SOURCE_DIR) + "/docs/file-formats.md");
-  std::stringstream manual;
-  manual << file.rdbuf();
-  EXPECT_NE(manual.str().find(config_keys_markdown()), std::string::npos)
+  const std::string manual(std::istreambuf_iterator<char>(file), {});
+  EXPECT_NE(manual.find(config_keys_markdown()), std::string::npos)
       << "docs/file-formats.md should hold this table:\n"
       << config_keys_markdown();
 }
