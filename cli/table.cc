@@ -1,14 +1,18 @@
 // skipbench table: the table of a results file.
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/paired_test.h"
+#include "engine/base/error.h"
 #include "eval/report/comparison.h"
 #include "eval/report/render.h"
+#include "eval/report/stored_runs.h"
 
 namespace skipbench {
 namespace {
@@ -20,15 +24,41 @@ struct TableCommand {
   std::string test;                 // empty: none
   std::vector<std::string> beside;  // name and file
   ComparisonOptions comparison;
+  bool names_baseline = false;
+  std::string run;  // empty: the latest
 };
 
+std::optional<int64_t> wanted_run(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  int64_t run = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), run);
+  if (error == std::errc() && end == text.data() + text.size()) return run;
+  throw Error({.what = "not the number of a run",
+               .where = "--run",
+               .expected = "a number, or list for the runs of the file",
+               .got = text});
+}
+
+void check_baseline_is_read(const TableCommand& command) {
+  if (!command.names_baseline || !command.test.empty()) return;
+  throw Error({.what = "a table without tests does not read this option",
+               .where = "--baseline",
+               .expected = "it with --significance",
+               .got = command.comparison.baseline});
+}
+
 void print_table(TableCommand& command) {
+  check_baseline_is_read(command);
   if (!command.test.empty()) command.comparison.test = paired_test(command.test);
   if (!command.beside.empty()) {
     command.layout.beside = read_published(command.beside[0], command.beside[1]);
   }
   ResultStore store(command.path, OpenMode::kReadOnly);
-  ResultTable table = load_result_table(store);
+  if (command.run == "list") {
+    std::cout << render_runs(stored_runs(store.database()));
+    return;
+  }
+  ResultTable table = load_result_table(store, wanted_run(command.run));
   if (!command.test.empty()) compare_strategies(store, table, command.comparison);
   std::cout << render_table(table, command.format, command.layout);
 }
@@ -62,16 +92,23 @@ void add_table(CLI::App& app) {
       "(sacreBLEU's bootstrap, about half a two-sided p) or paired-ar (two-sided); with "
       "it csv and json hold the ends of each score's 95 % bootstrap interval, as "
       "'BLEU low' and 'BLEU high'");
-  sub->add_option("--baseline", command->comparison.baseline, "strategy to test against")
-      ->capture_default_str();
+  const CLI::Option* baseline = sub->add_option("--baseline", command->comparison.baseline,
+                                                "with --significance: the strategy to test against")
+                                    ->capture_default_str();
   sub->add_option("--beside", command->beside,
                   "NAME FILE: with --layout paper, published numbers beside one's own, as in "
                   "paper results/paper_table4.json")
       ->expected(2);
+  sub->add_option("--run", command->run,
+                  "the table of another run than the latest, by its number; list: the runs of the "
+                  "file with number, start, finished cells and command");
   sub->footer(
       "Example:\n  skipbench table results/quickstart.db -o latex --where batch=8 --significance "
       "paired-bs");
-  sub->callback([command] { print_table(*command); });
+  sub->callback([command, baseline] {
+    command->names_baseline = baseline->count() > 0;
+    print_table(*command);
+  });
 }
 
 }  // namespace skipbench

@@ -209,6 +209,17 @@ std::vector<std::string> layer_notes(const ResultTable& table) {
       100 * kLayersApart, fmt::join(names, "; "))};
 }
 
+// Empty where the shown run asked for all that the file holds.
+std::string other_runs_note(const OtherCells& others) {
+  if (others.cells == 0) return "";
+  return fmt::format(
+      "{} {} of this file {} {} more {} (`table --run N` shows one, `--run list` names them).",
+      others.runs,
+      fmt::format("{} {}", others.all_earlier ? "earlier" : "other",
+                  others.runs == 1 ? "run" : "runs"),
+      others.runs == 1 ? "holds" : "hold", others.cells, others.cells == 1 ? "cell" : "cells");
+}
+
 // The names of scores that lack a p for the same reason and in the same rows stand together.
 struct Untested {
   std::string reason;
@@ -324,6 +335,9 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
     notes.push_back(fmt::format("Some cells were measured by another build: {}.", build));
   }
   notes.push_back(fmt::format("Started {} by `{}`.", table.started, run.command));
+  if (const std::string others = other_runs_note(table.other_cells); !others.empty()) {
+    notes.push_back(others);
+  }
   return notes;
 }
 

@@ -180,7 +180,9 @@ std::string render_json(const ResultTable& table) {
   }
   json["machines"] = machines_json(table);
   if (const auto notes = reading_notes(table); !notes.empty()) json["notes"] = notes;
-  json["run"] = {{"started", table.started},
+  json["other_runs"] = {{"runs", table.other_cells.runs}, {"cells", table.other_cells.cells}};
+  json["run"] = {{"id", table.run_id},
+                 {"started", table.started},
                  {"command", table.run.command},
                  {"model", table.run.model},
                  {"model_hash", table.run.model_hash},

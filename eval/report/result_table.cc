@@ -30,8 +30,11 @@ class TableLoader {
  public:
   explicit TableLoader(ResultStore& store) : store_(store), database_(store.database()) {}
 
-  ResultTable load() {
-    run_ = load_run();
+  ResultTable load(std::optional<int64_t> wanted) {
+    run_ = find_run(database_, wanted);
+    table_.run_id = run_;
+    table_.other_cells = other_cells(database_, run_);
+    load_run();
     load_variants();
     const std::vector<ListedCell> cells = list_cells(run_);
     machines_ = find_machines(database_, run_);
@@ -45,14 +48,12 @@ class TableLoader {
   }
 
  private:
-  int64_t load_run() {
+  void load_run() {
     Statement statement(database_,
                         "SELECT id, command, config, commit_hash, dirty_hash, compiler, flags,"
                         " device, device_name, cpu, threads, instruction_set, load_average, model,"
-                        " model_hash, num_layers, started FROM runs ORDER BY id DESC LIMIT 1");
-    if (!statement.step()) {
-      throw Error({.what = "the results file holds no run", .where = database_.path()});
-    }
+                        " model_hash, num_layers, started FROM runs WHERE id = ?");
+    statement.bind(run_).step();
     RunRecord& run = table_.run;
     run.command = statement.text(1);
     run.config = statement.text(2);
@@ -67,7 +68,6 @@ class TableLoader {
     table_.started = statement.text(16);
     table_.config = read_stored_config(run.config, database_.path());
     load_peaks();
-    return statement.integer(0);
   }
 
   void load_variants() {
@@ -88,8 +88,9 @@ class TableLoader {
   void load_peaks() {
     Statement statement(database_,
                         "SELECT peak_read_bytes_per_second, peak_flops_per_second FROM runs"
-                        " WHERE peak_read_bytes_per_second IS NOT NULL ORDER BY id DESC LIMIT 1");
-    if (!statement.step()) return;
+                        " WHERE peak_read_bytes_per_second IS NOT NULL AND id <= ?"
+                        " ORDER BY id DESC LIMIT 1");
+    if (!statement.bind(run_).step()) return;
     table_.peak_read_bytes_per_second = statement.real(0);
     table_.peak_flops_per_second = statement.real(1);
   }
@@ -356,6 +357,8 @@ class TableLoader {
 
 }  // namespace
 
-ResultTable load_result_table(ResultStore& store) { return TableLoader(store).load(); }
+ResultTable load_result_table(ResultStore& store, std::optional<int64_t> run) {
+  return TableLoader(store).load(run);
+}
 
 }  // namespace skipbench

@@ -9,6 +9,7 @@
 #include "eval/probe/divergence.h"
 #include "eval/report/machines.h"
 #include "eval/report/stored_config.h"
+#include "eval/report/stored_runs.h"
 #include "eval/store/store.h"
 
 namespace skipbench {
@@ -102,8 +103,11 @@ struct TableRow {
 
 struct ResultTable {
   std::vector<TableRow> rows;
-  // Where the numbers come from: the latest run's, and the commits of other runs among its cells.
+  // Where the numbers come from: the run's that is shown, and the commits of other runs among its
+  // cells.
+  int64_t run_id = 0;
   RunRecord run;
+  OtherCells other_cells;
   StoredConfig config;  // run.config, read
   std::string started;
   std::string weights;  // types of the model without adapter; empty: not known
@@ -115,7 +119,8 @@ struct ResultTable {
   std::string interval;                           // likewise of low and high
 };
 
-// The cells that the latest run asked for. Throws Error for a results file without a run.
-ResultTable load_result_table(ResultStore& store);
+// The cells that run `run` asked for, by default the latest. Throws Error for a results file
+// without such a run.
+ResultTable load_result_table(ResultStore& store, std::optional<int64_t> run = std::nullopt);
 
 }  // namespace skipbench

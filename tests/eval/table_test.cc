@@ -270,6 +270,45 @@ TEST_P(TestedTable, PairedTestsOfStoredOutputs) {
   EXPECT_THROW(compare_strategies(store, table, {.baseline = "fool"}), Error);
 }
 
+TEST(Table, EarlierRunsAreNotedAndCanBeShown) {
+  const SweepFolder folder;
+  const auto run = [&](const std::string& override) {
+    ASSERT_EQ(folder.run("a.db", {"timing.repetitions=0", override}), SweepOutcome::kDone);
+  };
+  run("targets=[3]");
+  run("targets=[3]");
+  const auto table = [&](std::optional<int64_t> wanted = std::nullopt) {
+    ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+    return load_result_table(store, wanted);
+  };
+  EXPECT_EQ(render_table(table(), "md").find(" of this file "), std::string::npos);
+  run("targets=[1.5]");
+  const auto expect = [](const std::string& text, const std::string& part) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\nnot in\n" << text;
+  };
+  expect(render_table(table(), "md"),
+         "2 earlier runs of this file hold 2 more cells (`table --run N` shows one");
+  run("strategies=[full]");
+  expect(render_table(table(), "md"), "3 earlier runs of this file hold 4 more cells");
+  const Json first = Json::parse(render_table(table(1), "json"));
+  EXPECT_EQ(first.at("run").at("id"), 1);
+  EXPECT_EQ(first.at("other_runs"), (Json{{"runs", 1}, {"cells", 2}}));
+  ASSERT_EQ(first.at("rows").size(), 3u);
+  EXPECT_EQ(first.at("rows")[1].at("target"), 3.0);
+  EXPECT_FALSE(first.at("rows")[1].at("scores").empty());
+  expect(render_table(table(1), "md"), "1 other run of this file holds 2 more cells");
+  EXPECT_EQ(table(3).rows[1].target, 1.5);
+  EXPECT_TRUE(
+      message_of([&] {
+        table(9);
+      }).starts_with("--run: the results file has no such run; expected 1, 2, 3, 4, got 9"));
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  const auto runs = stored_runs(store.database());
+  ASSERT_EQ(runs.size(), 4u);
+  EXPECT_EQ(runs[3].cells, 1);
+  EXPECT_TRUE(render_runs(runs).starts_with("1  " + table(1).started + "  3 cells  "));
+}
+
 std::string tested_against(const SweepFolder& folder, const std::string& baseline,
                            const std::string& format) {
   ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
