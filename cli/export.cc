@@ -35,6 +35,13 @@ void write_texts(ResultStore& store, const std::string& folder) {
   for (const std::string& cell : written.left_out) std::cerr << "left out: " << cell << '\n';
 }
 
+void refuse_unread(const CLI::Option& option, const char* needs) {
+  if (option.count() == 0) return;
+  throw Error({.what = "this export does not read this option",
+               .where = option.get_name(),
+               .expected = fmt::format("it with {}", needs)});
+}
+
 }  // namespace
 
 void add_export(CLI::App& app) {
@@ -48,7 +55,8 @@ void add_export(CLI::App& app) {
       "export", "Every output with its tokens, layers and times, one JSON line each");
   sub->add_option("db", options->path, "results file that `skipbench run` wrote")->required();
   CLI::Option* outputs = sub->add_flag("--outputs", options->outputs, "export the scored outputs");
-  sub->add_flag("--timing", options->timing, "the timed outputs too, once per repetition");
+  const CLI::Option* timing = sub->add_flag(
+      "--timing", options->timing, "with --outputs: the timed outputs too, once per repetition");
   CLI::Option* drift =
       sub->add_flag("--drift", options->drift,
                     "per cell and step the hidden states and distributions against full's")
@@ -65,18 +73,22 @@ void add_export(CLI::App& app) {
       ->excludes(drift)
       ->excludes(probes);
   sub->add_option("-o,--output", options->folder, "texts: the folder to make, or an empty one");
-  sub->add_option("--steps", options->steps,
-                  "exit-depths: as many decoding steps in a row, those whose mean is nearest to "
-                  "the budget; 0: all")
-      ->check(whole_number(0, 1 << 16))
-      ->capture_default_str();
+  const CLI::Option* steps =
+      sub->add_option(
+             "--steps", options->steps,
+             "exit-depths: as many decoding steps in a row, those whose mean is nearest to "
+             "the budget; 0: all")
+          ->check(whole_number(0, 1 << 16))
+          ->capture_default_str();
   sub->footer(
       "Examples:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl\n"
       "  skipbench export results/quickstart.db --to texts -o texts");
-  sub->callback([options] {
+  sub->callback([options, timing, steps] {
     if (!options->outputs && !options->drift && !options->probes && options->to.empty()) {
       throw CLI::RequiredError("--outputs, --drift, --probes or --to");
     }
+    if (!options->outputs) refuse_unread(*timing, "--outputs");
+    if (options->to != "exit-depths") refuse_unread(*steps, "--to exit-depths");
     const bool texts = options->to == "texts";
     if (texts && options->folder.empty()) throw CLI::RequiredError("-o, the folder of the texts,");
     if (!texts && !options->folder.empty()) {

@@ -165,6 +165,31 @@ TEST_F(SweepCommands, RunTableAndExportAgree) {
   EXPECT_EQ(run_skipbench({"report", path("r.db"), "-o", path("absent/r.html")}).exit_code, 2);
 }
 
+TEST_F(SweepCommands, OptionsThatAnOutputDoesNotReadAreRefused) {
+  ASSERT_EQ(run_skipbench({"run", path("sweep.yaml")}).exit_code, 0);
+  const std::vector<std::pair<std::vector<std::string>, std::string>> commands = {
+      {{"table", path("r.db"), "--baseline", "unified"},
+       "expected it with --significance, got uni"},
+      {{"table", path("r.db"), "--run", "first"}, "--run: not the number of a run"},
+      {{"table", path("r.db"), "--run", "2"},
+       "--run: the results file has no such run; expected 1"},
+      {{"export", path("r.db"), "--outputs", "--steps", "3"}, "expected it with --to exit-depths"},
+      {{"export", path("r.db"), "--to", "llama-bench", "--steps", "3"}, "--steps: "},
+      {{"export", path("r.db"), "--probes", "--timing"}, "expected it with --outputs"}};
+  for (const auto& [command, says] : commands) {
+    const ProcessResult result = run_skipbench(command);
+    EXPECT_EQ(result.exit_code, 2) << command[0] << result.errors;
+    EXPECT_EQ(result.output, "");
+    EXPECT_NE(result.errors.find(says), std::string::npos) << says << " not in " << result.errors;
+  }
+  const ProcessResult list = run_skipbench({"table", path("r.db"), "--run", "list"});
+  EXPECT_EQ(list.exit_code, 0) << list.errors;
+  EXPECT_TRUE(list.output.starts_with("1  20")) << list.output;
+  EXPECT_NE(list.output.find("  4 cells  "), std::string::npos) << list.output;
+  EXPECT_EQ(run_skipbench({"table", path("r.db"), "--run", "1"}).output,
+            run_skipbench({"table", path("r.db")}).output);
+}
+
 // Neither the file that is read nor another database, by whatever name, is written over.
 TEST_F(SweepCommands, ResultsAreNeverWrittenOver) {
   ASSERT_EQ(run_skipbench({"run", path("sweep.yaml")}).exit_code, 0);
