@@ -18,10 +18,10 @@ double microseconds_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
 }
 
-constexpr double kNone = -1e9;  // of a beam or text that is not there, as Hugging Face has it
+constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 
 struct Candidate {
-  double score = kNone;  // sum of log-probabilities
+  double score = kImpossible;  // sum of log-probabilities
   int beam = 0;
   int32_t token = 0;
   bool ends = false;
@@ -35,7 +35,7 @@ size_t candidates_per_text(const GenerateOptions& options) {
 
 struct Beam {
   TokenIds tokens;  // new ones
-  double score = kNone;
+  double score = 0;
 };
 
 // What a row's logits exceed its log-probabilities by, from what the pass says of its best token.
@@ -65,16 +65,14 @@ class TextBeams {
         text_(text),
         options_(options),
         count_(static_cast<size_t>(options.beams.beams)),
-        running_(count_),
-        finished_(count_) {
-    running_[0].score = 0;  // at first there is one beam
-  }
+        running_(1) {}  // at first there is one beam
 
   bool is_done() const { return is_done_; }
   std::span<const Beam> running() const { return running_; }
   // Of each running beam the one that it continues.
   std::span<const int> parents() const { return parents_; }
-  const TokenIds& best() const { return finished_[0].tokens; }
+  // Of a text that is done. None may have ended: where every n-gram repeats, the best open beam.
+  const TokenIds& best() const { return (finished_.empty() ? running_ : finished_)[0].tokens; }
 
   // One token further. `rows`: what the pass says of the beams that there are; `logits`: theirs,
   // [rows, vocab], overwritten.
@@ -90,11 +88,16 @@ class TextBeams {
       add_best(static_cast<int>(beam), row, log_norm(rows[beam].next), kept, candidates);
     }
     keep_best(candidates, kept);
+    if (candidates[0].score == kImpossible) {
+      is_done_ = true;
+      if (running_[0].tokens.empty()) running_[0].tokens = {rows[0].next.token};
+      return;
+    }
     const size_t length = running_[0].tokens.size() + 1;
     for (Candidate& candidate : candidates) candidate.ends = ends_text(candidate);
     finish(candidates, length);
     go_on(candidates);
-    decide(candidates, length);
+    decide(length);
   }
 
  private:
@@ -144,10 +147,7 @@ class TextBeams {
     return is_finished(options_, text_, tokens_of(candidate));
   }
 
-  bool is_full() const {
-    return std::all_of(finished_.begin(), finished_.end(),
-                       [](const Beam& text) { return text.score > kNone; });
-  }
+  bool is_full() const { return finished_.size() == count_; }
 
   double normalised(double score, size_t length) const {
     return score / std::pow(static_cast<double>(length), options_.beams.length_penalty);
@@ -162,9 +162,10 @@ class TextBeams {
     }
     std::stable_sort(finished_.begin(), finished_.end(),
                      [](const Beam& a, const Beam& b) { return a.score > b.score; });
-    finished_.resize(count_);
+    finished_.resize(std::min(count_, finished_.size()));
   }
 
+  // Fewer beams than before where more candidates end than there are to spare.
   void go_on(std::span<const Candidate> candidates) {
     std::vector<Beam> next;
     parents_.clear();
@@ -173,26 +174,25 @@ class TextBeams {
       next.push_back({tokens_of(candidate), candidate.score});
       parents_.push_back(candidate.beam);
     }
-    is_done_ = next.size() < count_;
+    is_done_ = next.empty();
     if (!is_done_) running_ = std::move(next);
   }
 
-  void decide(std::span<const Candidate> candidates, size_t length) {
+  void decide(size_t length) {
     if (is_done_) return;
     const BeamOptions& beams = options_.beams;
     const bool may_grow = beams.early_stopping == EarlyStopping::kNever && beams.length_penalty > 0;
     const size_t most = may_grow ? static_cast<size_t>(options_.max_new_tokens) : length;
-    const bool can_improve = normalised(running_[0].score, most) > finished_.back().score;
-    const bool has_all = beams.early_stopping == EarlyStopping::kAll && is_full();
-    is_done_ = candidates.empty() || !can_improve || has_all;
+    is_done_ = is_full() && (beams.early_stopping == EarlyStopping::kAll ||
+                             normalised(running_[0].score, most) <= finished_.back().score);
   }
 
   const TokenIds& prompt_;
   size_t text_;
   const GenerateOptions& options_;
   size_t count_;
-  std::vector<Beam> running_;   // [beams], the best first
-  std::vector<Beam> finished_;  // [beams], the best first
+  std::vector<Beam> running_;   // at most `count_`, the best first
+  std::vector<Beam> finished_;  // likewise
   std::vector<int> parents_;
   bool is_done_ = false;
 };
@@ -287,17 +287,18 @@ GenerateResult generate_with_beams(Model& model, std::span<const TokenIds> promp
   std::vector<size_t> open(prompts.size());
   for (size_t i = 0; i < open.size(); ++i) open[i] = i;
 
-  // The open texts take their logits; those that are done leave. `rows`: of logits for each.
-  const auto advance = [&](std::span<const BatchPass::Row> rows, size_t per_text, int64_t step) {
+  // The open texts take the rows of their beams, in order; those that are done leave.
+  const auto advance = [&](std::span<const BatchPass::Row> rows, int64_t step) {
     const std::span<float> logits = pass.logits();
-    for (size_t i = 0; i < open.size(); ++i) {
-      TextBeams& text = texts[open[i]];
-      const size_t first = i * per_text;
-      layers[open[i]].push_back(rows[first].layers);
-      text.advance(rows.subspan(first, per_text), logits.subspan(first * vocab, per_text * vocab));
+    size_t first = 0;
+    for (const size_t i : open) {
+      TextBeams& text = texts[i];
+      const size_t beams = text.running().size();
+      layers[i].push_back(rows[first].layers);
+      text.advance(rows.subspan(first, beams), logits.subspan(first * vocab, beams * vocab));
+      first += beams;
       if (text.is_done()) continue;
-      table.inherit(static_cast<int32_t>(open[i]) * count, text.parents(),
-                    std::ssize(prompts[open[i]]) + step);
+      table.inherit(static_cast<int32_t>(i) * count, text.parents(), std::ssize(prompts[i]) + step);
     }
     if (options.on_tokens) options.on_tokens(static_cast<int>(open.size()));
     std::erase_if(open, [&](size_t text) { return texts[text].is_done(); });
@@ -305,7 +306,7 @@ GenerateResult generate_with_beams(Model& model, std::span<const TokenIds> promp
 
   Clock::time_point begin = Clock::now();
   const auto first = pass.prefill({});
-  advance(first, 1, 0);
+  advance(first, 0);
   timings.prefill_us = microseconds_since(begin);
   if (options.after_prefill) options.after_prefill();
   pass.share_positions(table.device());
@@ -314,13 +315,14 @@ GenerateResult generate_with_beams(Model& model, std::span<const TokenIds> promp
     sequences.clear();
     tokens.clear();
     for (const size_t text : open) {
-      for (int beam = 0; beam < count; ++beam) {
-        sequences.push_back(static_cast<int32_t>(text) * count + beam);
-        tokens.push_back(texts[text].running()[static_cast<size_t>(beam)].tokens.back());
+      auto sequence = static_cast<int32_t>(text) * count;
+      for (const Beam& beam : texts[text].running()) {
+        sequences.push_back(sequence++);
+        tokens.push_back(beam.tokens.back());
       }
     }
     table.upload();
-    advance(pass.step(step, {sequences, tokens, {}}), static_cast<size_t>(count), step + 1);
+    advance(pass.step(step, {sequences, tokens, {}}), step + 1);
     timings.step_us.push_back(microseconds_since(begin));
     timings.decode_us += timings.step_us.back();
   }

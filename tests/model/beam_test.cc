@@ -148,6 +148,44 @@ TEST(BeamSearch, AStopTextEndsAHypothesis) {
   for (size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(got[i].tokens, want[i].tokens) << i;
 }
 
+// Scores beyond any that texts usually have, and texts that can end in no other way.
+TEST(BeamSearch, ATextHasATokenAtLeast) {
+  LoadedDecoder model((fixtures_folder() / "models" / "llama-1layer").string(), {.threads = 1});
+  const auto full = make_strategy({.name = "full"}, model.num_layers());
+  const int vocab = model.loaded().config.vocab_size;
+  TokenIds all;
+  for (int32_t id = 0; id < vocab; ++id) all.push_back(id);
+  const std::vector<TokenIds> prompts = {{1, 2, 3}, all};
+  GenerateOptions options{.max_new_tokens = 40};
+  options.beams = {.beams = 2, .no_repeat_ngram = 1};
+  const auto unique = model.decoder().generate(prompts, *full, options).outputs;
+  EXPECT_EQ(std::ssize(unique[0].tokens), vocab - 3);  // transformers' text: each id once
+  EXPECT_EQ(std::ssize(unique[1].tokens), 1);
+  options = {.max_new_tokens = 3};
+  for (const double penalty : {-100.0, -30.0, 100.0}) {
+    options.beams = {.beams = 2, .length_penalty = penalty};
+    for (const auto& output : model.decoder().generate(prompts, *full, options).outputs) {
+      EXPECT_EQ(std::ssize(output.tokens), 3) << penalty;
+      EXPECT_EQ(output.layers_per_token.size(), 3u);
+    }
+  }
+}
+
+// With one beam left transformers goes on with it.
+TEST(BeamSearch, GoesOnWithFewerBeamsThanBefore) {
+  LoadedDecoder model((fixtures_folder() / "models" / "qwen3").string(), {.threads = 1});
+  const auto full = make_strategy({.name = "full"}, model.num_layers());
+  const std::vector<TokenIds> prompts = {{18, 5, 5}, {22}, {6, 25, 70, 46, 12}};
+  GenerateOptions options{.max_new_tokens = 12};
+  options.beams.beams = 3;
+  // All but a few ids end a text: far more than there are candidates to spare.
+  options.stop = [](size_t, std::span<const int32_t> tokens) { return tokens.back() % 16 != 12; };
+  for (const auto& output : model.decoder().generate(prompts, *full, options).outputs) {
+    ASSERT_FALSE(output.tokens.empty());
+    for (size_t i = 0; i + 1 < output.tokens.size(); ++i) EXPECT_EQ(output.tokens[i] % 16, 12);
+  }
+}
+
 TEST(BeamSearch, RefusesWhatItCannotDo) {
   LoadedDecoder model((fixtures_folder() / "models" / "bloom-7layers").string(), {.threads = 1});
   const std::vector<TokenIds> prompts = {{1, 2}};
