@@ -45,6 +45,8 @@ class BatchPass {
   std::span<float> logits() { return logits_; }
   // Whose memory holds a position of a sequence from now on ([sequences, capacity], device).
   void share_positions(const int32_t* source) { cache_->share_positions(source); }
+  // Positions that a sequence has, where it goes on from another one's.
+  void set_length(int32_t sequence, int32_t length) { lengths_[sequence] = length; }
   // The prompts' numbers: what tells their draws and replayed exits apart. From 0 without this.
   void number_texts(std::span<const int32_t> texts) { texts_.assign(texts.begin(), texts.end()); }
 

@@ -202,6 +202,7 @@ class PositionTable {
  public:
   PositionTable(Backend& backend, std::span<const TokenIds> prompts, int beams, int64_t capacity)
       : backend_(backend),
+        beams_(beams),
         capacity_(capacity),
         table_(prompts.size() * static_cast<size_t>(beams) * static_cast<size_t>(capacity)),
         device_(backend.allocate(table_.size() * sizeof(int32_t))) {
@@ -221,7 +222,7 @@ class PositionTable {
   // are written.
   void inherit(int32_t first, std::span<const int> parents, int64_t filled) {
     const auto begin = static_cast<size_t>(first) * static_cast<size_t>(capacity_);
-    const size_t size = parents.size() * static_cast<size_t>(capacity_);
+    const auto size = static_cast<size_t>(beams_ * capacity_);
     const std::vector<int32_t> old(table_.begin() + static_cast<ptrdiff_t>(begin),
                                    table_.begin() + static_cast<ptrdiff_t>(begin + size));
     for (size_t beam = 0; beam < parents.size(); ++beam) {
@@ -239,6 +240,7 @@ class PositionTable {
   }
 
   Backend& backend_;
+  int beams_;
   int64_t capacity_;
   std::vector<int32_t> table_;  // [sequences, capacity]
   DeviceBuffer device_;
@@ -317,6 +319,7 @@ GenerateResult generate_with_beams(Model& model, std::span<const TokenIds> promp
     for (const size_t text : open) {
       auto sequence = static_cast<int32_t>(text) * count;
       for (const Beam& beam : texts[text].running()) {
+        pass.set_length(sequence, static_cast<int32_t>(prompts[text].size()) + step);
         sequences.push_back(sequence++);
         tokens.push_back(beam.tokens.back());
       }
