@@ -1,6 +1,7 @@
 #include "eval/store/joint_run.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "eval/store/cell_settings.h"
 #include "eval/store/row_copy.h"
 #include "eval/store/store.h"
 
@@ -29,14 +31,32 @@ std::string point_conflict(Database& output, int64_t run, int64_t ordinal, int64
                   " r.batch || ' (' || c.kind || ')', c.id FROM run_cells r JOIN cells c ON"
                   " c.id = r.cell_id WHERE r.run_id = ? AND r.ordinal = ?");
   point.bind(run, ordinal).step();
-  Statement keys(output,
-                 "SELECT a.key FROM cells x, json_each(x.resolved) a JOIN cells y ON y.id = ?"
-                 " LEFT JOIN json_each(y.resolved) b ON b.key = a.key"
-                 " WHERE x.id = ? AND a.value IS NOT b.value ORDER BY 1");
-  keys.bind(other_cell, point.integer(1));
-  std::string differs;
-  while (keys.step()) differs += (differs.empty() ? "" : ", ") + keys.text(0);
-  return fmt::format("{}: {}", point.text(0), differs);
+  Statement settings(output,
+                     "SELECT x.resolved, y.resolved FROM cells x, cells y WHERE x.id = ?"
+                     " AND y.id = ?");
+  settings.bind(other_cell, point.integer(1)).step();
+  return fmt::format("{}: {}", point.text(0),
+                     fmt::join(differing_settings(settings.text(0), settings.text(1)), ", "));
+}
+
+// Finished cells of one strategy, target and data set that were calibrated apart: their rows would
+// pair one threshold's quality with another one's speed.
+void check_calibrations(Database& output, std::span<const JointPoint> points,
+                        std::vector<std::string>& conflicts) {
+  std::map<std::string, std::string> known;
+  for (const JointPoint& point : points) {
+    if (!point.done) continue;
+    Statement row(output,
+                  "SELECT r.strategy || ' ' || r.target || 'x, ' || r.dataset ||"
+                  " iif(r.variant = '', '', ', ' || r.variant),"
+                  " coalesce(c.resolved ->> '$.calibration', '') FROM run_cells r JOIN cells c ON"
+                  " c.id = r.cell_id WHERE r.run_id = ? AND r.ordinal = ?");
+    row.bind(point.run, point.ordinal).step();
+    const auto [at, is_new] = known.emplace(row.text(0), row.text(1));
+    if (is_new || at->second == row.text(1)) continue;
+    conflicts.push_back(at->first + ": calibration, between its quality and its speeds");
+    at->second = row.text(1);
+  }
 }
 
 // Of every point that a latest run lists the best of its cells. Throws Error where two are
@@ -66,6 +86,7 @@ std::vector<JointPoint> joint_cells(Database& output, std::span<const int64_t> l
       if (point.done && !first.done) first = point;
     }
   }
+  check_calibrations(output, points, conflicts);
   if (conflicts.empty()) return points;
   std::string text;
   for (size_t i = 0; i < std::min(conflicts.size(), kShownPoints); ++i)

@@ -94,8 +94,8 @@ class CellMaker {
     } else {
       cell.adapter = adapter_folder(config_, section, target);
       cell.calibrated = param_to_calibrate(cell.spec, context_.num_layers);
-      check_parameters(cell);
       if (config_.beams.beams > 1) refuse_beams(cell);
+      if (cell.status == cell_status::kPending) check_parameters(cell);
     }
     if (cell.calibrated) {
       Json calibration = point_json(cell);

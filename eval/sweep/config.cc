@@ -194,6 +194,11 @@ SweepConfig read_config(const YamlDocument& document) {
   config.max_new_tokens = static_cast<int>(decoding.integer("max_new_tokens"));
   config.beams = read_beams(root, decoding);
   config.sampling = read_sampling(decoding, static_cast<uint64_t>(config.seed));
+  if (config.beams.beams > 1 && !config.sampling.is_greedy()) {
+    throw Error({.what = "beam search draws no tokens",
+                 .where = decoding.where("temperature"),
+                 .expected = "temperature 0, or `beams: 1`"});
+  }
   for (const std::string& plugin : root.paths("plugins")) {
     load_strategy_plugin(plugin, root.where("plugins"));
   }

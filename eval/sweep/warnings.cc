@@ -42,6 +42,7 @@ std::string adapter_warning(const Cell& cell, const DatasetSection& dataset) {
     differs += (differs.empty() ? "" : ", ") + what;
   };
   const auto strategy = setting<std::string>(settings, "strategy");
+  if (strategy && *strategy == "full") return "";  // the same training without skipping
   // A list of layers may be any strategy's.
   if (strategy && *strategy != cell.spec.name && cell.spec.name != "layers") add(*strategy);
   const auto target = setting<double>(settings, "target");

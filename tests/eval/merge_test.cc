@@ -183,6 +183,23 @@ TEST_F(Merge, OnePointUnderTwoSettingsIsRefused) {
   EXPECT_FALSE(std::filesystem::exists(path("all.db")));
 }
 
+// Shards of which one took over an earlier build's quality, and with it its calibration.
+TEST_F(Merge, QualityAndSpeedUnderTwoCalibrationsAreRefused) {
+  const auto files = run_shards(3, "s");
+  for (const std::string& file : files) {
+    change(file,
+           "UPDATE cells SET resolved = json_set(resolved, '$.calibration', 'another one'),"
+           " identity = identity || 'x' WHERE kind = 'quality' AND status = 'done' AND"
+           " resolved ->> '$.strategy' = 'early_exit'");
+  }
+  const std::string message =
+      message_of([&] { merge_stores(files, path("all.db"), "skipbench merge"); });
+  EXPECT_NE(message.find("early_exit 1.5x, de-en: calibration, between its quality and its speeds"),
+            std::string::npos)
+      << message;
+  EXPECT_FALSE(std::filesystem::exists(path("all.db")));
+}
+
 TEST_F(Merge, RefusesWhatItCannotDo) {
   ASSERT_EQ(folder_.run("a.db", {"timing.repetitions=0"}), SweepOutcome::kDone);
   const std::vector<std::string> one = {path("a.db")}, absent = {path("a.db"), path("no.db")};
