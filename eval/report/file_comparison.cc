@@ -8,14 +8,25 @@
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
 #include "eval/report/stored_statistics.h"
+#include "eval/store/cell_settings.h"
 
 namespace skipbench {
 namespace {
 
-// A row that was not timed has no batch: its quality is that of every batch.
 bool same_point(const TableRow& a, const TableRow& b) {
   return a.strategy == b.strategy && a.target == b.target && a.data_name == b.data_name &&
-         a.variant == b.variant && (a.batch == b.batch || !a.batch || !b.batch);
+         a.variant == b.variant;
+}
+
+// The row at `row`'s point and batch size, else the first at its point; null without one.
+const TableRow* partner_of(const TableRow& row, const std::vector<TableRow>& rows) {
+  const TableRow* found = nullptr;
+  for (const TableRow& other : rows) {
+    if (!same_point(row, other)) continue;
+    if (row.batch == other.batch) return &other;
+    if (found == nullptr) found = &other;
+  }
+  return found;
 }
 
 std::string point_name(const TableRow& row) {
@@ -23,8 +34,8 @@ std::string point_name(const TableRow& row) {
                      row.batch ? fmt::format(", batch {}", *row.batch) : "");
 }
 
-std::string data_of(ResultStore& store, int64_t cell) {
-  Statement rows(store.database(), "SELECT resolved ->> '$.data' FROM cells WHERE id = ?");
+std::string settings_of(ResultStore& store, int64_t cell) {
+  Statement rows(store.database(), "SELECT resolved FROM cells WHERE id = ?");
   return rows.bind(cell).step() ? rows.text(0) : "";
 }
 
@@ -78,10 +89,11 @@ class PairTester {
 
 PointPair pair_of(ResultStore& store_a, const TableRow& a, ResultStore& store_b, const TableRow& b,
                   PairTester& tester) {
-  PointPair pair{.a = a, .b = b};
-  const std::string data = data_of(store_a, a.quality_cell);
-  pair.same_data =
-      a.seeds == 1 && b.seeds == 1 && !data.empty() && data == data_of(store_b, b.quality_cell);
+  PointPair pair{.a = a, .b = b, .same_batch = a.batch == b.batch};
+  const std::string settings = settings_of(store_a, a.quality_cell);
+  pair.settings = differing_settings(settings, settings_of(store_b, b.quality_cell));
+  pair.same_data = a.seeds == 1 && b.seeds == 1 && !settings.empty() &&
+                   std::ranges::find(pair.settings, "data") == pair.settings.end();
   if (pair.same_data) {
     pair.texts_differ =
         share_of_texts_that_differ(store_a, a.quality_cell, store_b, b.quality_cell);
@@ -112,23 +124,24 @@ FileComparison compare_files(const std::string& file_a, const std::string& file_
   PairTester tester(store_a, store_b, comparison);
   const std::vector<TableRow>&rows_a = comparison.table_a.rows, &rows_b = comparison.table_b.rows;
   for (const TableRow& a : rows_a) {
-    const auto b =
-        std::ranges::find_if(rows_b, [&](const TableRow& row) { return same_point(a, row); });
-    if (b == rows_b.end()) {
+    const TableRow* b = partner_of(a, rows_b);
+    if (b == nullptr) {
       comparison.only_a.push_back(point_name(a));
     } else {
       comparison.points.push_back(pair_of(store_a, a, store_b, *b, tester));
     }
   }
   for (const TableRow& b : rows_b) {
-    const bool in_both =
-        std::ranges::any_of(rows_a, [&](const TableRow& row) { return same_point(row, b); });
-    if (!in_both) comparison.only_b.push_back(point_name(b));
+    // At a batch size of its own it has speeds that nothing stands beside.
+    const TableRow* a = partner_of(b, rows_a);
+    if (a == nullptr || (b.batch && a->batch != b.batch)) {
+      comparison.only_b.push_back(point_name(b));
+    }
   }
   if (!comparison.points.empty()) return comparison;
   throw Error({.what = "the two files have no point in common",
                .where = file_b,
-               .expected = "a strategy at a target, data set and batch size of " + file_a,
+               .expected = "a strategy at a target and data set of " + file_a,
                .got = comparison.only_b.empty()
                           ? "no row"
                           : "'" + comparison.only_b.front() + "' and others"});

@@ -16,10 +16,12 @@ struct ScorePair {
   std::optional<double> p_value;  // none: other data, means over seeds, or not asked for
 };
 
-// A point of the table that both files have: the same strategy (by its label), target, data set,
-// point of the matrix and batch size (a row without speed has none and is every one's).
+// A point of the table that both files have: the same strategy (by its label), target, data set and
+// point of the matrix, at the same batch size or, where B has no row of A's, without its speed.
 struct PointPair {
   TableRow a, b;
+  bool same_batch = false;
+  std::vector<std::string> settings;   // keys of the quality cells' settings that differ
   std::vector<ScorePair> scores;       // by name and signature in both
   bool same_data = false;              // prompts and references
   std::optional<double> texts_differ;  // share of the scored outputs; none: other data

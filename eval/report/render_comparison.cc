@@ -1,8 +1,12 @@
 // Two results files side by side, as text.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <span>
 
 #include "engine/base/error.h"
 #include "eval/report/file_comparison.h"
@@ -36,23 +40,35 @@ std::string p_text(std::optional<double> p) {
   return *p < 0.001 ? "<0.001" : fmt::format("{:.3f}", *p);
 }
 
+struct ScoreColumn {
+  std::string name, signature;
+  std::string header;  // the name, numbered where several signatures have it
+};
+
 // Of the points of one data set, as they are met.
-std::vector<std::string> score_names(const FileComparison& comparison, const std::string& dataset) {
-  std::vector<std::string> names;
+std::vector<ScoreColumn> score_columns(const FileComparison& comparison,
+                                       const std::string& dataset) {
+  std::vector<ScoreColumn> columns;
   for (const PointPair& point : comparison.points) {
     if (point.a.dataset != dataset) continue;
     for (const ScorePair& score : point.scores) {
-      if (std::ranges::find(names, score.name) == names.end()) names.push_back(score.name);
+      const auto same = [&](const ScoreColumn& column) {
+        return column.name == score.name && column.signature == score.signature;
+      };
+      if (std::ranges::any_of(columns, same)) continue;
+      const auto number = 1 + std::ranges::count(columns, score.name, &ScoreColumn::name);
+      columns.push_back({score.name, score.signature,
+                         number == 1 ? score.name : fmt::format("{} #{}", score.name, number)});
     }
   }
-  return names;
+  return columns;
 }
 
 Grid grid_of(const FileComparison& comparison, const std::string& dataset) {
-  const std::vector<std::string> names = score_names(comparison, dataset);
+  const std::vector<ScoreColumn> columns = score_columns(comparison, dataset);
   Grid grid{.title = dataset, .header = {"strategy", "target", "batch"}};
-  for (const std::string& name : names) {
-    grid.header.insert(grid.header.end(), {name, "B - A"});
+  for (const ScoreColumn& column : columns) {
+    grid.header.insert(grid.header.end(), {column.header, "B - A"});
     if (comparison.test) grid.header.push_back("p");
   }
   grid.header.insert(grid.header.end(),
@@ -62,19 +78,22 @@ Grid grid_of(const FileComparison& comparison, const std::string& dataset) {
     const TableRow &a = point.a, &b = point.b;
     std::vector<std::string> cells = {a.strategy, fmt::format("{:g}", a.target),
                                       a.batch ? std::to_string(*a.batch) : ""};
-    for (const std::string& name : names) {
-      const auto score = std::ranges::find(point.scores, name, &ScorePair::name);
+    for (const ScoreColumn& column : columns) {
+      const auto score = std::ranges::find_if(point.scores, [&](const ScorePair& pair) {
+        return pair.name == column.name && pair.signature == column.signature;
+      });
       const bool there = score != point.scores.end();
       cells.push_back(there ? both(score->a, score->b, 2) : "");
       cells.push_back(there ? fmt::format("{:+.2f}", score->b - score->a) : "");
       if (comparison.test) cells.push_back(there ? p_text(score->p_value) : "");
     }
-    const auto ratio = ratio_of(a.decode_per_second, b.decode_per_second);
+    const auto decode_b = point.same_batch ? b.decode_per_second : std::nullopt;
+    const auto ratio = ratio_of(a.decode_per_second, decode_b);
     cells.push_back(point.texts_differ ? fmt::format("{:.1f}%", 100 * *point.texts_differ) : "");
     cells.push_back(both(layers_of(a), layers_of(b), 2));
-    cells.push_back(both(a.decode_per_second, b.decode_per_second, 1));
+    cells.push_back(both(a.decode_per_second, decode_b, 1));
     cells.push_back(ratio ? fmt::format("{:.2f}", *ratio) : "");
-    cells.push_back(both(a.speedup, b.speedup, 2));
+    cells.push_back(both(a.speedup, point.same_batch ? b.speedup : std::nullopt, 2));
     std::vector<GridCell>& row = grid.rows.emplace_back();
     for (std::string& cell : cells) row.push_back({std::move(cell)});
   }
@@ -85,6 +104,31 @@ std::string made_by(const RunRecord& run) {
   return fmt::format(
       "{}, commit {}{}, model {}", run.provenance.device_name, run.provenance.commit.substr(0, 9),
       run.provenance.dirty_hash.empty() ? "" : " with changes", run.model_hash.substr(0, 8));
+}
+
+// What a reader must know of the points: settings that differ, what has no result or no score.
+std::vector<std::string> notes_of_points(std::span<const PointPair> points) {
+  std::vector<std::string> notes, unscored;
+  std::set<std::string> settings;
+  for (const PointPair& point : points) {
+    settings.insert(point.settings.begin(), point.settings.end());
+    const bool scored = !point.a.scores.empty() && !point.b.scores.empty();
+    if (scored && point.scores.empty()) unscored.push_back(point.a.strategy);
+    for (const auto& [file, row] : {std::pair("A", &point.a), {"B", &point.b}}) {
+      if (row->status == cell_status::kDone) continue;
+      notes.push_back(fmt::format("{} {:g}x in {}: {}{}{}.", row->strategy, row->target, file,
+                                  row->status, row->message.empty() ? "" : ": ", row->message));
+    }
+  }
+  if (!settings.empty()) {
+    notes.push_back(
+        fmt::format("Settings of A's and B's texts that differ: {}.", fmt::join(settings, ", ")));
+  }
+  if (!unscored.empty()) {
+    notes.push_back(fmt::format("Without a score of the same signature in both files: {}.",
+                                fmt::join(unscored, ", ")));
+  }
+  return notes;
 }
 
 std::vector<std::string> notes(const FileComparison& comparison) {
@@ -112,6 +156,7 @@ std::vector<std::string> notes(const FileComparison& comparison) {
         "Where `texts differ` is empty, the prompts or references are others, or the row is a mean "
         "over seeds: nothing is tested.");
   }
+  std::ranges::move(notes_of_points(comparison.points), std::back_inserter(notes));
   for (const auto& [file, points] :
        {std::pair("A", &comparison.only_a), {"B", &comparison.only_b}}) {
     if (points->empty()) continue;
@@ -159,8 +204,12 @@ OrderedJson point_json(const PointPair& point) {
                               {"p_value", number(score.p_value)}});
   }
   json["layers"] = pair_json(layers_of(a), layers_of(b));
-  json["decode_tokens_per_second"] = pair_json(a.decode_per_second, b.decode_per_second);
-  json["speedup"] = pair_json(a.speedup, b.speedup);
+  const auto at_batch = [&](std::optional<double> value) {
+    return point.same_batch ? value : std::nullopt;
+  };
+  json["decode_tokens_per_second"] = pair_json(a.decode_per_second, at_batch(b.decode_per_second));
+  json["speedup"] = pair_json(a.speedup, at_batch(b.speedup));
+  json["differing_settings"] = point.settings;
   return json;
 }
 

@@ -55,6 +55,9 @@ TEST_F(CompareFiles, WhatDiffersIsShownAndWhatIsMissingNamed) {
   ASSERT_EQ(timed.points.size(), 3u);
   EXPECT_EQ(timed.points[0].a.batch, 1);
   EXPECT_TRUE(timed.points[0].a.decode_per_second && !timed.points[0].b.decode_per_second);
+  EXPECT_FALSE(timed.points[0].same_batch);
+  EXPECT_EQ(timed.points[0].settings, std::vector<std::string>{"max_new_tokens"});
+  EXPECT_NE(render_comparison(timed, "md").find("differ: "), std::string::npos);
   const FileComparison comparison = compare("c.db", "b.db");
   ASSERT_EQ(comparison.points.size(), 3u);  // full, and two strategies at 3
   EXPECT_EQ(comparison.only_a,
@@ -77,6 +80,28 @@ TEST_F(CompareFiles, WhatDiffersIsShownAndWhatIsMissingNamed) {
   EXPECT_NE(table.find("Only in B: unified 2x, de-en; early_exit 2x, de-en."), std::string::npos)
       << table;
   EXPECT_THROW(render_comparison(comparison, "latex"), Error);
+}
+
+TEST_F(CompareFiles, ScoresAreTheirSignatures) {
+  const std::string two = "datasets.de-en.metrics=[bleu, {bleu: {tokenize: char}}]";
+  run("a.db", {"timing.repetitions=0", two});
+  run("b.db", {"timing.repetitions=0", "datasets.de-en.metrics=[{bleu: {tokenize: intl}}]"});
+  EXPECT_NE(render_comparison(compare("a.db", "a.db"), "md").find("BLEU #2"), std::string::npos);
+  const std::string none = render_comparison(compare("a.db", "b.db"), "md");
+  EXPECT_NE(none.find("Without a score of the same signature in both files: full, unified"),
+            std::string::npos)
+      << none;
+}
+
+TEST_F(CompareFiles, OtherBatchSizesLeaveTheQuality) {
+  run("a.db", {});
+  ASSERT_EQ(folder_.run("b.db", {"batch_sizes=[3]"}), SweepOutcome::kDone);
+  const FileComparison comparison = compare("a.db", "b.db");
+  ASSERT_EQ(comparison.points.size(), 5u);
+  EXPECT_EQ(comparison.points[0].texts_differ, 0.0);
+  EXPECT_EQ(comparison.only_b.size(), 5u);  // their speeds
+  const Json json = Json::parse(render_comparison(comparison, "json"));
+  EXPECT_TRUE(json.at("points")[0].at("decode_tokens_per_second").at("b").is_null());
 }
 
 TEST_F(CompareFiles, OtherDataIsNotTested) {
