@@ -72,7 +72,7 @@ std::string series_name(const Json& row) {
        {"type_k", "n_prompt", "n_gen", "n_depth", "batch", "strategy", "target"}) {
     add(key);
   }
-  for (const char* key : {"dataset", "variant"}) {
+  for (const char* key : {"dataset", "variant", "beam_search"}) {
     if (is_known(row, key)) add(key);
   }
   return name;

@@ -156,6 +156,9 @@ OrderedJson llama_rows(const ResultTable& table, const std::vector<TimedPoint>& 
       OrderedJson json = bench_json(context, row);
       json["dataset"] = point.dataset;
       if (!point.variant.empty()) json["variant"] = point.variant;
+      if (point.resolved.is_object() && point.resolved.contains("beam_search")) {
+        json["beam_search"] = point.resolved["beam_search"].dump();
+      }
       rows.push_back(std::move(json));
     }
   }

@@ -19,7 +19,15 @@ std::string build_text(const Provenance& from) {
 }
 
 // Empty where decoding is greedy.
-std::string sampling_note(const StoredConfig& config) {
+std::string decoding_note(const StoredConfig& config) {
+  if (config.beams > 1) {
+    return fmt::format(
+        "Texts are those of a beam search: {} beams, length penalty {:g}, early stopping {}{}.",
+        config.beams, config.length_penalty, config.early_stopping,
+        config.no_repeat_ngram == 0
+            ? ""
+            : fmt::format(", no n-gram of {} tokens twice", config.no_repeat_ngram));
+  }
   if (config.temperature == 0) return "";
   return fmt::format("Texts were drawn: temperature {}, {}, seed {}.", config.temperature,
                      config.top_k == 0 ? "all tokens" : fmt::format("top_k {}", config.top_k),
@@ -320,7 +328,7 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
                                 from.instruction_set.empty() ? "" : ", " + from.instruction_set,
                                 from.load_average));
   }
-  if (const std::string draws = sampling_note(table.config); !draws.empty()) notes.push_back(draws);
+  if (const std::string draws = decoding_note(table.config); !draws.empty()) notes.push_back(draws);
   for (const std::string& note : replay_notes(table.config)) notes.push_back(note);
   if (is_runs_own && table.peak_read_bytes_per_second > 0) {
     notes.push_back("Measured peaks: " +

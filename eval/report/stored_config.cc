@@ -37,6 +37,10 @@ StoredConfig config_of(const Json& json) {
   const Json decoding = json.value("decoding", Json::object());
   config.temperature = decoding.value("temperature", 0.0);
   config.top_k = decoding.value("top_k", 0);
+  config.beams = decoding.value("beams", 1);
+  config.length_penalty = decoding.value("length_penalty", 1.0);
+  config.early_stopping = decoding.value("early_stopping", "false");
+  config.no_repeat_ngram = decoding.value("no_repeat_ngram", 0);
   for (const Json& one : json.value("datasets", Json::array_t{})) {
     config.datasets.push_back(dataset_of(one));
   }

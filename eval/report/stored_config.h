@@ -30,6 +30,10 @@ struct StoredConfig {
   int64_t seed = 0;
   double temperature = 0;  // 0: greedy
   int top_k = 0;           // 0: all tokens
+  int beams = 1;           // more: of a beam search, with these settings
+  double length_penalty = 1;
+  std::string early_stopping = "false";
+  int no_repeat_ngram = 0;
   std::vector<StoredDataset> datasets;
   std::vector<StoredStrategy> strategies;
 };

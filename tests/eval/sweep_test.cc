@@ -265,6 +265,11 @@ TEST(Sweep, BeamSearchWhereLayersDoNotDependOnTheText) {
     EXPECT_GT(row.at("decode_tokens_per_second").get<double>(), 0) << row;
     EXPECT_EQ(row.at("output_difference"), 0.0) << row;  // a text's beams are its own
   }
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  EXPECT_NE(render_table(load_result_table(store), "md").find("beam search: 4 beams, length"),
+            std::string::npos);
+  ASSERT_EQ(folder.run("exits.db", {"decoding.beams=4", "strategies=[early_exit]"}),
+            SweepOutcome::kSomeFailed);  // nothing of it could run
   // The texts are the engine's, and other beams make other cells.
   const SweepSetup setup = folder.setup({"decoding.beams=4", "decoding.no_repeat_ngram=2"});
   const SweepSetup other = folder.setup({"decoding.beams=4"}), greedy = folder.setup();
@@ -275,7 +280,6 @@ TEST(Sweep, BeamSearchWhereLayersDoNotDependOnTheText) {
   const GenerateOptions options = natural_length(setup, setup.config.datasets[0]);
   EXPECT_EQ(options.beams, (BeamOptions{.beams = 4, .no_repeat_ngram = 2}));
   const auto outputs = Decoder(model).generate(setup.inputs[0].prompts, *full, options).outputs;
-  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
   const auto stored = store.outputs(store.find_cell(setup.cells[0].identity).value().id);
   ASSERT_EQ(stored.size(), outputs.size());
   for (size_t i = 0; i < stored.size(); ++i) EXPECT_EQ(stored[i].tokens, outputs[i].tokens) << i;
