@@ -274,15 +274,15 @@ TEST(ProbeOfTexts, ParsesSpecialTokensOnRequest) {
 
 // As a sweep measures drift: against the whole model without adapter.
 TEST(ProbeOfAConfiguration, RunsTheStrategysAdapter) {
+  // The configuration's paths are seen from the repository's root.
   const auto probe = [](const std::string& target, const std::string& adapter) {
-    std::vector<std::string> args = {"probe",      SKIPBENCH_SOURCE_DIR "/configs/quickstart.yaml",
-                                     "--set",      "strategies=[full,unified]",
-                                     "--limit",    "2",
-                                     "--scores",   "block_influence",
-                                     "--strategy", "unified",
-                                     "--target",   target};
-    if (!adapter.empty()) args.insert(args.end(), {"--set", "model.adapter=" + adapter});
-    return run_skipbench(args);
+    std::string command = "cd '" SKIPBENCH_SOURCE_DIR "' && '" SKIPBENCH_BINARY
+                          "' probe configs/quickstart.yaml --set 'strategies=[full,unified]' "
+                          "--limit 2 --scores block_influence --strategy unified --target " +
+                          target;
+    if (!adapter.empty()) command += " --set model.adapter=" + adapter;
+    return run_process(std::vector<std::string>{"bash", "-c", command}, "",
+                       /*timeout_seconds=*/120);
   };
   const ProcessResult own = probe("2", ""), none = probe("2", "none"), other = probe("7", "");
   ASSERT_EQ(own.exit_code, 0) << own.errors;
