@@ -66,8 +66,8 @@ struct KvView {
   DType type = DType::kF32;
   int64_t capacity = 0;        // positions per sequence
   uint8_t* present = nullptr;  // [sequences, capacity], 1 where written; null: all earlier ones are
-  // [sequences, capacity]: the sequence whose memory `attend` reads for a position (beams share what
-  // they have in common); null: its own. Only where Backend::shares_positions.
+  // [sequences, capacity]: the sequence whose memory `attend` reads for a position (beams share
+  // what they have in common); null: its own. Only where Backend::shares_positions.
   const int32_t* source = nullptr;
 };
 

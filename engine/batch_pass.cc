@@ -4,20 +4,14 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
 #include <cmath>
 #include <numeric>
 
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 
 namespace skipbench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double microseconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
-}
 
 double confidence(const SkipRule& rule, const NextToken& next, int vocab_size) {
   return exit_confidence(rule.signal, next.top_probability, next.second_probability, next.entropy,

@@ -1,22 +1,16 @@
 #include "engine/beam_search.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <string>
 
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
 #include "engine/batch_pass.h"
 
 namespace skipbench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double microseconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
-}
 
 constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 

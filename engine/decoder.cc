@@ -1,24 +1,18 @@
 #include "engine/decoder.h"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 #include <string>
 
+#include "engine/base/clock.h"
 #include "engine/base/error.h"
-#include "engine/beam_search.h"
 #include "engine/batch_pass.h"
+#include "engine/beam_search.h"
 #include "engine/device_steps.h"
 #include "engine/speculative.h"
 
 namespace skipbench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double microseconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
-}
 
 int64_t longest(std::span<const TokenIds> prompts) {
   size_t longest = 0;

@@ -107,8 +107,8 @@ class Decoder {
   ~Decoder();
 
   // Decodes all prompts as one batch, greedily, by draws (options.sampling) or by beam search
-  // (generate_with_beams, and its errors). Throws Error for an empty prompt, an id outside the vocabulary, max_new_tokens < 1, or a temperature or top_k out
-  // of range.
+  // (generate_with_beams, and its errors). Throws Error for an empty prompt, an id outside the
+  // vocabulary, max_new_tokens < 1, or a temperature or top_k out of range.
   GenerateResult generate(std::span<const TokenIds> prompts, const SkipStrategy& strategy,
                           const GenerateOptions& options);
 

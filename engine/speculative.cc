@@ -1,18 +1,12 @@
 #include "engine/speculative.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "engine/base/clock.h"
 #include "engine/batch_pass.h"
 
 namespace skipbench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double microseconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
-}
 
 // A text that still grows. Its last token is known and not yet in the cache.
 struct Drafter {

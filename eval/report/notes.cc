@@ -18,9 +18,10 @@ std::string build_text(const Provenance& from) {
   return text;
 }
 
-// Empty where decoding is greedy.
-std::string decoding_note(const StoredConfig& config) {
-  if (config.beams > 1) {
+// Empty where decoding is greedy. A matrix may have numbers of beams: its points say them.
+std::string decoding_note(const ResultTable& table) {
+  const StoredConfig& config = table.config;
+  if (config.beams > 1 && table.variants.empty()) {
     return fmt::format(
         "Texts are those of a beam search: {} beams, length penalty {:g}, early stopping {}{}.",
         config.beams, config.length_penalty, config.early_stopping,
@@ -328,7 +329,7 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
                                 from.instruction_set.empty() ? "" : ", " + from.instruction_set,
                                 from.load_average));
   }
-  if (const std::string draws = decoding_note(table.config); !draws.empty()) notes.push_back(draws);
+  if (const std::string draws = decoding_note(table); !draws.empty()) notes.push_back(draws);
   for (const std::string& note : replay_notes(table.config)) notes.push_back(note);
   if (is_runs_own && table.peak_read_bytes_per_second > 0) {
     notes.push_back("Measured peaks: " +
