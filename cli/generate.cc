@@ -1,12 +1,15 @@
 // skipbench generate: texts under a strategy, one JSON line per input line.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
-#include <algorithm>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/input_lines.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/token_lines.h"
@@ -34,32 +37,41 @@ struct GenerateCommand {
   std::string early_stopping = "false";
 };
 
-// Everything is checked before the first line is printed.
-std::vector<TokenIds> read_prompts(const GenerateCommand& command, const Tokenizer* tokenizer,
-                                   const ModelConfig& config) {
-  std::vector<TokenIds> prompts;
-  ptrdiff_t longest = 0;
-  const bool from_file = !command.input.empty();
-  const std::vector<std::string> lines =
-      from_file ? read_input_lines(command.input) : command.prompts;
-  for (size_t i = 0; i < lines.size(); ++i) {
+// Makes token ids of a line and checks them.
+class PromptParser {
+ public:
+  PromptParser(const GenerateCommand& command, const Tokenizer* tokenizer,
+               const ModelConfig& config)
+      : command_(command), tokenizer_(tokenizer), config_(config) {}
+
+  TokenIds parse(const std::string& line, size_t index) {
     const std::string where =
-        (from_file ? command.input + ":" : "--prompt ") + std::to_string(i + 1);
-    const TextSegment text{lines[i], command.parse_special};
-    prompts.push_back(command.ids ? token_ids_from_json(parse_json_line(lines[i], where), where)
-                                  : tokenizer->encode(std::span(&text, 1), command.add_special));
-    check_tokens(prompts.back(), config, where);
-    check_positions(std::ssize(prompts.back()), config, where);
-    longest = std::max(longest, std::ssize(prompts.back()));
+        (command_.input.empty() ? "--prompt " : command_.input + ":") + std::to_string(index + 1);
+    const TextSegment text{line, command_.parse_special};
+    TokenIds prompt = command_.ids ? token_ids_from_json(parse_json_line(line, where), where)
+                                   : tokenizer_->encode(std::span(&text, 1), command_.add_special);
+    check_tokens(prompt, config_, where);
+    check_positions(std::ssize(prompt), config_, where);
+    warn_if_long(std::ssize(prompt), where);
+    return prompt;
   }
-  const int64_t positions = longest + command.max_new_tokens - 1;
-  if (config.max_positions > 0 && positions > config.max_positions) {
-    std::cerr << "skipbench generate: warning: the longest prompt and --max-new-tokens take "
-              << positions << " positions, and the model was made for " << config.max_positions
-              << '\n';
+
+ private:
+  void warn_if_long(int64_t tokens, const std::string& where) {
+    const int64_t positions = tokens + command_.max_new_tokens - 1;
+    if (warned_ || config_.max_positions <= 0 || positions <= config_.max_positions) return;
+    warned_ = true;
+    std::cerr << fmt::format(
+        "skipbench generate: warning: {}: prompt and --max-new-tokens take {} positions, and the "
+        "model was made for {} (said of the first such prompt only)\n",
+        where, positions, config_.max_positions);
   }
-  return prompts;
-}
+
+  const GenerateCommand& command_;
+  const Tokenizer* tokenizer_;
+  const ModelConfig& config_;
+  bool warned_ = false;
+};
 
 // A model may come without a tokenizer: with --ids its text is then left out.
 std::unique_ptr<Tokenizer> find_tokenizer(const GenerateCommand& command) {
@@ -110,7 +122,6 @@ void generate(const GenerateCommand& command) {
   const LoadedModel loaded = load_model(command.engine.model_name(), command.engine.adapter);
   const auto tokenizer = find_tokenizer(command);
   check_sampling(command.sampling, "--temperature or --top-k");
-  const std::vector<TokenIds> prompts = read_prompts(command, tokenizer.get(), loaded.config);
   const auto strategy = command.strategy.make(loaded.config.num_layers, command.max_new_tokens);
   const auto backend = make_backend(command.engine.device_spec());
   Model model(loaded, *backend);
@@ -120,15 +131,23 @@ void generate(const GenerateCommand& command) {
                           .beams = command.beams};
   options.beams.early_stopping = parse_early_stopping(command.early_stopping, "--early-stopping");
   if (!command.ignore_eos) options.end_of_text_ids = loaded.config.end_of_text_ids;
-  const auto batch = static_cast<size_t>(command.batch);
-  for (size_t begin = 0; begin < prompts.size(); begin += batch) {
-    const auto part = std::span(prompts).subspan(begin, std::min(batch, prompts.size() - begin));
-    options.first_text = static_cast<int32_t>(begin);
-    const GenerateResult result = decoder.generate(part, *strategy, options);
-    for (size_t i = 0; i < part.size(); ++i) {
-      print_line(begin + i, part[i], result.outputs[i], tokenizer.get());
+  PromptParser parser(command, tokenizer.get(), loaded.config);
+  const auto parse = [&](const std::string& line, size_t index) {
+    return parser.parse(line, index);
+  };
+  const auto work = [&](std::span<const TokenIds> prompts, size_t first) {
+    options.first_text = static_cast<int32_t>(first);
+    const GenerateResult result = decoder.generate(prompts, *strategy, options);
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      print_line(first + i, prompts[i], result.outputs[i], tokenizer.get());
     }
     flush_output();
+  };
+  const auto batch = static_cast<size_t>(command.batch);
+  if (command.input.empty()) {
+    work_in_batches<TokenIds>(command.prompts, batch, parse, work);
+  } else {
+    work_in_batches<TokenIds>(command.input, batch, parse, work);
   }
 }
 
@@ -140,7 +159,10 @@ void add_generate(CLI::App& app) {
       app.add_subcommand("generate", "Text under a strategy, one JSON line per input line");
   command->engine.add_to(*sub);
   command->strategy.add_to(*sub);
-  sub->add_option("--input", command->input, "file with one prompt per line; - is stdin");
+  sub->add_option(
+      "--input", command->input,
+      "file with one prompt per line; - is stdin, of which a batch is decoded as soon as "
+      "it is there (at --batch 1 each line)");
   sub->add_option("-p,--prompt", command->prompts, "a prompt, in place of --input; repeatable")
       ->allow_extra_args(false);
   sub->add_flag("--ids", command->ids, "an input line is a JSON array of token ids");

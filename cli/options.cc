@@ -3,12 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <fstream>
-#include <iostream>
 #include <iterator>
 #include <limits>
 
@@ -163,36 +160,6 @@ std::vector<std::string> split_list(const std::vector<std::string>& texts) {
   for (const std::string& text : texts)
     std::ranges::move(split(text, ','), std::back_inserter(parts));
   return parts;
-}
-
-std::vector<std::string> read_input_lines(const std::string& path) {
-  std::ifstream file;
-  if (path != "-") {
-    file.open(path, std::ios::binary);
-    const bool opened = file.is_open();
-    const int reason = errno;
-    file.peek();  // a folder opens, but cannot be read
-    if (!opened || file.bad()) {
-      throw Error({.what = "cannot read the input file",
-                   .where = path,
-                   .expected = "a text file, or - for standard input",
-                   .got = opened ? "a folder or an unreadable file" : std::strerror(reason)});
-    }
-    file.clear();  // the end of an empty file is no failure
-  }
-  std::istream& in = path == "-" ? std::cin : file;
-  std::string text, chunk(1 << 16, '\0');
-  while (in.read(chunk.data(), std::ssize(chunk)) || in.gcount() > 0) {
-    text.append(chunk, 0, static_cast<size_t>(in.gcount()));
-    if (text.size() <= kMostTextBytes) continue;
-    throw Error({.what = "the input is too large",
-                 .where = path,
-                 .expected = fmt::format("at most {} bytes", kMostTextBytes)});
-  }
-  if (in.bad()) throw Error({.what = "error while reading the input", .where = path});
-  if (text.empty()) return {};
-  if (text.ends_with('\n')) text.pop_back();
-  return split(text, '\n');
 }
 
 }  // namespace skipbench

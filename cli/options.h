@@ -89,8 +89,4 @@ CLI::Option* add_list(CLI::App& command, const std::string& flags, std::vector<T
   return option->type_name(range.empty() ? "LIST" : "LIST:" + range);
 }
 
-// Lines of a file, or of standard input for "-", split at LF only; a last line without LF counts.
-// Throws Error naming the file when it cannot be read.
-std::vector<std::string> read_input_lines(const std::string& path);
-
 }  // namespace skipbench

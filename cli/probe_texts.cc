@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "cli/input_lines.h"
 #include "cli/token_lines.h"
 #include "engine/base/error.h"
-#include "engine/tokenizer/tokenizer.h"
 #include "engine/weights/load.h"
 #include "eval/sweep/session.h"
 
@@ -15,7 +15,10 @@ namespace {
 class FileReader {
  public:
   FileReader(const ProbeTextOptions& options, const ModelConfig& config)
-      : options_(options), config_(config), is_json_(options.input.ends_with(".jsonl")) {}
+      : options_(options),
+        config_(config),
+        is_json_(options.input.ends_with(".jsonl")),
+        encoder_(options.texts, options.engine.model) {}
 
   std::vector<ScoreRequest> read() {
     const std::vector<std::string> lines = read_input_lines(options_.input);
@@ -23,7 +26,7 @@ class FileReader {
     for (size_t i = 0; i < lines.size() && std::ssize(requests) < options_.limit; ++i) {
       if (lines[i].empty()) continue;
       where_ = options_.input + ":" + std::to_string(i + 1);
-      ScoreRequest request = is_json_ ? json_request(lines[i]) : split(encode(lines[i]));
+      ScoreRequest request = is_json_ ? json_request(lines[i]) : split(encoder_.encode(lines[i]));
       if (request.continuation.empty()) continue;
       check_positions(std::ssize(request.prompt) + std::ssize(request.continuation), config_,
                       where_);
@@ -36,34 +39,21 @@ class FileReader {
   }
 
  private:
-  TokenIds encode(const std::string& text, bool is_start = true) {
-    if (!tokenizer_) {
-      tokenizer_ =
-          load_tokenizer(options_.tokenizer.empty() ? options_.engine.model : options_.tokenizer);
-    }
-    const TextSegment segment{text, options_.parse_special};
-    return tokenizer_->encode(std::span(&segment, 1), options_.add_special && is_start);
-  }
-
   ScoreRequest split(TokenIds tokens) const {
     const auto prompt = std::min(options_.prompt_tokens, std::ssize(tokens));
     const auto middle = tokens.begin() + prompt;
     return {{tokens.begin(), middle}, {middle, tokens.end()}};
   }
 
-  TokenIds tokens_of(const nlohmann::json& value, const std::string& key, bool is_start) {
-    if (value.is_string()) return encode(value.get<std::string>(), is_start);
-    return token_ids_from_json(value, where_ + ", " + key);
-  }
-
   ScoreRequest json_request(const std::string& line) {
     const nlohmann::json json = parse_json_line(line, where_);
     if (json.is_object() && json.contains("text")) {
-      return split(tokens_of(json["text"], "text", true));
+      return split(encoder_.tokens_of(json["text"], where_ + ", text"));
     }
     if (json.is_object() && json.contains("prompt") && json.contains("continuation")) {
-      return {tokens_of(json["prompt"], "prompt", true),
-              tokens_of(json["continuation"], "continuation", false)};
+      return {encoder_.tokens_of(json["prompt"], where_ + ", prompt"),
+              encoder_.tokens_of(json["continuation"], where_ + ", continuation",
+                                 /*is_start=*/false)};
     }
     throw Error({.what = "no text in the line",
                  .where = where_,
@@ -75,8 +65,8 @@ class FileReader {
   const ProbeTextOptions& options_;
   const ModelConfig& config_;
   bool is_json_;
+  TextEncoder encoder_;
   std::string where_;
-  std::unique_ptr<Tokenizer> tokenizer_;
 };
 
 // As a sweep makes its calibration data.
@@ -116,10 +106,7 @@ void ProbeTextOptions::add_to(CLI::App& command) {
   command.add_option("--input", input,
                      "file of texts, one per line; .jsonl: {\"text\"} or {\"prompt\", "
                      "\"continuation\"}, texts or token ids");
-  command.add_option("--tokenizer", tokenizer, "tokenizer file or folder (default: the model's)");
-  command.add_flag("--add-special", add_special, "add the model's own BOS or EOS to a text");
-  command.add_flag("--parse-special", parse_special,
-                   "recognise special tokens in the texts, as in a sweep's template");
+  texts.add_to(command);
   command.add_option("--prompt-tokens", prompt_tokens, "tokens of a text that are its prompt")
       ->check(whole_number(1, 1 << 20))
       ->capture_default_str();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/options.h"
+#include "cli/text_encoder.h"
 #include "engine/decoder.h"
 #include "eval/sweep/setup.h"
 
@@ -21,9 +22,7 @@ struct ProbeTextOptions {
   std::vector<std::string> overrides;
   std::string dataset;  // empty: the configuration's first
   std::string input;    // text or .jsonl
-  std::string tokenizer;
-  bool add_special = false;
-  bool parse_special = false;
+  TextOptions texts;
   int64_t prompt_tokens = 1;
   int64_t limit = 128;
   int64_t batch = 8;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/input_lines.h"
 #include "cli/options.h"
 #include "cli/token_lines.h"
 #include "engine/base/error.h"

@@ -48,6 +48,28 @@ TEST(Logprobs, AnEmptyContinuationHasNone) {
   }
 }
 
+TEST(Logprobs, OfTextsAreThoseOfTheirTokens) {
+  const std::string model = SKIPBENCH_SOURCE_DIR "/models/miniature";
+  const auto scored = [&](const std::string& input) {
+    const ProcessResult result = skipbench_with_input(
+        input, {"logprobs", "--model", model, "--input", "-", "--parse-special"});
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return json_lines(result.output).at(0);
+  };
+  const auto ids_of = [&](const std::string& text) {
+    const ProcessResult result = skipbench_with_input(
+        text, {"tokenize", "--model", model, "--input", "-", "--parse-special"});
+    return Json::parse(result.output).at("ids");
+  };
+  Json got = scored(R"({"prompt": "Guten Tag!<en>", "continuation": "Hello!"})");
+  const Json prompt = ids_of("Guten Tag!<en>"), continuation = ids_of("Hello!");
+  EXPECT_EQ(got["prompt_tokens"], prompt.size());
+  EXPECT_EQ(got["tokens"], continuation);
+  got.erase("prompt_tokens");
+  got.erase("tokens");
+  EXPECT_EQ(got, scored(Json{{"prompt", prompt}, {"continuation", continuation}}.dump()));
+}
+
 // A score says so itself, with a warning; a text could not.
 TEST(Logprobs, WarnsOfWhatIsNoNumberWhichGenerateRefuses) {
   const fs::path folder = fresh_folder();

@@ -1,6 +1,8 @@
 // skipbench generate, field by field.
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "tests/cli/run_skipbench.h"
 
 namespace skipbench {
@@ -116,6 +118,33 @@ TEST(Generate, SelfSpeculativeSaysWhatItDrafted) {
           .output);
   EXPECT_EQ(plan["steps"][0].size(), 30);
   EXPECT_EQ(plan["speculation"]["draft"], Json({0, 6, 12, 18, 24, 29}));
+}
+
+// Each line is asked for when the answer to the one before has come.
+TEST(Generate, AnswersAPipeLineByLine) {
+  const std::string answer =
+      " generate --ids --max-new-tokens 2 --model '" + fixture("bloom-7layers") + "' --input -";
+  const std::string talk = "coproc C { \"$0\"" + answer +
+                           "; }; for ids in '[1,2,3]' '[7]'; do echo \"$ids\" >&${C[1]}; "
+                           "read -r -t 60 line <&${C[0]} || exit 9; echo \"$line\"; done; "
+                           "printf '[5]' >&${C[1]}; exec {C[1]}>&-; cat <&${C[0]}";
+  const ProcessResult result =
+      run_process(std::vector<std::string>{"bash", "-c", talk, SKIPBENCH_BINARY}, "",
+                  /*timeout_seconds=*/120);
+  ASSERT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_EQ(result.output,
+            skipbench_with_input("[1,2,3]\n[7]\n[5]\n",
+                                 {"generate", "--ids", "--max-new-tokens", "2", "--model",
+                                  fixture("bloom-7layers"), "--input", "-"})
+                .output);
+  // A file is checked whole before the first text is decoded.
+  const std::string path = testing::TempDir() + "/generate_lines";
+  std::ofstream(path) << "[1,2,3]\n[7\n";
+  const ProcessResult wrong =
+      run_skipbench({"generate", "--ids", "--model", fixture("bloom-7layers"), "--input", path});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_EQ(wrong.output, "");
+  EXPECT_NE(wrong.errors.find("generate_lines:2"), std::string::npos) << wrong.errors;
 }
 
 }  // namespace
