@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -282,6 +283,9 @@ class Backend {
   virtual int threads() const { return 1; }
   // "avx3", "avx2", ... : part of a timing's identity, since bits and speed depend on it.
   virtual std::string instruction_set() const { return ""; }
+  // Where a card sits ("0000:65:00.0"), by which its driver's library knows it; empty: it is no
+  // card, or does not say.
+  virtual std::string pci_bus_id() const { return ""; }
 
   virtual DeviceBuffer allocate(size_t bytes) = 0;
   virtual void upload(void* device, const void* host, size_t bytes) = 0;
@@ -293,6 +297,11 @@ class Backend {
   // Drops the copies that a device has made of weights, norms and biases on their first use. Before
   // host memory that an operation has read is freed or changed; Model does it when it goes.
   virtual void forget_weights() {}
+  // Most bytes of the device's own memory that this backend held at once since reset_peak_memory,
+  // or since it was made: weights, caches and scratch, of all models that use it. Nothing where the
+  // memory is the process's, which no backend counts.
+  virtual std::optional<int64_t> peak_memory_bytes() const { return std::nullopt; }
+  virtual void reset_peak_memory() {}
 
   // Whether operations are queued and run later, so that a host that plans a step ahead keeps the
   // device busy. Only such a device has marks and recordings.

@@ -3,7 +3,10 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cassert>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -17,12 +20,19 @@
 namespace skipbench::cuda {
 namespace {
 
-// Waits for the device and frees: an operation that was queued may still use the memory.
-struct CudaFree {
-  void operator()(void* memory) const { cudaFree(memory); }
+// Device memory that a backend holds. Its buffers may outlive it, and go on another thread.
+struct HeldMemory {
+  std::atomic<int64_t> bytes{0}, peak_bytes{0};
+
+  void add(int64_t more) {
+    const int64_t now = bytes += more;
+    int64_t most = peak_bytes;
+    while (now > most && !peak_bytes.compare_exchange_weak(most, now)) {
+    }
+  }
 };
 
-DeviceBuffer allocate_device(size_t bytes) {
+DeviceBuffer allocate_device(const std::shared_ptr<HeldMemory>& held, size_t bytes) {
   void* memory = nullptr;
   const cudaError_t code = cudaMalloc(&memory, std::max<size_t>(1, bytes));
   if (code == cudaErrorMemoryAllocation) {
@@ -38,7 +48,20 @@ DeviceBuffer allocate_device(size_t bytes) {
                       static_cast<int64_t>(bytes), static_cast<int64_t>(free_bytes));
   }
   CUDA_CHECK(code);
-  return DeviceBuffer(memory, CudaFree());
+  held->add(static_cast<int64_t>(bytes));
+  // Waits for the device and frees: an operation that was queued may still use the memory.
+  return DeviceBuffer(memory, [held, bytes](void* buffer) {
+    cudaFree(buffer);
+    held->bytes -= static_cast<int64_t>(bytes);
+  });
+}
+
+// Empty where the runtime does not say.
+std::string pci_bus_id_of(int device) {
+  char text[32] = "";
+  if (cudaDeviceGetPCIBusId(text, sizeof(text), device) == cudaSuccess) return text;
+  cudaGetLastError();  // it must not show up in a later call
+  return "";
 }
 
 // Host memory that the device writes in place: pinned, at the same address on both sides.
@@ -111,7 +134,9 @@ class CudaBackend final : public Backend {
       : device_name_(properties.name),
         architecture_(fmt::format("sm_{}{}", properties.major, properties.minor)),
         dtype_(dtype),
-        context_(allocate_device, stream_.get()) {
+        pci_bus_id_(pci_bus_id_of(0)),
+        context_([held = held_](size_t bytes) { return allocate_device(held, bytes); },
+                 stream_.get()) {
     context_.multiprocessors = properties.multiProcessorCount;
     context_.cache_bytes = properties.l2CacheSize;
     context_.shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlockOptin);
@@ -122,8 +147,9 @@ class CudaBackend final : public Backend {
   std::string device_name() const override { return device_name_; }
   DType activation_type() const override { return dtype_; }
   std::string instruction_set() const override { return architecture_; }
+  std::string pci_bus_id() const override { return pci_bus_id_; }
 
-  DeviceBuffer allocate(size_t bytes) override { return allocate_device(bytes); }
+  DeviceBuffer allocate(size_t bytes) override { return allocate_device(held_, bytes); }
   void upload(void* device, const void* host, size_t bytes) override {
     // From pageable memory: returns once the host's bytes may change.
     if (bytes > 0) copy(device, host, bytes, cudaMemcpyHostToDevice);
@@ -141,6 +167,8 @@ class CudaBackend final : public Backend {
     cudaStreamSynchronize(stream_.get());
     context_.weights.clear();
   }
+  std::optional<int64_t> peak_memory_bytes() const override { return held_->peak_bytes; }
+  void reset_peak_memory() override { held_->peak_bytes = held_->bytes.load(); }
 
   bool is_asynchronous() const override { return true; }
   bool makes_random_weights() const override { return true; }
@@ -209,6 +237,8 @@ class CudaBackend final : public Backend {
   std::string device_name_;
   std::string architecture_;
   DType dtype_;
+  std::string pci_bus_id_;
+  std::shared_ptr<HeldMemory> held_ = std::make_shared<HeldMemory>();
   Stream stream_;  // before what is freed on it
   Context context_;
   bool is_recording_ = false;

@@ -7,6 +7,7 @@
 
 #include "engine/base/error.h"
 #include "tests/cpu/test_support.h"
+#include "tests/devices.h"
 
 namespace skipbench::cpu_test {
 namespace {
@@ -60,6 +61,46 @@ TEST(CpuBackend, PeaksAreMeasuredOnceAndPlausible) {
   EXPECT_GT(flops, 1e7);
   EXPECT_LT(flops, 1e15);
 }
+
+TEST(CpuBackend, HasNoMemoryOfItsOwnAndNoCard) {
+  EXPECT_EQ(backend(1)->peak_memory_bytes(), std::nullopt);
+  EXPECT_EQ(backend(1)->pci_bus_id(), "");
+}
+
+class CudaMemory : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override { skip_without(GetParam()); }
+};
+
+TEST_P(CudaMemory, ThePeakIsOfWhatWasHeldAtOnceSinceTheReset) {
+  auto device = make_backend({.device = GetParam()});
+  const int64_t idle = device->peak_memory_bytes().value();
+  DeviceBuffer large = device->allocate(1000);
+  DeviceBuffer small = device->allocate(24);
+  EXPECT_EQ(device->peak_memory_bytes(), idle + 1024);
+  large.reset();
+  EXPECT_EQ(device->peak_memory_bytes(), idle + 1024);
+  device->reset_peak_memory();
+  EXPECT_EQ(device->peak_memory_bytes(), idle + 24);
+  const DeviceBuffer next = device->allocate(100);
+  small.reset();
+  EXPECT_EQ(device->peak_memory_bytes(), idle + 124);
+  // The host's pages that a device writes are not its memory.
+  const DeviceBuffer shared = device->allocate_shared(4096);
+  EXPECT_EQ(device->peak_memory_bytes(), idle + 124);
+  DeviceBuffer outlives = device->allocate(8);
+  device.reset();
+  outlives.reset();
+}
+
+TEST_P(CudaMemory, ACardSaysWhereItSits) {
+  const std::string id = make_backend({.device = GetParam()})->pci_bus_id();
+  EXPECT_GE(id.size(), 12u) << id;
+  EXPECT_EQ(id.find_first_not_of("0123456789abcdefABCDEF:."), std::string::npos) << id;
+}
+
+INSTANTIATE_TEST_SUITE_P(, CudaMemory, testing::Values("emulated", "cuda"),
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace skipbench::cpu_test

@@ -166,6 +166,13 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int) {
+  constexpr char kNoCard[] = "0000:00:00.0";
+  if (length < static_cast<int>(sizeof(kNoCard))) return fail(cudaErrorInvalidValue);
+  std::memcpy(text, kNoCard, sizeof(kNoCard));
+  return cudaSuccess;
+}
+
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int index) {
   cudaDeviceProp properties;
   cudaGetDeviceProperties(&properties, index);
@@ -222,7 +229,8 @@ cudaError_t cudaMalloc(void** address, size_t bytes) {
 // Freed memory is kept for a while: whoever writes there is found out, whoever reads gets NaN.
 cudaError_t cudaFree(void* address) {
   Device& on = device();
-  if (address == nullptr) return on.sticky_error == cudaSuccess ? cudaSuccess : fail(on.sticky_error);
+  if (address == nullptr)
+    return on.sticky_error == cudaSuccess ? cudaSuccess : fail(on.sticky_error);
   if (is_any_recording()) return fail(cudaErrorStreamCaptureUnsupported);
   ++on.counters.frees;
   if (on.sticky_error == cudaSuccess) run_all_queued();
