@@ -1,0 +1,34 @@
+// What the machine that runs a model says of itself beside the work: a card's clocks, and how much
+// energy went through. Every part may be missing, which is no error.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace skipbench {
+
+struct DeviceState {
+  std::optional<int64_t> sm_clock_mhz, memory_clock_mhz;
+  std::optional<int64_t> temperature_c;
+  std::optional<double> power_watts;     // of the whole card
+  std::optional<int64_t> clock_reasons;  // bits, as clock_reason_words knows them
+};
+
+// Why a card runs below its highest clocks, in words; idleness, which is no reason under load, is
+// left out. A bit of a later driver is "reason 0x200". `bits`: NVML's clocks event reasons.
+std::vector<std::string> clock_reason_words(int64_t bits);
+
+class DeviceMonitor {
+ public:
+  virtual ~DeviceMonitor() = default;
+
+  virtual std::string driver_version() const { return ""; }  // "550.54.15"; empty: not known
+  virtual DeviceState state() { return {}; }
+  // Joules since a moment of the device's own: differences alone mean something. Nothing: the
+  // device does not count, or counts more than what this process uses of it.
+  virtual std::optional<double> energy_joules() = 0;
+};
+
+}  // namespace skipbench
