@@ -35,6 +35,8 @@ def table(block_influence, greedy, steps, seeds):
         for strategy, params in (("unified", []), ("fixed_exit", []),
                                  ("skip_decode", [f"expected_length={SKIP_DECODE_LENGTH}"])):
             yield f"{strategy}-{target}x", strategy, target, params, []
+    for target in (2, 3, 5):  # at 10x both spacings have the same layers
+        yield f"unified_even-{target}x", "unified", target, ["spacing=even"], []
     if block_influence:
         for target in TARGETS:
             yield (f"static_pruning-{target}x", "static_pruning", target,
