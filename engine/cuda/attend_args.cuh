@@ -17,6 +17,7 @@ struct AttendKernelArgs {
   int window = 0;  // 0: all earlier positions
   float scale = 1;
   bool alibi = false;
+  const int32_t* source = nullptr;  // KvView::source; attend_decode alone reads it
 };
 
 inline AttendKernelArgs attend_kernel_args(const AttendArgs& args) {
@@ -29,7 +30,8 @@ inline AttendKernelArgs attend_kernel_args(const AttendArgs& args) {
           device_cache(args.cache),
           args.window,
           static_cast<float>(args.config->attention_scale),
-          args.config->position == PositionKind::kAlibi};
+          args.config->position == PositionKind::kAlibi,
+          args.cache.source};
 }
 
 // First position that a row at `last` sees.

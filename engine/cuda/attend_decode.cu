@@ -3,9 +3,13 @@
 // are read once. Each block leaves weighted values with their maximum and sum; a second kernel
 // merges the chunks that exist, unless there is one. The grid depends on the cache's capacity
 // alone, not on positions.
+//
+// Rows that share positions (KvView::source, beams) have kernels of their own (kShared), so that
+// the ordinary ones neither load nor keep anything for it.
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <type_traits>
 
 #include "engine/cuda/attend_args.cuh"
 #include "engine/cuda/attend_lanes.cuh"
@@ -23,6 +27,10 @@ template <typename T, int kQueries, bool kVectors>
 constexpr int kUnrollOf = !kVectors       ? 1
                           : kQueries == 1 ? 16 / static_cast<int>(sizeof(T))
                                           : 2;
+// The same of shared positions: one where the table takes the registers of the second.
+template <typename T, int kQueries, bool kVectors>
+constexpr int kSharedUnrollOf = kQueries == 4 && sizeof(T) == 4 ? 1
+                                                                : kUnrollOf<T, kQueries, kVectors>;
 
 // A softmax in progress: `values` are weighted by exp(score - top), whose sum is `sum`.
 // top = -inf: nothing seen yet.
@@ -82,16 +90,47 @@ __device__ __forceinline__ void merge_keys(QueryTile<kQueries>& tile, int lanes_
   }
 }
 
+// Keys and values at the positions first, first + step .. below `end`, each from the memory of the
+// sequence that the table of `sequence` names. The table's entries are all on their way before the
+// first one is used.
+template <typename T, bool kVectors, int kUnroll>
+__device__ __forceinline__ void load_shared(const AttendKernelArgs& args, int64_t sequence,
+                                            int kv_head, int32_t first, int32_t step, int32_t end,
+                                            int lane_in_key, LaneDims<T, kVectors> (&keys)[kUnroll],
+                                            LaneDims<T, kVectors> (&values)[kUnroll],
+                                            bool (&seen)[kUnroll]) {
+  const Cache& cache = args.cache;
+  int32_t source[kUnroll];
+#pragma unroll
+  for (int u = 0; u < kUnroll; ++u) {
+    const int32_t p = first + u * step;
+    source[u] = p < end ? args.source[sequence * cache.capacity + p] : 0;
+  }
+#pragma unroll
+  for (int u = 0; u < kUnroll; ++u) {
+    const int32_t p = first + u * step;
+    seen[u] =
+        p < end && (cache.present == nullptr || cache.present[source[u] * cache.capacity + p] != 0);
+    if (!seen[u]) continue;
+    const int64_t at = cache_offset(args.heads, cache, source[u], kv_head, p);
+    keys[u].load(reinterpret_cast<const T*>(cache.keys) + at, lane_in_key, args.heads.dim);
+    values[u].load(reinterpret_cast<const T*>(cache.values) + at, lane_in_key, args.heads.dim);
+  }
+}
+
 // Positions [begin, end) of the chunk, every warps * keys_per_warp apart for each lane. The loads
 // of kUnrollOf of them are under way together: a short context is all latency.
-template <typename T, int kQueries, bool kVectors>
+template <typename T, int kQueries, bool kVectors, bool kShared>
 __device__ __forceinline__ void scan_positions(const AttendKernelArgs& args, int64_t row,
-                                               int kv_head, int64_t begin, int64_t end,
+                                               int kv_head, int64_t begin, int64_t chunk_end,
                                                const float (&slope)[kQueries], int lanes_per_key,
                                                QueryTile<kQueries>& tile) {
+  // In half of the registers where the table takes some.
+  using Position = std::conditional_t<kShared, int32_t, int64_t>;
+  const auto end = static_cast<Position>(chunk_end);
   const int dim = args.heads.dim;
   const int64_t sequence = args.sequence[row];
-  const int64_t own = args.position[row];
+  const Position own = args.position[row];
   const int64_t base = cache_offset(args.heads, args.cache, sequence, kv_head, 0);
   const T* keys = reinterpret_cast<const T*>(args.cache.keys) + base;
   const T* values = reinterpret_cast<const T*>(args.cache.values) + base;
@@ -99,21 +138,27 @@ __device__ __forceinline__ void scan_positions(const AttendKernelArgs& args, int
       args.cache.present == nullptr ? nullptr : args.cache.present + sequence * args.cache.capacity;
   const int lane_in_key = lane_index() % lanes_per_key;
   const int keys_per_warp = kWarpSize / lanes_per_key;
-  const int64_t mine = warp_index() * keys_per_warp + lane_index() / lanes_per_key;
-  constexpr int kUnroll = kUnrollOf<T, kQueries, kVectors>;
-  const int64_t step = warps_in_block() * keys_per_warp;
+  const Position mine = warp_index() * keys_per_warp + lane_index() / lanes_per_key;
+  constexpr int kUnroll =
+      kShared ? kSharedUnrollOf<T, kQueries, kVectors> : kUnrollOf<T, kQueries, kVectors>;
+  const Position step = warps_in_block() * keys_per_warp;
   // All lanes go round equally often, since they shuffle together.
-  for (int64_t first = begin; first < end; first += kUnroll * step) {
+  for (auto first = static_cast<Position>(begin); first < end; first += kUnroll * step) {
     LaneDims<T, kVectors> keys_here[kUnroll];
     LaneDims<T, kVectors> values_here[kUnroll];
     bool seen[kUnroll];
+    if constexpr (kShared) {
+      load_shared(args, sequence, kv_head, first + mine, step, end, lane_in_key, keys_here,
+                  values_here, seen);
+    } else {
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int64_t p = first + u * step + mine;
-      seen[u] = p < end && (present == nullptr || present[p] != 0);
-      if (!seen[u]) continue;  // what is absent is not read: it may be NaN
-      keys_here[u].load(keys + p * dim, lane_in_key, dim);
-      values_here[u].load(values + p * dim, lane_in_key, dim);
+      for (int u = 0; u < kUnroll; ++u) {
+        const Position p = first + u * step + mine;
+        seen[u] = p < end && (present == nullptr || present[p] != 0);
+        if (!seen[u]) continue;  // what is absent is not read: it may be NaN
+        keys_here[u].load(keys + p * dim, lane_in_key, dim);
+        values_here[u].load(values + p * dim, lane_in_key, dim);
+      }
     }
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
@@ -185,7 +230,7 @@ __device__ __forceinline__ void write_chunk(const AttendKernelArgs& args,
   }
 }
 
-template <typename T, int kQueries, bool kVectors>
+template <typename T, int kQueries, bool kVectors, bool kShared>
 __global__ void __launch_bounds__(kMostWarps* kWarpSize, 2)
     attend_decode_kernel(AttendKernelArgs args, ChunkResults results, int lanes_per_key) {
   ptx::let_next_start();
@@ -215,8 +260,8 @@ __global__ void __launch_bounds__(kMostWarps* kWarpSize, 2)
       load_query<kVectors>(args.qkv.type, qkv, query_column(args.heads, head), lane_in_key, dim,
                            tile.query[q]);
     }
-    scan_positions<T, kQueries, kVectors>(args, row, kv_head, begin, end, slope, lanes_per_key,
-                                          tile);
+    scan_positions<T, kQueries, kVectors, kShared>(args, row, kv_head, begin, end, slope,
+                                                   lanes_per_key, tile);
     merge_keys<kQueries>(tile, lanes_per_key);
     __syncthreads();  // the tile before is no longer read
     if (lane_index() < lanes_per_key) {
@@ -271,7 +316,7 @@ int64_t chunk_positions(const Context& context, int64_t capacity, int64_t blocks
   return std::max(kMinChunk, (positions + kChunkUnit - 1) / kChunkUnit * kChunkUnit);
 }
 
-template <typename T, int kQueries>
+template <typename T, int kQueries, bool kShared>
 void launch_tile(Context& context, const AttendKernelArgs& args, const ChunkResults& results,
                  LaunchShape shape) {
   const int dim = args.heads.dim;
@@ -286,24 +331,31 @@ void launch_tile(Context& context, const AttendKernelArgs& args, const ChunkResu
   };
   if (!vectors) {
     set_warps(4);
-    launch(attend_decode_kernel<T, kQueries, false>, shape, context.stream, args, results,
+    launch(attend_decode_kernel<T, kQueries, false, kShared>, shape, context.stream, args, results,
            kWarpSize);
     return;
   }
   int lanes_per_key = 1;
   while (lanes_per_key * kDims < dim) lanes_per_key *= 2;
   set_warps(kWarpSize / lanes_per_key * kUnrollOf<T, kQueries, true>);
-  launch(attend_decode_kernel<T, kQueries, true>, shape, context.stream, args, results,
+  launch(attend_decode_kernel<T, kQueries, true, kShared>, shape, context.stream, args, results,
          lanes_per_key);
+}
+
+template <typename T, bool kShared>
+void launch_group(Context& context, const AttendKernelArgs& args, const ChunkResults& results,
+                  const LaunchShape& shape) {
+  const int group = args.heads.num_heads / args.heads.num_kv_heads;
+  if (group == 1) return launch_tile<T, 1, kShared>(context, args, results, shape);
+  if (group == 2) return launch_tile<T, 2, kShared>(context, args, results, shape);
+  launch_tile<T, 4, kShared>(context, args, results, shape);
 }
 
 template <typename T>
 void launch_decode(Context& context, const AttendKernelArgs& args, const ChunkResults& results,
                    const LaunchShape& shape) {
-  const int group = args.heads.num_heads / args.heads.num_kv_heads;
-  if (group == 1) return launch_tile<T, 1>(context, args, results, shape);
-  if (group == 2) return launch_tile<T, 2>(context, args, results, shape);
-  launch_tile<T, 4>(context, args, results, shape);
+  if (args.source != nullptr) return launch_group<T, true>(context, args, results, shape);
+  launch_group<T, false>(context, args, results, shape);
 }
 
 }  // namespace

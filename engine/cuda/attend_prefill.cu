@@ -208,7 +208,8 @@ void attend_prefill(Context& context, const AttendArgs& args) {
 void attend(Context& context, const AttendArgs& args) {
   if (args.rows.rows == 0) return;
   assert(args.config->head_dim <= kMaxDims * kWarpSize);
-  if (args.rows.rows <= kMaxDecodeRows || args.rows.single_rows) {
+  // Tiles hold keys of one sequence: rows that share positions are not for them.
+  if (args.rows.rows <= kMaxDecodeRows || args.rows.single_rows || args.cache.source != nullptr) {
     return attend_decode(context, args);
   }
   if (attend_tensor_takes(context, args)) return attend_tensor(context, args);

@@ -20,8 +20,9 @@ constexpr int64_t kCapacity = 80;
 // Single rows of three sequences; prompts of 41, 1 and 50 tokens, the last one continued at
 // position 23, whose borders fall inside of the tiles of 8, 16 or 64 rows that a device may work
 // on; the same with prompts of 150, 1 and 70 tokens at 0, 0 and 100, which see three tiles of 64
-// positions; 78 rows whose sequences take turns, with gaps between their positions.
-enum class Pattern { kSingleRows, kPrompts, kLongPrompts, kTurns };
+// positions; 78 rows whose sequences take turns, with gaps between their positions; single rows
+// that see up to three of the chunks that a device splits a long context into.
+enum class Pattern { kSingleRows, kPrompts, kLongPrompts, kTurns, kLongRows };
 
 struct Case {
   Shape shape;
@@ -30,12 +31,17 @@ struct Case {
   bool with_present = false;
   Pattern pattern = Pattern::kSingleRows;
   int64_t gap = 3;  // between rows: odd, or as aligned as models have them
+  bool with_source = false;
 
-  int64_t capacity() const { return pattern == Pattern::kLongPrompts ? 176 : kCapacity; }
+  int64_t capacity() const {
+    if (pattern == Pattern::kLongRows) return 600;
+    return pattern == Pattern::kLongPrompts ? 176 : kCapacity;
+  }
 };
 
 TestRows make_rows(Pattern pattern) {
   if (pattern == Pattern::kSingleRows) return {{0, 2, 1, 0, 2, 2}, {0, 17, 63, 64, 18, 79}};
+  if (pattern == Pattern::kLongRows) return {{1, 0, 2, 0}, {599, 255, 256, 40}};
   TestRows rows;
   if (pattern == Pattern::kTurns) {
     for (int32_t r = 0; r < 78; ++r) {
@@ -56,12 +62,18 @@ TestRows make_rows(Pattern pattern) {
   return rows;
 }
 
+// Whose memory position p of row r's sequence is read from.
+int64_t source_of(const AttendArgs& args, int64_t r, int64_t p) {
+  const int64_t sequence = args.rows.sequence[r];
+  const int32_t* source = args.cache.source;
+  return source == nullptr ? sequence : source[sequence * args.cache.capacity + p];
+}
+
 // What head `head` of row r sees, in double.
 reference::AttentionInput want_input(const AttendArgs& args, const TestCache& cache, int64_t r,
                                      int head, const double* query) {
   const ModelConfig& config = *args.config;
   const int kv_head = head / (config.num_heads / config.num_kv_heads);
-  const int64_t sequence = args.rows.sequence[r];
   reference::AttentionInput input;
   input.query = query;
   input.own_position = args.rows.position[r];
@@ -71,16 +83,15 @@ reference::AttentionInput want_input(const AttendArgs& args, const TestCache& ca
   }
   for (int64_t p = 0; p <= input.own_position; ++p) {
     if (args.window > 0 && p <= input.own_position - args.window) continue;
-    if (cache.view.present != nullptr && cache.present[sequence * cache.view.capacity + p] == 0) {
-      continue;
-    }
+    const int64_t slot = source_of(args, r, p) * cache.view.capacity + p;
+    if (cache.view.present != nullptr && cache.present[slot] == 0) continue;
     input.positions.push_back(p);
   }
   const auto count = static_cast<int64_t>(input.positions.size());
   input.keys = input.values = reference::DoubleMatrix(count, config.head_dim);
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t slot =
-        cpu::cache_offset(config, cache.view, sequence, kv_head, input.positions[i]);
+    const int64_t p = input.positions[i];
+    const int64_t slot = cpu::cache_offset(config, cache.view, source_of(args, r, p), kv_head, p);
     for (int64_t d = 0; d < config.head_dim; ++d) {
       input.keys.at(i, d) = cache.keys.get(0, slot + d);
       input.values.at(i, d) = cache.values.get(0, slot + d);
@@ -89,42 +100,58 @@ reference::AttentionInput want_input(const AttendArgs& args, const TestCache& ca
   return input;
 }
 
+// A table of any sequence for each position that a row sees; beyond those a number that would be
+// read far outside of the cache.
+std::vector<int32_t> random_source(Random& random, const TestRows& rows, int64_t capacity) {
+  std::vector<int32_t> source(3 * capacity, 1 << 20);
+  for (size_t r = 0; r < rows.position.size(); ++r) {
+    for (int32_t p = 0; p <= rows.position[r]; ++p) {
+      int32_t& from = source[rows.sequence[r] * capacity + p];
+      if (from >= 3) from = static_cast<int32_t>(random() % 3);
+    }
+  }
+  return source;
+}
+
 void check(Random& random, const Case& test, int64_t dim_steps, DType weight_type = DType::kF32) {
   const ModelConfig config = make_config(test.shape);
   const TestRows rows = make_rows(test.pattern);
   const int64_t capacity = test.capacity();
   TestCache cache(random, config, test.type, 3, capacity, test.with_present);
   for (uint8_t& present : cache.present) present = random() % 3 == 0;
-  for (size_t r = 0; r < rows.position.size() && test.with_present; ++r) {
-    cache.present[rows.sequence[r] * capacity + rows.position[r]] = 1;
+  const std::vector<int32_t> source = random_source(random, rows, capacity);
+  if (test.with_source) cache.view.source = source.data();
+  const TestMatrix qkv =
+      random_matrix(random, test.type, rows.table().rows, config.qkv_rows(), false, test.gap);
+  TestMatrix out(test.type, rows.table().rows, config.num_heads * config.head_dim, test.gap);
+  const AttendArgs args{&config, rows.table(), qkv.matrix(), cache.view, test.window, out.matrix()};
+  for (int64_t r = 0; r < args.rows.rows && test.with_present; ++r) {
+    const int64_t p = rows.position[r];
+    cache.present[source_of(args, r, p) * capacity + p] = 1;
   }
-  // What is absent or beyond a sequence's rows must not even be read: it may be NaN.
-  int64_t ends[3] = {0, 0, 0};
-  for (size_t r = 0; r < rows.position.size(); ++r) {
-    ends[rows.sequence[r]] = std::max(ends[rows.sequence[r]], int64_t{rows.position[r]} + 1);
+  // What is absent or seen by no row must not even be read: it may be NaN.
+  std::vector<bool> is_seen(3 * capacity);
+  for (int64_t r = 0; r < args.rows.rows; ++r) {
+    for (int64_t p = 0; p <= rows.position[r]; ++p) {
+      is_seen[source_of(args, r, p) * capacity + p] = true;
+    }
   }
   for (int64_t slot = 0; slot < 3 * capacity; ++slot) {
-    const int64_t sequence = slot / capacity;
-    const bool is_there =
-        slot % capacity < ends[sequence] && (cache.present.empty() || cache.present[slot] != 0);
-    if (is_there) continue;
+    if (is_seen[slot] && (cache.present.empty() || cache.present[slot] != 0)) continue;
     for (int h = 0; h < config.num_kv_heads; ++h) {
-      const int64_t at = cpu::cache_offset(config, cache.view, sequence, h, slot % capacity);
+      const int64_t at = cpu::cache_offset(config, cache.view, slot / capacity, h, slot % capacity);
       for (int d = 0; d < config.head_dim; ++d) {
         cache.keys.set(0, at + d, NAN);
         cache.values.set(0, at + d, NAN);
       }
     }
   }
-  const TestMatrix qkv =
-      random_matrix(random, test.type, rows.table().rows, config.qkv_rows(), false, test.gap);
-  TestMatrix out(test.type, rows.table().rows, config.num_heads * config.head_dim, test.gap);
-  const AttendArgs args{&config, rows.table(), qkv.matrix(), cache.view, test.window, out.matrix()};
   backend(2)->attend(args);
 
-  const auto label = fmt::format(
-      "heads {}/{} dim {} {} window {} present {} rows {}", config.num_heads, config.num_kv_heads,
-      config.head_dim, dtype_name(test.type), test.window, test.with_present, rows.table().rows);
+  const auto label =
+      fmt::format("heads {}/{} dim {} {} window {} present {} source {} rows {}", config.num_heads,
+                  config.num_kv_heads, config.head_dim, dtype_name(test.type), test.window,
+                  test.with_present, test.with_source, rows.table().rows);
   const auto before = reference::to_double(qkv.matrix());
   for (int64_t r = 0; r < rows.table().rows; ++r) {
     for (int h = 0; h < config.num_heads; ++h) {
@@ -158,6 +185,7 @@ TEST_P(Attend, WindowAndAbsentPositions) {
   for (int window : {0, 1, 16, 33}) {
     for (bool with_present : {false, true}) {
       check(random, {{6, 2, 40}, DType::kF32, window, with_present}, steps(40));
+      check(random, {{2, 1, 24}, DType::kF32, window, with_present, Pattern::kLongRows}, steps(24));
     }
   }
 }
@@ -209,6 +237,62 @@ TEST_P(Attend, PromptsInHalfPrecision) {
     for (bool with_present : {false, true}) {
       run(alibi, 0, with_present, Pattern::kPrompts);
       run(alibi, 20, with_present, Pattern::kLongPrompts);
+    }
+  }
+}
+
+// Beams: keys and values at each position in the memory of whichever sequence the table names.
+TEST_P(Attend, SharedPositions) {
+  Random random(9);
+  const auto run = [&](Case test) {
+    test.with_source = true;
+    check(random, test, steps(test.shape.head_dim));
+  };
+  for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int dim : {1, 31, 40, 64, 256}) {
+      run({{4, 4, dim}, type});
+      run({{4, 2, dim}, type});
+      run({{7, 1, dim}, type});
+    }
+    run({{2, 1, 24}, type, 0, false, Pattern::kLongRows});
+    run({{2, 1, 33}, type, 0, true, Pattern::kLongRows});
+    for (bool with_present : {false, true}) {
+      run({{6, 2, 40}, type, 0, with_present});
+      run({{6, 2, 40}, type, 16, with_present});
+      run({{2, 1, 64}, type, 0, with_present, Pattern::kTurns, 4});  // too many rows for some ways
+      run({{2, 1, 33}, type, 20, with_present, Pattern::kPrompts});
+    }
+  }
+  const Shape alibi{3, 3, 24, PositionKind::kAlibi, QkvLayout::kPerHead};
+  for (bool with_present : {false, true}) {
+    run({alibi, DType::kF32, 0, with_present});
+    run({alibi, DType::kF32, 0, with_present, Pattern::kTurns});
+  }
+}
+
+// Beams that have nothing in common yet: what reads through a table adds in the same order.
+TEST_P(Attend, ATableOfOwnPositionsChangesNoBit) {
+  Random random(10);
+  for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int dim : {33, 64}) {
+      const ModelConfig config = make_config({6, 2, dim});
+      const TestRows rows = make_rows(Pattern::kSingleRows);
+      const TestCache cache(random, config, type, 3, kCapacity, false);
+      const TestMatrix qkv =
+          random_matrix(random, type, rows.table().rows, config.qkv_rows(), false);
+      std::vector<int32_t> own;
+      for (int32_t slot = 0; slot < 3 * kCapacity; ++slot) own.push_back(slot / kCapacity);
+      const auto attend = [&](const int32_t* source) {
+        KvView view = cache.view;
+        view.source = source;
+        TestMatrix out(type, rows.table().rows, 6 * dim);
+        backend(2)->attend({&config, rows.table(), qkv.matrix(), view, 0, out.matrix()});
+        return out;
+      };
+      const TestMatrix want = attend(nullptr), got = attend(own.data());
+      for (int64_t r = 0; r < rows.table().rows; ++r) {
+        EXPECT_EQ(got.row_bytes(r), want.row_bytes(r)) << dtype_name(type) << " " << dim;
+      }
     }
   }
 }

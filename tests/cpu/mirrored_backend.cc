@@ -51,6 +51,7 @@ class Mirror {
     view.keys = copy_bytes(view.keys, bytes);
     view.values = copy_bytes(view.values, bytes);
     view.present = copy(view.present, sequences * view.capacity);
+    view.source = copy(view.source, sequences * view.capacity);  // names no others
     return view;
   }
 
