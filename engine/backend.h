@@ -68,7 +68,7 @@ struct KvView {
   int64_t capacity = 0;        // positions per sequence
   uint8_t* present = nullptr;  // [sequences, capacity], 1 where written; null: all earlier ones are
   // [sequences, capacity]: the sequence whose memory `attend` reads for a position (beams share
-  // what they have in common); null: its own. Only where Backend::shares_positions.
+  // what they have in common); null: its own. Read up to a row's own position.
   const int32_t* source = nullptr;
 };
 
@@ -306,8 +306,6 @@ class Backend {
   // Whether operations are queued and run later, so that a host that plans a step ahead keeps the
   // device busy. Only such a device has marks and recordings.
   virtual bool is_asynchronous() const { return false; }
-  // Whether attend reads through KvView::source.
-  virtual bool shares_positions() const { return false; }
   // Memory that the device writes in place and the host reads, once a mark behind the writing
   // operation was waited for.
   virtual DeviceBuffer allocate_shared(size_t bytes) { return allocate(bytes); }

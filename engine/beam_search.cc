@@ -191,7 +191,8 @@ class TextBeams {
   bool is_done_ = false;
 };
 
-// Whose memory holds which position of which beam, on the host and the device.
+// Whose memory holds which position of which beam, on the host and the device. The device's copy is
+// written by its queue alone: steps that were queued before still read what it held then.
 class PositionTable {
  public:
   PositionTable(Backend& backend, std::span<const TokenIds> prompts, int beams, int64_t capacity)
@@ -217,15 +218,26 @@ class PositionTable {
   void inherit(int32_t first, std::span<const int> parents, int64_t filled) {
     const auto begin = static_cast<size_t>(first) * static_cast<size_t>(capacity_);
     const auto size = static_cast<size_t>(beams_ * capacity_);
-    const std::vector<int32_t> old(table_.begin() + static_cast<ptrdiff_t>(begin),
-                                   table_.begin() + static_cast<ptrdiff_t>(begin + size));
+    const auto rows = std::span(table_).subspan(begin, size);
+    old_.assign(rows.begin(), rows.end());
     for (size_t beam = 0; beam < parents.size(); ++beam) {
-      const auto from = old.begin() + parents[beam] * capacity_;
+      if (parents[beam] == static_cast<int>(beam)) continue;
+      const auto from = old_.begin() + parents[beam] * capacity_;
       std::copy_n(from, filled, row_of(first + static_cast<int32_t>(beam)).begin());
+      changed_begin_ = std::min(changed_begin_, begin);
+      changed_end_ = std::max(changed_end_, begin + size);
     }
   }
 
-  void upload() { backend_.upload(device_.get(), table_.data(), table_.size() * sizeof(int32_t)); }
+  // Queues the copy of what has changed since the last call; the first one copies all.
+  void upload() {
+    if (changed_begin_ >= changed_end_) return;
+    const auto changed = std::span(table_).subspan(changed_begin_, changed_end_ - changed_begin_);
+    backend_.upload(static_cast<int32_t*>(device_.get()) + changed_begin_, changed.data(),
+                    changed.size_bytes());
+    changed_begin_ = table_.size();
+    changed_end_ = 0;
+  }
 
  private:
   std::span<int32_t> row_of(int32_t sequence) {
@@ -237,16 +249,16 @@ class PositionTable {
   int beams_;
   int64_t capacity_;
   std::vector<int32_t> table_;  // [sequences, capacity]
-  DeviceBuffer device_;
+  std::vector<int32_t> old_;    // of one text, [beams, capacity]
+  DeviceBuffer device_;         // as table_
+  size_t changed_begin_ = 0;    // entries of table_ that the device does not have yet
+  size_t changed_end_ = table_.size();
 };
 
 void check_can_search(Model& model, const SkipStrategy& strategy, const GenerateOptions& options) {
   const auto refuse = [](const char* what, const char* expected) {
     throw Error({.what = what, .where = "beams", .expected = expected});
   };
-  if (!model.backend().shares_positions()) {
-    refuse("this device has no beam search", "--device cpu, or one beam");
-  }
   if (strategy.rule() != nullptr || strategy.speculation() != nullptr) {
     refuse("beam search needs a strategy whose layers do not depend on the text",
            "another strategy, or one beam");

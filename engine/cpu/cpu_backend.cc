@@ -53,7 +53,6 @@ class CpuBackend final : public Backend {
   DType activation_type() const override { return dtype_; }
   int threads() const override { return context_.pool.threads(); }
   std::string instruction_set() const override { return cpu::instruction_set(); }
-  bool shares_positions() const override { return true; }
 
   DeviceBuffer allocate(size_t bytes) override {
     try {

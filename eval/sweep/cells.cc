@@ -138,11 +138,10 @@ class CellMaker {
     }
     const auto strategy = make_strategy(spec, context_.num_layers);
     const bool depends = strategy->rule() != nullptr || strategy->speculation() != nullptr;
-    if (config_.device == "cpu" && !depends) return;
+    if (!depends) return;
     cell.status = cell_status::kUnsupported;
-    cell.message = depends ? "beam search needs layers that do not depend on the text: "
-                             "decoding.beams must be 1"
-                           : "beam search runs on the CPU alone: decoding.beams must be 1";
+    cell.message =
+        "beam search needs layers that do not depend on the text: decoding.beams must be 1";
   }
 
   // What every identity of a point holds.

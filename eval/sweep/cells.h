@@ -45,8 +45,8 @@ struct CellContext {
 
 // All cells in the order of the table: dataset, strategy, target, then quality and one timing per
 // batch size. Targets outside [1, max(1, N/2)] make one cell with status `invalid`; beams > 1 makes
-// cells with status `unsupported` of strategies and devices that have no beam search. Throws Error
-// for parameters that the strategy refuses.
+// cells with status `unsupported` of strategies that have no beam search. Throws Error for
+// parameters that the strategy refuses.
 std::vector<Cell> make_cells(const SweepConfig& config, std::span<const SweepInputs> inputs,
                              const CellContext& context);
 

@@ -75,8 +75,7 @@ constexpr std::array kKeys = {
     ConfigKey{"decoding.max_new_tokens", kInteger, "64", 1, 1 << 20, "", "longest output"},
     ConfigKey{
         "decoding.beams", kInteger, "1", 1, 64, "",
-        "1: no beam search; more: on the CPU, of strategies whose layers do not depend on the "
-        "text"},
+        "1: no beam search; more: of strategies whose layers do not depend on the text"},
     ConfigKey{"decoding.length_penalty", kNumber, "1", -100, 100, "",
               "of beam search: a text's score is its log-probability over length^this"},
     ConfigKey{"decoding.early_stopping", kText, "false", 0, 0, "false|true|never",

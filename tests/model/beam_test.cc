@@ -1,5 +1,5 @@
-// Beam search: transformers' texts, and under skipping those of a search that reads every beam from
-// its beginning.
+// Beam search: transformers' texts on every device, and under skipping those of a search that reads
+// every beam from its beginning. Other models on devices: device_test.cc.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "engine/base/error.h"
+#include "tests/devices.h"
 #include "tests/model/fixtures.h"
 #include "tests/sanitized.h"
 
@@ -32,16 +33,30 @@ TEST(BeamOptions, OutOfRangeIsRefused) {
   EXPECT_THROW(parse_early_stopping("maybe", "x"), Error);
 }
 
-class BeamFixture : public testing::TestWithParam<const char*> {};
+struct BeamCase {
+  std::string device;
+  std::string fixture;
+
+  friend void PrintTo(const BeamCase& test, std::ostream* out) {
+    *out << test.fixture << " on " << test.device;
+  }
+};
+
+class BeamFixture : public testing::TestWithParam<BeamCase> {
+ protected:
+  void SetUp() override { skip_without(GetParam().device); }
+};
 
 TEST_P(BeamFixture, EqualsTransformers) {
-  const Json fixture =
-      Json::parse(std::ifstream(fixtures_folder() / "beams" / fmt::format("{}.json", GetParam())));
+  const Json fixture = Json::parse(
+      std::ifstream(fixtures_folder() / "beams" / fmt::format("{}.json", GetParam().fixture)));
   LoadedDecoder model((fixtures_folder() / fixture.at("model").get<std::string>()).string(),
-                      {.threads = 2});
+                      {.device = GetParam().device, .threads = 2});
   const auto full = make_strategy({.name = "full"}, model.num_layers());
   const auto prompts = fixture.at("prompts").get<std::vector<TokenIds>>();
+  const bool is_emulated = GetParam().device == "emulated";
   for (const Json& search : fixture.at("searches")) {
+    if (is_emulated && search.at("new_tokens") > (kSanitized ? 8 : 10)) continue;
     SCOPED_TRACE(search.dump());
     GenerateOptions options{.max_new_tokens = search.at("new_tokens")};
     options.beams = {
@@ -64,6 +79,7 @@ TEST_P(BeamFixture, EqualsTransformers) {
       EXPECT_EQ(together.outputs[i].layers_per_token,
                 LayersPerToken(want[i].size(), model.num_layers()));
       decoded += std::ssize(want[i]) - 1;
+      if (is_emulated) continue;
       // A text's beams do not depend on the batch.
       const auto alone = model.decoder().generate(std::span(&prompts[i], 1), *full, options);
       EXPECT_EQ(alone.outputs[0].tokens, want[i]) << i;
@@ -72,10 +88,15 @@ TEST_P(BeamFixture, EqualsTransformers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, BeamFixture,
-                         testing::Values("bloom-7layers", "llama-untied", "mistral-window",
-                                         "qwen3"),
-                         [](const auto& from) { return as_test_name(from.param); });
+// The emulated device takes those of four layers.
+INSTANTIATE_TEST_SUITE_P(
+    , BeamFixture,
+    testing::Values(BeamCase{"cpu", "bloom-7layers"}, BeamCase{"cpu", "llama-untied"},
+                    BeamCase{"cpu", "mistral-window"}, BeamCase{"cpu", "qwen3"},
+                    BeamCase{"emulated", "llama-untied"}, BeamCase{"emulated", "mistral-window"},
+                    BeamCase{"cuda", "bloom-7layers"}, BeamCase{"cuda", "llama-untied"},
+                    BeamCase{"cuda", "mistral-window"}, BeamCase{"cuda", "qwen3"}),
+    [](const auto& test) { return as_test_name(test.param.device + "_" + test.param.fixture); });
 
 // The best of `beams` texts of forced length. Nothing is shared between beams, nothing kept between
 // steps: each continuation of each beam is scored from the prompt on.

@@ -258,5 +258,68 @@ TEST_P(DeviceRandomModels, GreedyTokensEqualTheCpus) {
   }
 }
 
+// The texts of a batch of beam searches, and what is made of them.
+std::vector<GenerateOutput> search(LoadedDecoder& model, const std::vector<TokenIds>& prompts,
+                                   const StrategySpec& spec, int beams, int new_tokens) {
+  const auto strategy = make_strategy(spec, model.num_layers());
+  GenerateOptions options{.max_new_tokens = new_tokens};
+  options.beams.beams = beams;
+  return model.decoder().generate(prompts, *strategy, options).outputs;
+}
+
+TEST_P(DeviceRandomModels, BeamsEqualTheCpusUnderEveryKindOfSkipping) {
+  std::vector<StrategySpec> specs = fixed_strategies();
+  // Sets of three layers may grow, so the cache has holes, and says where.
+  specs.push_back({.name = "random", .target = 1.25, .params = {{"per", {"step", ""}}}});
+  for (const std::string& path : models("float32")) {
+    LoadedDecoder cpu(path, {.threads = 1});
+    LoadedDecoder device(path, {.device = GetParam()});
+    const std::vector<TokenIds> prompts = ragged_prompts(3);
+    for (const StrategySpec& spec : specs) {
+      const auto want = search(cpu, prompts, spec, 4, 5);
+      const auto got = search(device, prompts, spec, 4, 5);
+      for (size_t i = 0; i < prompts.size(); ++i) {
+        EXPECT_EQ(got[i].tokens, want[i].tokens) << path << " " << spec.name;
+        EXPECT_EQ(got[i].layers_per_token, want[i].layers_per_token) << path << " " << spec.name;
+      }
+    }
+  }
+}
+
+// In half precision near beams may change places, so the texts of each engine are compared with
+// those in f32.
+TEST_P(DeviceRandomModels, BeamsInHalfPrecisionAreAsNearToF32AsTheCpus) {
+  const std::vector<TokenIds> prompts = ragged_prompts(8);
+  for (const auto& [name, type] :
+       {std::pair("float16", DType::kF16), std::pair("bfloat16", DType::kBF16)}) {
+    for (const std::string& path : models(name)) {
+      LoadedDecoder exact(path, {.threads = 1});
+      LoadedDecoder cpu(path, {.dtype = type, .threads = 1});
+      LoadedDecoder device(path, {.device = GetParam(), .dtype = type});
+      const auto want = search(exact, prompts, {.name = "full"}, 4, 5);
+      const auto near = search(cpu, prompts, {.name = "full"}, 4, 5);
+      const auto got = search(device, prompts, {.name = "full"}, 4, 5);
+      int same = 0, same_on_cpu = 0;
+      for (size_t i = 0; i < prompts.size(); ++i) {
+        same += got[i].tokens == want[i].tokens ? 1 : 0;
+        same_on_cpu += near[i].tokens == want[i].tokens ? 1 : 0;
+      }
+      EXPECT_GE(same, same_on_cpu - 2) << path;
+      EXPECT_GE(same_on_cpu, 6) << path;
+    }
+  }
+}
+
+// Steps of more rows than a prompt may have before it is worked on in tiles.
+TEST_P(DeviceRandomModels, ManyBeamsEqualTheCpus) {
+  const std::string path = (fixtures_folder() / "models" / "llama-untied").string();
+  LoadedDecoder cpu(path, {.threads = 1});
+  LoadedDecoder device(path, {.device = GetParam()});
+  const std::vector<TokenIds> prompts = ragged_prompts(9);
+  const auto want = search(cpu, prompts, {.name = "full"}, 8, 5);
+  const auto got = search(device, prompts, {.name = "full"}, 8, 5);
+  for (size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(got[i].tokens, want[i].tokens) << i;
+}
+
 }  // namespace
 }  // namespace skipbench

@@ -54,6 +54,23 @@ TEST(EmulatedSteps, AStepIsOneGraphAndNeitherAllocatesNorWaits) {
   }
 }
 
+// The host chooses between steps of a beam search, so they wait; all their memory is there before.
+TEST(EmulatedSteps, AStepOfBeamsAllocatesNothing) {
+  LoadedDecoder device(model_path(), {.device = "emulated"});
+  const auto full = make_strategy({.name = "full"}, device.num_layers());
+  std::vector<int64_t> changes;
+  GenerateOptions options{.max_new_tokens = 9};
+  options.beams.beams = 4;
+  options.on_tokens = [&](int) {
+    changes.push_back(emulator::counters().allocations + emulator::counters().frees);
+  };
+  device.decoder().generate(kPrompts, *full, options);
+  changes.clear();
+  device.decoder().generate(kPrompts, *full, options);
+  ASSERT_EQ(changes.size(), 9u);  // after the prefill and after each step
+  for (size_t step = 1; step < changes.size(); ++step) EXPECT_EQ(changes[step], changes[0]);
+}
+
 TEST(EmulatedSteps, WithoutRecordingsAStepIsLaunchesAlone) {
   LoadedDecoder device(model_path(), {.device = "emulated"});
   const auto full = make_strategy({.name = "full"}, device.num_layers());
