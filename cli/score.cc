@@ -169,9 +169,11 @@ void add_score(CLI::App& app) {
       ->check(positive_number())
       ->capture_default_str();
   command->add_flag("--sentence-level,--sl", request->sentence_level, "one score a line");
-  command->add_option("-l,--language", request->language,
-                      "language of the files (zh, zh_CN) or pair (en-zh), default: seen from the "
-                      "references; Chinese, Japanese and Thai are refused with tokenizer 13a");
+  command->add_option(
+      "-l,--language", request->language,
+      "language of the files (zh, zh_CN) or pair (en-zh), default: seen from the "
+      "references; Chinese, Japanese, Thai, Lao, Khmer and Burmese are refused with "
+      "tokenizer 13a, unless blanks stand between the words");
   command->add_flag("--force", request->force,
                     "score even if the tokenizer does not fit, as with --tokenize written out");
   command->add_option("-f,--format", arguments->format, "json, text or latex")

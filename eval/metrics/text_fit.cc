@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "eval/metrics/language.h"
@@ -17,37 +19,104 @@ constexpr double kLeastShare = 0.3;
 // Japanese has about as much Kana as Han, Chinese none.
 constexpr double kLeastKana = 0.1;
 
+// Letters between two blanks: words have fewer on average, phrases and sentences more.
+constexpr int64_t kMostHanAndKana = 4, kMostOthers = 8;
+
+enum class Script { kOther, kHan, kKana, kThai, kLao, kKhmer, kBurmese };
+constexpr size_t kScripts = 7;
+
 struct LetterCounts {
-  int64_t letters = 0, han = 0, kana = 0, thai = 0;
+  int64_t letters = 0;
+  std::array<int64_t, kScripts> of_script{};
+  int64_t gaps = 0;  // blanks between two words with letters of scripts without spaces
+
+  int64_t of(Script script) const { return of_script[static_cast<size_t>(script)]; }
+  int64_t east_asian() const { return of(Script::kHan) + of(Script::kKana); }
+  int64_t others() const {
+    return of(Script::kThai) + of(Script::kLao) + of(Script::kKhmer) + of(Script::kBurmese);
+  }
 };
 
-bool is_han(char32_t c) {
-  return (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x4E00 && c <= 0x9FFF) ||
-         (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x20000 && c <= 0x3FFFF);
-}
+struct ScriptRange {
+  char32_t first, last;
+  Script script;
+};
 
+// With the marks that belong to letters; digits and punctuation are no letters anyway. Kana is
 // Hiragana and Katakana, half width too.
-bool is_kana(char32_t c) {
-  return (c >= 0x3041 && c <= 0x30FF && c != 0x30FB) || (c >= 0x31F0 && c <= 0x31FF) ||
-         (c >= 0xFF66 && c <= 0xFF9F);
-}
+constexpr ScriptRange kWithoutSpaces[] = {
+    {0x0E01, 0x0E4E, Script::kThai},    {0x0E81, 0x0EDF, Script::kLao},
+    {0x1000, 0x109F, Script::kBurmese}, {0x1780, 0x17DD, Script::kKhmer},
+    {0x3041, 0x30FA, Script::kKana},    {0x30FC, 0x30FF, Script::kKana},
+    {0x31F0, 0x31FF, Script::kKana},    {0x3400, 0x4DBF, Script::kHan},
+    {0x4E00, 0x9FFF, Script::kHan},     {0xA9E0, 0xA9FE, Script::kBurmese},
+    {0xAA60, 0xAA7F, Script::kBurmese}, {0xF900, 0xFAFF, Script::kHan},
+    {0xFF66, 0xFF9F, Script::kKana},    {0x20000, 0x3FFFF, Script::kHan},
+};
 
-bool is_thai(char32_t c) { return c >= 0x0E01 && c <= 0x0E4E && c != 0x0E3F; }
+Script script_of(char32_t c) {
+  for (const ScriptRange& range : kWithoutSpaces) {
+    if (c >= range.first && c <= range.last) return range.script;
+  }
+  return Script::kOther;
+}
 
 void count_letters(std::string_view text, LetterCounts* counts) {
+  bool word_before = false, word = false;  // whether it has letters of a script without spaces
+  bool at_blank = true;
   for (size_t at = 0; at < text.size();) {
     const bool space = space_bytes(text.substr(at)) > 0;
     const char32_t c = next_code_point(text, &at);
-    if (space || c < ' ' || char_class(c) != CharClass::kOther) continue;
+    if (space) {
+      if (!at_blank) word_before = std::exchange(word, false);
+      at_blank = true;
+      continue;
+    }
+    at_blank = false;
+    if (c < ' ' || char_class(c) != CharClass::kOther) continue;
     ++counts->letters;
-    counts->han += is_han(c) ? 1 : 0;
-    counts->kana += is_kana(c) ? 1 : 0;
-    counts->thai += is_thai(c) ? 1 : 0;
+    const Script script = script_of(c);
+    ++counts->of_script[static_cast<size_t>(script)];
+    if (script == Script::kOther || word) continue;
+    word = true;
+    if (word_before) ++counts->gaps;
+    word_before = false;
   }
 }
 
+bool has_spaces(const LetterCounts& counts) {
+  const bool is_east_asian = counts.east_asian() >= counts.others();
+  return counts.east_asian() + counts.others() <=
+         counts.gaps * (is_east_asian ? kMostHanAndKana : kMostOthers);
+}
+
+std::string_view language_of(const LetterCounts& counts) {
+  const int64_t east_asian = counts.east_asian();
+  std::string_view language =
+      static_cast<double>(counts.of(Script::kKana)) >= kLeastKana * static_cast<double>(east_asian)
+          ? "ja"
+          : "zh";
+  int64_t most = east_asian;
+  for (const auto& [script, name] : {std::pair(Script::kThai, "th"),
+                                     {Script::kLao, "lo"},
+                                     {Script::kKhmer, "km"},
+                                     {Script::kBurmese, "my"}}) {
+    if (counts.of(script) <= most) continue;
+    most = counts.of(script);
+    language = name;
+  }
+  return language;
+}
+
 std::string_view name_of(std::string_view language) {
-  return language == "zh" ? "Chinese" : language == "ja" ? "Japanese" : "Thai";
+  for (const auto& [code, name] : {std::pair("zh", "Chinese"),
+                                   {"ja", "Japanese"},
+                                   {"th", "Thai"},
+                                   {"lo", "Lao"},
+                                   {"km", "Khmer"}}) {
+    if (language == code) return name;
+  }
+  return "Burmese";
 }
 
 std::string setting(const Metric& metric, std::string_view key) {
@@ -64,17 +133,40 @@ std::string texts_are(const FitRequest& request, const TextProfile& profile) {
                      100 * profile.share);
 }
 
-std::string check_tokenizer(const Metric& metric, const FitRequest& request,
-                            const TextProfile& profile, std::string_view language) {
-  const std::string tokenizer = setting(metric, "tok");
-  const std::string texts = texts_are(request, profile);
-  if (tokenizer == "tercom") {
-    if (setting(metric, "norm") == "yes" && setting(metric, "asian") == "yes") return "";
+std::string check_ter(const Metric& metric, const FitRequest& request, const std::string& texts,
+                      std::string_view language) {
+  if (language != "zh" && language != "ja") {
+    return fmt::format(
+        "{}: TER takes a sentence for one word in {}, with `asian_support` too: put blanks between "
+        "the words of both sides first, or use chrf or bleu with tokenizer char",
+        request.metric, texts);
+  }
+  const bool splits_han = setting(metric, "norm") == "yes" && setting(metric, "asian") == "yes";
+  if (!splits_han) {
     return fmt::format(
         "{}: without `normalized` and `asian_support` TER takes a sentence for one word in {}",
         request.metric, texts);
   }
-  if (tokenizer != "13a" && tokenizer != "intl" && tokenizer != "none") return "";
+  if (language == "zh") return "";
+  return fmt::format("{}: `asian_support` splits Han alone in {}: runs of Kana stay one word each",
+                     request.metric, texts);
+}
+
+std::string check_tokenizer(const Metric& metric, const FitRequest& request,
+                            const TextProfile& profile, std::string_view language) {
+  const std::string tokenizer = setting(metric, "tok");
+  const std::string texts = texts_are(request, profile);
+  if (profile.has_spaces) return "";
+  if (tokenizer == "tercom") return check_ter(metric, request, texts, language);
+  if (tokenizer == "zh" && language == "ja") {
+    return fmt::format(
+        "{}: tokenizer zh splits Han alone in {}: runs of Kana stay one word each; "
+        "char splits them",
+        request.metric, texts);
+  }
+  const bool leaves_whole = tokenizer == "13a" || tokenizer == "intl" || tokenizer == "none" ||
+                            (tokenizer == "zh" && language != "zh");
+  if (!leaves_whole) return "";
   const std::string what = fmt::format("tokenizer {} does not split {}", tokenizer, texts);
   if (request.forced) return fmt::format("{}: {}: scores mean little", request.metric, what);
   throw Error({.what = what,
@@ -97,13 +189,11 @@ TextProfile profile_references(std::span<const std::vector<std::string>> referen
       if (rouge_tokens(text, /*stemmer=*/false).empty()) ++profile.without_rouge_tokens;
     }
   }
-  const int64_t east_asian = counts.han + counts.kana;
-  const auto spaceless = static_cast<double>(east_asian + counts.thai);
-  profile.share = spaceless / static_cast<double>(std::max<int64_t>(1, counts.letters));
+  profile.share = static_cast<double>(counts.east_asian() + counts.others()) /
+                  static_cast<double>(std::max<int64_t>(1, counts.letters));
   if (profile.share < kLeastShare) return profile;
-  const bool has_kana =
-      static_cast<double>(counts.kana) >= kLeastKana * static_cast<double>(east_asian);
-  profile.language = counts.thai > east_asian ? "th" : has_kana ? "ja" : "zh";
+  profile.language = language_of(counts);
+  profile.has_spaces = has_spaces(counts);
   return profile;
 }
 

@@ -15,9 +15,11 @@ namespace skipbench {
 
 // What the references are, all together.
 struct TextProfile {
-  // "zh", "ja" or "th", if at least 30 % of the letters are Han, Kana or Thai; else "".
+  // A language that is written without spaces, if at least 30 % of the letters are of its script:
+  // as language_without_spaces has them; else "".
   std::string_view language;
-  double share = 0;                  // of these among all letters
+  double share = 0;                  // of letters of such scripts among all
+  bool has_spaces = false;           // between their words all the same: put there beforehand
   int64_t texts = 0;                 // that are not blank
   int64_t without_rouge_tokens = 0;  // among them
 };

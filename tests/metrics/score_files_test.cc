@@ -191,6 +191,10 @@ TEST(Language, WithoutSpaces) {
       "zh");
   expect_language("ja Ja_JP jpn_Jpan en-ja zh-ja zh_TW-ja_JP ja@x", "ja");
   expect_language("th th_TH tha_Thai en-th zh-th", "th");
+  expect_language("lo lo-LA lao_Laoo en-lo", "lo");
+  expect_language("km km_KH khm_Khmr en-km EN-KM", "km");
+  expect_language("my my_MM mya_Mymr bur en-my EN-MY", "my");
+  expect_language("ms_MY en-MY en_US-ms_MY ar_KM", "");
   expect_language("- _ .zh en en-US zh-en zh-CN-en-US ja-de ja-JP-en z zhx azh zhzh jav en-CN 中文",
                   "");
   EXPECT_EQ(language_without_spaces(""), "");

@@ -15,6 +15,9 @@ using Lines = std::vector<std::vector<std::string>>;
 constexpr char kChinese[] = "当解码时，模型会跳过一些层。";
 constexpr char kJapanese[] = "モデルは復号のとき層を飛ばします。";
 constexpr char kThai[] = "แบบจำลองข้ามบางชั้นขณะถอดรหัส";
+constexpr char kLao[] = "ແບບຈຳລອງຂ້າມບາງຊັ້ນໃນຂະນະທີ່ຖອດລະຫັດ";
+constexpr char kKhmer[] = "គំរូរំលងស្រទាប់មួយចំនួននៅពេលឌិកូដ។";
+constexpr char kBurmese[] = "မော်ဒယ်သည် ကုဒ်ဖြည်နေစဉ် အလွှာအချို့ကို ကျော်သွားသည်။";
 constexpr char kEnglish[] = "The model skips some layers while it decodes.";
 
 TEST(TextProfile, SeesScriptsWithoutSpaces) {
@@ -23,11 +26,30 @@ TEST(TextProfile, SeesScriptsWithoutSpaces) {
   EXPECT_EQ(profile_references(Lines{{kJapanese}}).language, "ja");
   EXPECT_EQ(profile_references(Lines{{"ﾓﾃﾞﾙ"}}).language, "ja");
   EXPECT_EQ(profile_references(Lines{{kThai}}).language, "th");
+  EXPECT_EQ(profile_references(Lines{{kLao}}).language, "lo");
+  EXPECT_EQ(profile_references(Lines{{kKhmer}}).language, "km");
+  EXPECT_EQ(profile_references(Lines{{kBurmese}}).language, "my");
   EXPECT_EQ(profile_references(Lines{{kEnglish}}).language, "");
   EXPECT_EQ(profile_references(Lines{{"Модель пропускает слои."}}).language, "");
   EXPECT_EQ(profile_references(Lines{{"모델은 일부 층을 건너뜁니다."}}).language, "");
   EXPECT_EQ(profile_references(Lines{{"1, 2, 3!"}, {""}}).language, "");
   EXPECT_EQ(profile_references(Lines{}).texts, 0);
+}
+
+// Blanks between words were put there; those between phrases are the writing's own.
+TEST(TextProfile, SeesBlanksBetweenWords) {
+  for (const char* text :
+       {"当 解码 时 ， 模型 会 跳过 一些 层 。", "当 解 码 时 ， 模 型 会 跳 过 一 些 层 。",
+        "モデル は 復号 の とき 層 を 飛ばし ます 。", "แบบจำลอง ข้าม บาง ชั้น ขณะ ถอดรหัส",
+        "ແບບຈຳລອງ ຂ້າມ ບາງ ຊັ້ນ"}) {
+    EXPECT_TRUE(profile_references(Lines{{text}}).has_spaces) << text;
+    EXPECT_FALSE(profile_references(Lines{{text}}).language.empty()) << text;
+  }
+  for (const char* text :
+       {kChinese, kJapanese, kThai, kLao, kKhmer, kBurmese, "你好。", "iPhone 15 的价格是 5,999 元",
+        "当解码时 模型会跳过一些层 你好", "แบบจำลองข้ามบางชั้น ขณะถอดรหัสข้อความ", kEnglish}) {
+    EXPECT_FALSE(profile_references(Lines{{text}}).has_spaces) << text;
+  }
 }
 
 // The whole data set decides, not one line.
@@ -71,6 +93,24 @@ TEST(CheckFit, WarnsWhereTheTokenizerWasChosen) {
   EXPECT_EQ(fit("bleu", {{"tokenize", "zh"}}, kChinese), "");
   EXPECT_EQ(fit("bleu", {{"tokenize", "char"}}, kThai), "");
   EXPECT_EQ(fit("chrf", {}, kChinese), "");
+  // zh splits Han alone.
+  EXPECT_TRUE(fit("bleu", {{"tokenize", "zh"}}, kThai).starts_with("bleu: tokenizer zh does not"));
+  EXPECT_TRUE(contains(fit("bleu", {{"tokenize", "zh"}}, kJapanese), "runs of Kana stay one word"));
+  EXPECT_TRUE(contains(fit("bleu", {{"tokenize", "zh"}}, "カタカナ"), "runs of Kana"));
+  for (const char* text : {kThai, kLao, kKhmer, kBurmese}) {
+    EXPECT_TRUE(contains(fit("bleu", {}, text), "expected char, got 13a")) << text;
+    EXPECT_TRUE(contains(fit("ter", {}, text), "with `asian_support` too")) << text;
+    EXPECT_TRUE(contains(fit("ter", {{"normalized", "true"}, {"asian_support", "true"}}, text),
+                         "put blanks between"))
+        << text;
+  }
+  EXPECT_TRUE(contains(fit("ter", {{"normalized", "true"}, {"asian_support", "true"}}, kJapanese),
+                       "runs of Kana stay one word"));
+  // Segmented before: 13a and TER have words, also where the language is given.
+  for (const char* language : {"", "zh"}) {
+    EXPECT_EQ(fit("bleu", {}, "当 解码 时 ， 模型 会 跳过 一些 层 。", language), "");
+    EXPECT_EQ(fit("ter", {}, "当 解码 时 ， 模型 会 跳过 一些 层 。", language), "");
+  }
   EXPECT_TRUE(contains(fit("ter", {}, kChinese), "`asian_support`"));
   EXPECT_EQ(fit("ter", {{"normalized", "true"}, {"asian_support", "true"}}, kChinese), "");
 }
