@@ -115,6 +115,12 @@ void check_options(const GenerateCommand& command) {
                  .expected = "--sampling-seed for the draws of tokens, or `--param seed=` for the "
                              "strategy random"});
   }
+  if (command.sampling.seed != 0 && command.sampling.is_greedy()) {
+    throw Error({.what = "a seed of draws, and nothing is drawn",
+                 .where = "--sampling-seed",
+                 .expected = "--temperature above 0 beside it",
+                 .got = std::to_string(command.sampling.seed)});
+  }
 }
 
 void generate(const GenerateCommand& command) {
@@ -131,6 +137,8 @@ void generate(const GenerateCommand& command) {
                           .beams = command.beams};
   options.beams.early_stopping = parse_early_stopping(command.early_stopping, "--early-stopping");
   if (!command.ignore_eos) options.end_of_text_ids = loaded.config.end_of_text_ids;
+  check_beam_candidates(options.beams, options.end_of_text_ids.size(), loaded.config.vocab_size,
+                        "--beams");
   PromptParser parser(command, tokenizer.get(), loaded.config);
   const auto parse = [&](const std::string& line, size_t index) {
     return parser.parse(line, index);

@@ -1,12 +1,14 @@
 #include "datasets/dataset.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "engine/base/text_file.h"
 #include "engine/base/error.h"
+#include "engine/base/text_file.h"
 
 namespace skipbench {
 namespace {
@@ -97,15 +99,101 @@ std::vector<Example> load_json_lines(const DataFiles& files) {
   return examples;
 }
 
+bool is_number(const std::string& field) {
+  return !field.empty() && field.find_first_not_of("0123456789") == std::string::npos;
+}
+
+std::vector<std::string> cells_of(const std::string& line) {
+  std::vector<std::string> cells;
+  for (size_t begin = 0; begin <= line.size();) {
+    const size_t end = std::min(line.find('\t', begin), line.size());
+    cells.push_back(line.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return cells;
+}
+
+class TableReader {
+ public:
+  explicit TableReader(const DataFiles& files)
+      : files_(files),
+        has_header_(!is_number(files.source_field) ||
+                    !std::ranges::all_of(files.reference_fields, is_number)) {}
+
+  std::vector<Example> read() {
+    std::vector<Example> examples;
+    for (const std::string& line : read_text_lines(files_.tsv)) {
+      ++number_;
+      if (line.find_first_not_of(" \t") == std::string::npos) continue;
+      const bool names_columns = columns_.empty();
+      if (names_columns) read_columns(line);
+      if (!names_columns || !has_header_) examples.push_back(parse(line));
+    }
+    return examples;
+  }
+
+ private:
+  std::string where() const { return fmt::format("{}:{}", files_.tsv, number_); }
+
+  void read_columns(const std::string& line) {
+    constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+    columns_ = cells_of(line.starts_with(kByteOrderMark) ? line.substr(3) : line);
+    if (!has_header_) {
+      for (size_t i = 0; i < columns_.size(); ++i) columns_[i] = std::to_string(i + 1);
+    }
+    column(files_.source_field);
+    for (const std::string& field : files_.reference_fields) column(field);
+  }
+
+  size_t column(const std::string& name) const {
+    const auto found = std::ranges::find(columns_, name);
+    if (found != columns_.end()) return static_cast<size_t>(found - columns_.begin());
+    throw Error({.what = fmt::format("no column '{}'", name),
+                 .where = where(),
+                 .expected = fmt::format("a column of: {}", fmt::join(columns_, ", ")),
+                 .hint = "the first line names the columns; without such a line `source_field` and "
+                         "`reference_fields` are numbers, as in `source_field: 1`"});
+  }
+
+  Example parse(const std::string& line) {
+    std::vector<std::string> cells = cells_of(line);
+    if (cells.size() != columns_.size()) {
+      throw Error({.what = "a line with another number of columns",
+                   .where = where(),
+                   .expected = fmt::format("{}: {}", columns_.size(), fmt::join(columns_, ", ")),
+                   .got = std::to_string(cells.size()),
+                   .hint = "a tab always ends a column here, also within quotes"});
+    }
+    Example example;
+    for (const std::string& field : files_.reference_fields) {
+      example.references.push_back(cells[column(field)]);
+    }
+    example.fields["source"] = cells[column(files_.source_field)];
+    for (size_t i = 0; i < cells.size(); ++i) {
+      if (columns_[i] != "source") example.fields[columns_[i]] = std::move(cells[i]);
+    }
+    return example;
+  }
+
+  const DataFiles& files_;
+  bool has_header_;
+  int64_t number_ = 0;
+  std::vector<std::string> columns_;
+};
+
 }  // namespace
 
+const std::string& DataFiles::source_file() const {
+  return !jsonl.empty() ? jsonl : !tsv.empty() ? tsv : source;
+}
+
 std::vector<Example> load_examples(const DataFiles& files) {
-  const bool is_json = !files.jsonl.empty();
-  std::vector<Example> examples = is_json ? load_json_lines(files) : load_parallel(files);
+  std::vector<Example> examples = !files.jsonl.empty() ? load_json_lines(files)
+                                  : !files.tsv.empty() ? TableReader(files).read()
+                                                       : load_parallel(files);
   if (examples.empty()) {
-    throw Error({.what = "no examples",
-                 .where = is_json ? files.jsonl : files.source,
-                 .expected = "at least one line"});
+    throw Error(
+        {.what = "no examples", .where = files.source_file(), .expected = "at least one line"});
   }
   return examples;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/base/error.h"
@@ -45,6 +46,22 @@ void check_beams(const BeamOptions& options, const std::string& where) {
     refuse("length penalty, early stopping and n-grams that may not repeat are beam search's",
            "two beams or more, or none of these", "1 beam");
   }
+}
+
+int64_t beam_candidates(const BeamOptions& options, size_t end_of_text_ids) {
+  return std::max<int64_t>(2, 1 + static_cast<int64_t>(end_of_text_ids)) * options.beams;
+}
+
+void check_beam_candidates(const BeamOptions& options, size_t end_of_text_ids, int64_t vocabulary,
+                           const std::string& where) {
+  const int64_t wanted = beam_candidates(options, end_of_text_ids);
+  if (options.beams == 1 || wanted <= vocabulary) return;
+  const int64_t each = wanted / options.beams;
+  throw Error({.what = "more beams than the vocabulary has continuations for",
+               .where = where,
+               .expected = fmt::format("at most {} ({} tokens, {} of them kept for each beam)",
+                                       vocabulary / each, vocabulary, each),
+               .got = std::to_string(options.beams)});
 }
 
 }  // namespace skipbench

@@ -1,6 +1,8 @@
 // How beam search ranks and ends hypotheses, as Hugging Face's generate() defines it.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -29,5 +31,13 @@ const char* early_stopping_text(EarlyStopping rule);
 
 // Throws Error naming `where` for what is out of range, or has a meaning for several beams alone.
 void check_beams(const BeamOptions& options, const std::string& where);
+
+// How many continuations of a text a step keeps: enough that `beams` of them are no ends.
+int64_t beam_candidates(const BeamOptions& options, size_t end_of_text_ids);
+
+// Throws Error naming `where` for a search of several beams that keeps more than the vocabulary
+// has.
+void check_beam_candidates(const BeamOptions& options, size_t end_of_text_ids, int64_t vocabulary,
+                           const std::string& where);
 
 }  // namespace skipbench

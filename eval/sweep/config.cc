@@ -1,6 +1,7 @@
 #include "eval/sweep/config.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
@@ -19,29 +20,39 @@
 namespace skipbench {
 namespace {
 
-DataFiles read_files(const YamlSection& section, bool needs_reference) {
+// `source`, `jsonl` or `tsv`: exactly one of them.
+DataFiles read_files(const YamlSection& section) {
   DataFiles files;
   files.source = section.path("source");
   files.references = section.paths("reference");
   files.jsonl = section.path("jsonl");
-  if (files.source.empty() == files.jsonl.empty()) {
-    throw Error({.what = "data comes from text files or from JSON lines",
-                 .where = section.where(files.source.empty() ? "name" : "jsonl"),
-                 .expected = "either `source` and `reference`, or `jsonl`",
-                 .got = files.source.empty() ? "neither" : "both"});
+  files.tsv = section.path("tsv");
+  std::vector<std::string> given;
+  for (const char* key : {"source", "jsonl", "tsv"}) {
+    if (section.has(key)) given.emplace_back(key);
   }
-  if (files.jsonl.empty() && files.references.empty() && needs_reference) {
-    throw Error({.what = "no reference to score against",
-                 .where = section.where("source"),
-                 .expected = "`reference`: a file aligned with `source`"});
+  if (given.size() != 1) {
+    throw Error({.what = "data comes from text files, from JSON lines or from a table",
+                 .where = section.where(given.empty() ? "name" : given.back()),
+                 .expected = "one of `source` (with `reference`), `jsonl` and `tsv`",
+                 .got = given.empty() ? "none" : fmt::format("{}", fmt::join(given, " and "))});
   }
   return files;
 }
 
+void check_reference(const YamlSection& section, const DataFiles& files) {
+  if (files.source.empty() || !files.references.empty()) return;
+  throw Error({.what = "no reference to score against",
+               .where = section.where("source"),
+               .expected = "`reference`: a file aligned with `source`"});
+}
+
 std::vector<FilePlace> places_of(const YamlSection& section, const DataFiles& files) {
   std::vector<FilePlace> places;
-  if (!files.source.empty()) places.push_back({files.source, section.where("source")});
-  if (!files.jsonl.empty()) places.push_back({files.jsonl, section.where("jsonl")});
+  for (const auto& [key, path] :
+       {std::pair("source", files.source), {"jsonl", files.jsonl}, {"tsv", files.tsv}}) {
+    if (!path.empty()) places.push_back({path, section.where(key)});
+  }
   for (const std::string& path : files.references) {
     places.push_back({path, section.where("reference")});
   }
@@ -64,16 +75,10 @@ CalibrationSection read_calibration(const YamlSection& dataset, const DataFiles&
   const YamlSection section = dataset.section("calibration");
   CalibrationSection calibration{.limit = section.integer("limit"),
                                  .where = dataset.where("calibration")};
-  if (!section.has("source") && !section.has("jsonl")) return calibration;
-  DataFiles own = files;  // the field names are the evaluated data's
-  own.source = section.path("source");
-  own.references = section.paths("reference");
-  own.jsonl = section.path("jsonl");
-  own.reference_fields.clear();  // nothing is scored
-  if (own.source.empty() == own.jsonl.empty()) {
-    throw Error({.what = "calibration data comes from `source` or from `jsonl`, not from both",
-                 .where = calibration.where});
-  }
+  if (!section.has("source") && !section.has("jsonl") && !section.has("tsv")) return calibration;
+  DataFiles own = read_files(section);
+  own.source_field = files.source_field;  // the evaluated data's
+  own.reference_fields.clear();           // nothing is scored
   calibration.files = own;
   calibration.places = places_of(section, own);
   return calibration;
@@ -85,7 +90,8 @@ DatasetSection read_dataset(const YamlSection& section) {
   dataset.where = section.where("name");
   dataset.task = section.text("task");
   dataset.language = section.text("language");
-  dataset.files = read_files(section, /*needs_reference=*/true);
+  dataset.files = read_files(section);
+  check_reference(section, dataset.files);
   dataset.places = places_of(section, dataset.files);
   dataset.files.source_field = section.text("source_field");
   dataset.files.reference_fields = section.texts("reference_fields");
@@ -193,6 +199,7 @@ SweepConfig read_config(const YamlDocument& document) {
   const YamlSection decoding = root.section("decoding");
   config.max_new_tokens = static_cast<int>(decoding.integer("max_new_tokens"));
   config.beams = read_beams(root, decoding);
+  config.beams_where = decoding.where("beams");
   config.sampling = read_sampling(decoding, static_cast<uint64_t>(config.seed));
   if (config.beams.beams > 1 && !config.sampling.is_greedy()) {
     throw Error({.what = "beam search draws no tokens",

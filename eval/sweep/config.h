@@ -118,6 +118,7 @@ struct SweepConfig {
   std::vector<DatasetSection> datasets;
   int max_new_tokens = 64;
   BeamOptions beams;
+  std::string beams_where;
   Sampling sampling;
   std::vector<StrategySection> strategies;
   std::vector<int64_t> batch_sizes;  // ascending order is not needed; the first is the reference

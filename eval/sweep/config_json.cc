@@ -12,6 +12,11 @@ Json files_json(const DataFiles& files) {
             {"source_field", files.source_field},
             {"reference_fields", files.reference_fields}};
   }
+  if (!files.tsv.empty()) {
+    return {{"tsv", files.tsv},
+            {"source_field", files.source_field},
+            {"reference_fields", files.reference_fields}};
+  }
   return {{"source", files.source}, {"reference", files.references}};
 }
 

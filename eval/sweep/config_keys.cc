@@ -34,21 +34,27 @@ constexpr std::array kKeys = {
     ConfigKey{"datasets[].name", kText, kRequired, 0, 0, "", "name in the table"},
     ConfigKey{"datasets[].task", kText, "translation", 0, 0, "translation|summarization|other",
               "decides the defaults of `post`"},
-    ConfigKey{"datasets[].language", kText, "", 0, 0, "",
-              "of the references (zh) or a pair (en-zh); default: seen from them. Chinese, "
-              "Japanese and Thai are refused with BLEU's tokenizer 13a unless `tokenize` names it"},
+    ConfigKey{
+        "datasets[].language", kText, "", 0, 0, "",
+        "of the references (zh) or a pair (en-zh); default: seen from them. Chinese, "
+        "Japanese, Thai, Lao, Khmer and Burmese without blanks between words are refused with "
+        "BLEU's tokenizer 13a unless `tokenize` names it"},
     ConfigKey{"datasets[].source", kPath, "", 0, 0, "", "text file, one input per line (or .gz)"},
     ConfigKey{"datasets[].reference", kPathList, "", 0, 0, "",
               "text files aligned with `source`, one per reference"},
     ConfigKey{"datasets[].jsonl", kPath, "", 0, 0, "", "JSON lines instead of text files"},
+    ConfigKey{"datasets[].tsv", kPath, "", 0, 0, "",
+              "columns with tabs between them instead of text files; the first line names them, "
+              "unless `source_field` and `reference_fields` are numbers"},
     ConfigKey{"datasets[].source_field", kText, "source", 0, 0, "",
-              "JSON field that {source} stands for"},
+              "JSON field or column that {source} stands for"},
     ConfigKey{"datasets[].reference_fields", kTextList, "reference", 0, 0, "",
-              "JSON fields of references; a list in one gives several"},
+              "JSON fields or columns of references; a list in a field gives several"},
     ConfigKey{"datasets[].limit", kInteger, "0", 0, kBig, "",
               "examples evaluated, from the first; 0: all (and then `calibration` names others)"},
-    ConfigKey{"datasets[].prompt", kText, "{source}", 0, 0, "",
-              "template: {source}, {instruction}, {input} (= {source}) or any JSON field"},
+    ConfigKey{
+        "datasets[].prompt", kText, "{source}", 0, 0, "",
+        "template: {source}, {instruction}, {input} (= {source}) or any field of JSON or TSV"},
     ConfigKey{"datasets[].instruction", kText, "", 0, 0, "", "text of {instruction}"},
     ConfigKey{"datasets[].chat_template", kText, "", 0, 0, "",
               "chat template around the prompt: a name, or `model` for the model's own"},
@@ -69,13 +75,13 @@ constexpr std::array kKeys = {
     ConfigKey{"datasets[].calibration.reference", kPathList, "", 0, 0, "",
               "its references (not scored; may be left out)"},
     ConfigKey{"datasets[].calibration.jsonl", kPath, "", 0, 0, "", "JSON lines of its own"},
+    ConfigKey{"datasets[].calibration.tsv", kPath, "", 0, 0, "", "columns of its own"},
     ConfigKey{"datasets[].calibration.limit", kInteger, "32", 1, kBig, "", "examples used"},
 
     ConfigKey{"decoding", kSection, "", 0, 0, "", "how outputs are made"},
     ConfigKey{"decoding.max_new_tokens", kInteger, "64", 1, 1 << 20, "", "longest output"},
-    ConfigKey{
-        "decoding.beams", kInteger, "1", 1, 64, "",
-        "1: no beam search; more: of strategies whose layers do not depend on the text"},
+    ConfigKey{"decoding.beams", kInteger, "1", 1, 64, "",
+              "1: no beam search; more: of strategies whose layers do not depend on the text"},
     ConfigKey{"decoding.length_penalty", kNumber, "1", -100, 100, "",
               "of beam search: a text's score is its log-probability over length^this"},
     ConfigKey{"decoding.early_stopping", kText, "false", 0, 0, "false|true|never",

@@ -122,9 +122,7 @@ size_t evaluated_count(const DatasetSection& dataset, size_t available) {
   if (dataset.limit == 0) return available;
   if (static_cast<size_t>(dataset.limit) <= available) return static_cast<size_t>(dataset.limit);
   throw Error({.what = "fewer examples than `limit`",
-               .where = dataset.where + " (" +
-                        (dataset.files.jsonl.empty() ? dataset.files.source : dataset.files.jsonl) +
-                        ")",
+               .where = dataset.where + " (" + dataset.files.source_file() + ")",
                .expected = fmt::format("{} examples", dataset.limit),
                .got = fmt::format("{}", available),
                .hint = "lower `limit`, or 0 for all"});

@@ -93,6 +93,8 @@ SweepSetup prepare(SweepConfig config, LatestModel& latest) {
   setup.config = std::move(config);
   const SweepConfig& sweep = setup.config;
   load_models(setup, latest);
+  check_beam_candidates(sweep.beams, setup.loaded.config.end_of_text_ids.size(),
+                        setup.loaded.config.vocab_size, sweep.beams_where);
   const bool own_tokenizer = sweep.model.tokenizer.empty();
   setup.tokenizer = asked_for_by(
       own_tokenizer ? sweep.model.where : sweep.model.tokenizer_where,

@@ -134,6 +134,38 @@ TEST_F(Dataset, WrongJsonLines) {
   EXPECT_TRUE(says({"no examples"}, load("\n \n")));
 }
 
+TEST_F(Dataset, TableOfColumns) {
+  const auto named = load_examples({.tsv = write("a.tsv",
+                                                 "\xef\xbb\xbfid\tde\ten\ten2\r\n"
+                                                 "7\tEins \"zwei\t\"One\t\r\n\n"
+                                                 "8\tDrei\tThree\t3\n"),
+                                    .source_field = "de",
+                                    .reference_fields = {"en", "en2"}});
+  ASSERT_EQ(named.size(), 2u);
+  EXPECT_EQ(named[0].fields.at("source"), "Eins \"zwei");
+  EXPECT_EQ(named[0].fields.at("id"), "7");
+  EXPECT_EQ(named[0].references, (Strings{"\"One", ""}));
+  EXPECT_EQ(named[1].references, (Strings{"Three", "3"}));
+  const auto numbered = load_examples({.tsv = write("b.tsv", "Eins\tOne\nZwei\tTwo\n"),
+                                       .source_field = "1",
+                                       .reference_fields = {"2"}});
+  ASSERT_EQ(numbered.size(), 2u);
+  EXPECT_EQ(numbered[0].fields.at("source"), "Eins");
+  EXPECT_EQ(numbered[1].references, (Strings{"Two"}));
+}
+
+TEST_F(Dataset, WrongTables) {
+  const auto load = [&](const std::string& text) {
+    return [this, text] { load_examples({.tsv = write("a.tsv", text)}); };
+  };
+  EXPECT_TRUE(says({"a.tsv:1", "no column 'source'", "Eins, One", "source_field: 1"},
+                   load("Eins\tOne\nZwei\tTwo\n")));
+  EXPECT_TRUE(says({"a.tsv:1", "no column 'reference'"}, load("source\ttarget\na\tb\n")));
+  EXPECT_TRUE(says({"a.tsv:3", "expected 2: source, reference, got 3"},
+                   load("source\treference\na\tb\nc\td\te\n")));
+  EXPECT_TRUE(says({"no examples"}, load("source\treference\n")));
+}
+
 TEST_F(Dataset, CommittedSamplesLoad) {
   const std::string root = std::string(SKIPBENCH_SOURCE_DIR) + "/datasets/";
   EXPECT_EQ(load_examples({.source = root + "tatoeba-de-en/test.de",

@@ -22,6 +22,9 @@ TEST(BeamOptions, OutOfRangeIsRefused) {
   };
   check_beams({}, "beams");
   check_beams({.beams = 4, .length_penalty = -2, .no_repeat_ngram = 3}, "beams");
+  check_beam_candidates({.beams = 5}, /*end_of_text_ids=*/2, /*vocabulary=*/15, "beams");
+  check_beam_candidates({.beams = 1}, 2, 1, "beams");
+  EXPECT_THROW(check_beam_candidates({.beams = 6}, 2, 15, "beams"), Error);
   refused({.beams = 0});
   refused({.beams = 65});
   refused({.beams = 2, .length_penalty = NAN});
