@@ -6,10 +6,12 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/run_option.h"
 #include "engine/base/error.h"
 #include "eval/report/export_bench.h"
 #include "eval/report/export_depths.h"
@@ -18,8 +20,8 @@
 namespace skipbench {
 namespace {
 
-void write_texts(ResultStore& store, const std::string& folder) {
-  const TextsExport written = export_texts(store, folder);
+void write_texts(ResultStore& store, const std::string& folder, std::optional<int64_t> run) {
+  const TextsExport written = export_texts(store, folder, run);
   std::cerr << fmt::format("{} files of outputs in {}, named in {}/index.json\n", written.files,
                            folder, folder);
   if (written.line_breaks > 0) {
@@ -49,6 +51,7 @@ void add_export(CLI::App& app) {
     std::string path, to, folder;
     bool outputs = false, timing = false, drift = false, probes = false;
     int64_t steps = 0;
+    RunOption run;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* sub = app.add_subcommand(
@@ -80,15 +83,18 @@ void add_export(CLI::App& app) {
              "the budget; 0: all")
           ->check(whole_number(0, 1 << 16))
           ->capture_default_str();
+  const CLI::Option* run = options->run.add_to(*sub, "what is exported");
   sub->footer(
       "Examples:\n  skipbench export results/quickstart.db --outputs > outputs.jsonl\n"
       "  skipbench export results/quickstart.db --to texts -o texts");
-  sub->callback([options, timing, steps] {
+  sub->callback([options, timing, steps, run] {
     if (!options->outputs && !options->drift && !options->probes && options->to.empty()) {
       throw CLI::RequiredError("--outputs, --drift, --probes or --to");
     }
     if (!options->outputs) refuse_unread(*timing, "--outputs");
     if (options->to != "exit-depths") refuse_unread(*steps, "--to exit-depths");
+    if (options->probes) refuse_unread(*run, "another export than --probes, which are of no run");
+    const std::optional<int64_t> wanted = options->run.number();
     const bool texts = options->to == "texts";
     if (texts && options->folder.empty()) throw CLI::RequiredError("-o, the folder of the texts,");
     if (!texts && !options->folder.empty()) {
@@ -98,19 +104,19 @@ void add_export(CLI::App& app) {
                    .hint = "the other exports go to standard output"});
     }
     ResultStore store(options->path, OpenMode::kReadOnly);
-    if (texts) return write_texts(store, options->folder);
+    if (texts) return write_texts(store, options->folder, wanted);
     if (!options->to.empty()) {
-      std::cout << (options->to == "exit-depths" ? export_exit_depths(store, options->steps)
-                                                 : export_timings(store, options->to));
+      std::cout << (options->to == "exit-depths" ? export_exit_depths(store, options->steps, wanted)
+                                                 : export_timings(store, options->to, wanted));
       return;
     }
     const auto write = [](const std::string& line) { std::cout << line << '\n'; };
     if (options->probes) {
       export_probes(store, write);
     } else if (options->drift) {
-      export_drift(store, write);
+      export_drift(store, write, wanted);
     } else {
-      export_outputs(store, options->timing, write);
+      export_outputs(store, options->timing, write, wanted);
     }
   });
 }

@@ -2,10 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/run_option.h"
 #include "engine/base/error.h"
 #include "engine/base/text_file.h"
 #include "eval/report/drift_plots.h"
@@ -17,6 +19,7 @@ namespace {
 struct PlotCommand {
   std::string db, path;
   ResultPlotOptions options;
+  RunOption run;
 };
 
 // Of a probe's output: what it holds is the drift of layers under one strategy.
@@ -24,7 +27,8 @@ Plot probe_plot(const PlotCommand& command) {
   const ResultPlotOptions& options = command.options;
   for (const auto& [flag, got] : {std::pair("--dataset", options.dataset),
                                   {"--metric", options.score},
-                                  {"--strategy", options.strategy}}) {
+                                  {"--strategy", options.strategy},
+                                  {"--run", command.run.text}}) {
     if (got.empty()) continue;
     throw Error({.what = "this option chooses from a results file",
                  .where = flag,
@@ -42,6 +46,7 @@ Plot probe_plot(const PlotCommand& command) {
 }
 
 void draw(const PlotCommand& command) {
+  const std::optional<int64_t> run = command.run.number();
   plot_format(command.path);  // a wrong name is found before the file is read
   check_output(command.path, command.db, "-o");
   std::error_code ignored;
@@ -49,7 +54,7 @@ void draw(const PlotCommand& command) {
     return draw_plot(probe_plot(command), command.path);
   }
   ResultStore store(command.db, OpenMode::kReadOnly);
-  draw_plot(result_plot(load_result_table(store), command.options), command.path);
+  draw_plot(result_plot(load_result_table(store, run), command.options), command.path);
 }
 
 }  // namespace
@@ -76,6 +81,7 @@ void add_plot(CLI::App& app) {
                   "pareto: the score to draw, as the table names it; default: the first");
   sub->add_option("--strategy", command->options.strategy,
                   "similarity, divergence, steps: only this strategy, as the table names it");
+  command->run.add_to(*sub, "the plot");
   sub->footer(
       "Example:\n  skipbench plot results/quickstart.db -o results/quickstart.png --kind target\n"
       "Drawn by gnuplot, which must be on PATH (Debian: gnuplot-nox).");

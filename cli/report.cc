@@ -4,12 +4,14 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/paired_test.h"
+#include "cli/run_option.h"
 #include "engine/base/error.h"
 #include "eval/report/comparison.h"
 
@@ -20,6 +22,7 @@ struct ReportCommand {
   std::string db, path;
   std::string test = "paired-bs";
   bool names_baseline = false;  // else a table without `full` has none
+  RunOption run;
   ReportOptions options;
 };
 
@@ -40,12 +43,13 @@ void check_page(const ReportCommand& command) {
 
 void report(const ReportCommand& command) {
   check_page(command);
+  const std::optional<int64_t> run = command.run.number();
   ComparisonOptions comparison;
   const bool tested = command.test != "none";
   if (tested) comparison.test = paired_test(command.test);
   comparison.baseline = command.options.baseline;
   ResultStore store(command.db, OpenMode::kReadOnly);
-  ResultTable table = load_result_table(store);
+  ResultTable table = load_result_table(store, run);
   if (command.names_baseline) check_baseline(table, comparison.baseline);
   if (tested && has_baseline(table, comparison.baseline)) {
     compare_strategies(store, table, comparison);
@@ -70,6 +74,7 @@ void add_report(CLI::App& app) {
           ->capture_default_str();
   sub->add_option("--significance", command->test, "paired-bs, paired-ar, or none")
       ->capture_default_str();
+  command->run.add_to(*sub, "the page");
   sub->footer(
       "Example:\n  skipbench report results/quickstart.db -o results/quickstart.html\n"
       "The page needs no other file and no network. Plots are drawn by gnuplot.");

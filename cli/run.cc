@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "eval/sweep/interrupt.h"
 #include "eval/sweep/reuse.h"
 #include "eval/sweep/runner.h"
+#include "eval/sweep/shard.h"
 
 namespace skipbench {
 namespace {
@@ -30,8 +32,10 @@ struct RunCommand {
 };
 
 // With the status that the results file has for them, if there is one.
-void list_cells(const SweepSetup& setup, ResultStore* store) {
-  for (const Cell& cell : setup.cells) {
+void list_cells(const SweepSetup& setup, const std::vector<bool>& ours, ResultStore* store) {
+  for (size_t i = 0; i < setup.cells.size(); ++i) {
+    if (!ours[i]) continue;
+    const Cell& cell = setup.cells[i];
     const auto stored = store != nullptr ? store->find_cell(cell.identity) : std::nullopt;
     nlohmann::ordered_json json;
     json["kind"] = cell.key.kind;
@@ -47,12 +51,22 @@ void list_cells(const SweepSetup& setup, ResultStore* store) {
   }
 }
 
-void list_all_cells(std::vector<SweepSetup>& variants, bool reuse_quality) {
+void list_all_cells(std::vector<SweepSetup>& variants, Shard shard, bool reuse_quality) {
   const std::string& results = variants.front().config.results;
   std::optional<ResultStore> store;
   if (std::filesystem::exists(results)) store.emplace(results, OpenMode::kReadOnly);
   if (store) take_over_quality(*store, variants, reuse_quality);
-  for (const SweepSetup& setup : variants) list_cells(setup, store ? &*store : nullptr);
+  const auto ours = cells_of_shard(variants, shard);
+  size_t listed = 0, all = 0;
+  for (size_t v = 0; v < variants.size(); ++v) {
+    list_cells(variants[v], ours[v], store ? &*store : nullptr);
+    listed += static_cast<size_t>(std::ranges::count(ours[v], true));
+    all += ours[v].size();
+  }
+  if (shard.count > 1) {
+    std::cerr << fmt::format("shard {}/{}: {} of {} cells\n", shard.index, shard.count, listed,
+                             all);
+  }
 }
 
 void run(const RunCommand& command) {
@@ -61,7 +75,7 @@ void run(const RunCommand& command) {
   render_table(ResultTable(), command.format);
   const Shard shard = parse_shard(command.shard);
   std::vector<SweepSetup> variants = prepare_sweeps(command.sweep.load());
-  if (command.dry_run) return list_all_cells(variants, command.reuse_quality);
+  if (command.dry_run) return list_all_cells(variants, shard, command.reuse_quality);
   if (InterruptGuard::requested()) throw ExitWith{ExitCode::kInterrupted};
   const SweepOptions options{.reuse_quality = command.reuse_quality,
                              .fresh = command.fresh,
@@ -89,9 +103,10 @@ void add_run(CLI::App& app) {
                 "this build in any case")
       ->excludes(fresh);
   sub->add_option("--shard", command->shard,
-                  "I/N: run the I-th of N parts; each writes a results file of its own, joined by "
-                  "`skipbench merge`");
-  sub->add_flag("--dry-run", command->dry_run, "list the cells as JSON lines and run nothing");
+                  "I/N: run the I-th of N parts; each writes a results file of its own (--set "
+                  "results=PATH), joined by `skipbench merge`");
+  sub->add_flag("--dry-run", command->dry_run,
+                "list the cells as JSON lines and run nothing; with --shard those of the part");
   sub->add_option("-o,--output", command->format, "of the table: md, latex, csv, json")
       ->capture_default_str();
   sub->footer(

@@ -1,14 +1,13 @@
 // skipbench table: the table of a results file.
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/paired_test.h"
+#include "cli/run_option.h"
 #include "engine/base/error.h"
 #include "eval/report/comparison.h"
 #include "eval/report/render.h"
@@ -25,19 +24,8 @@ struct TableCommand {
   std::vector<std::string> beside;  // name and file
   ComparisonOptions comparison;
   bool names_baseline = false;
-  std::string run;  // empty: the latest
+  RunOption run;
 };
-
-std::optional<int64_t> wanted_run(const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  int64_t run = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), run);
-  if (error == std::errc() && end == text.data() + text.size()) return run;
-  throw Error({.what = "not the number of a run",
-               .where = "--run",
-               .expected = "a number, or list for the runs of the file",
-               .got = text});
-}
 
 void check_baseline_is_read(const TableCommand& command) {
   if (!command.names_baseline || !command.test.empty()) return;
@@ -54,11 +42,11 @@ void print_table(TableCommand& command) {
     command.layout.beside = read_published(command.beside[0], command.beside[1]);
   }
   ResultStore store(command.path, OpenMode::kReadOnly);
-  if (command.run == "list") {
+  if (command.run.text == "list") {
     std::cout << render_runs(stored_runs(store.database()));
     return;
   }
-  ResultTable table = load_result_table(store, wanted_run(command.run));
+  ResultTable table = load_result_table(store, command.run.number());
   if (!command.test.empty()) compare_strategies(store, table, command.comparison);
   std::cout << render_table(table, command.format, command.layout);
 }
@@ -79,7 +67,8 @@ void add_table(CLI::App& app) {
            "columns that come first and order the rows, comma-separated");
   add_list(*sub, "--columns", command->layout.columns,
            "the columns to show, comma-separated, by their keys in csv; more than the usual ones: "
-           "differs_from_full, first_token_ms, step_p50_ms (p90, p95, p99), cache_mib, adapter, "
+           "differs_from_full, first_token_ms, step_p50_ms (p90, p95, p99), cache_mib, needed_mib, "
+           "peak_memory_mib, sm_clock_mhz, memory_clock_mhz, temperature_c, clock_reasons, adapter, "
            "weights, machine, natural_decode_tokens_per_second (of quality decoding: natural "
            "length, in the batch "
            "natural_batch, not in turns)");
@@ -99,7 +88,7 @@ void add_table(CLI::App& app) {
                   "NAME FILE: with --layout paper, published numbers beside one's own, as in "
                   "paper results/paper_table4.json")
       ->expected(2);
-  sub->add_option("--run", command->run,
+  sub->add_option("--run", command->run.text,
                   "the table of another run than the latest, by its number; list: the runs of the "
                   "file with number, start, finished cells and command");
   sub->footer(

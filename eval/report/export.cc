@@ -6,6 +6,7 @@
 
 #include "engine/base/error.h"
 #include "eval/probe/step_json.h"
+#include "eval/report/stored_runs.h"
 #include "eval/store/probes.h"
 #include "eval/store/response_scores.h"
 #include "eval/store/stored_json.h"
@@ -54,7 +55,8 @@ std::string dumped(const OrderedJson& line) {
 }  // namespace
 
 void export_outputs(ResultStore& store, bool timing,
-                    const std::function<void(const std::string& line)>& write) {
+                    const std::function<void(const std::string& line)>& write,
+                    std::optional<int64_t> run) {
   // A timed output appears once per group and repetition that decoded it.
   Statement rows(store.database(),
                  "SELECT c.id, c.kind, r.strategy, r.target, r.dataset, r.batch, o.idx,"
@@ -63,9 +65,9 @@ void export_outputs(ResultStore& store, bool timing,
                  " FROM run_cells r JOIN cells c ON c.id = r.cell_id"
                  " JOIN outputs o ON o.cell_id = c.id"
                  " JOIN samples s ON s.cell_id = c.id AND s.batch_index = o.batch_index"
-                 " WHERE r.run_id = (SELECT max(id) FROM runs) AND (? OR c.kind = 'quality')"
+                 " WHERE r.run_id = ? AND (? OR c.kind = 'quality')"
                  " ORDER BY c.kind, r.ordinal, s.group_id, s.repetition, o.idx");
-  rows.bind(timing);
+  rows.bind(find_run(store.database(), run), timing);
   int64_t cell = 0;
   std::vector<std::string> prefixes;  // of that cell
   while (rows.step()) {
@@ -101,12 +103,14 @@ void export_outputs(ResultStore& store, bool timing,
   }
 }
 
-void export_drift(ResultStore& store, const std::function<void(const std::string& line)>& write) {
+void export_drift(ResultStore& store, const std::function<void(const std::string& line)>& write,
+                  std::optional<int64_t> run) {
   Statement rows(store.database(),
                  "SELECT c.id, r.strategy, r.target, r.dataset, r.variant"
                  " FROM run_cells r JOIN cells c ON c.id = r.cell_id"
-                 " WHERE r.run_id = (SELECT max(id) FROM runs) AND c.kind = 'quality'"
+                 " WHERE r.run_id = ? AND c.kind = 'quality'"
                  " ORDER BY r.ordinal");
+  rows.bind(find_run(store.database(), run));
   bool found = false;
   while (rows.step()) {
     for (const std::string& prefix : measured_prefixes(store, rows.integer(0))) {

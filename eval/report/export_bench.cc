@@ -32,7 +32,7 @@ struct TimedPoint {
   std::vector<Repetition> repetitions;  // of the cell's last group
 };
 
-std::vector<TimedPoint> timed_points(ResultStore& store) {
+std::vector<TimedPoint> timed_points(ResultStore& store, int64_t run) {
   Statement rows(store.database(),
                  "SELECT r.ordinal, r.strategy, r.dataset, r.variant, r.target, r.batch,"
                  " sum(s.prefill_us), sum(s.decode_us), sum(s.prompt_tokens),"
@@ -40,9 +40,10 @@ std::vector<TimedPoint> timed_points(ResultStore& store) {
                  " FROM run_cells r JOIN cells c ON"
                  " c.id = r.cell_id JOIN samples s ON s.cell_id = c.id AND s.group_id = c.group_id"
                  " JOIN timing_groups g ON g.id = c.group_id JOIN runs m ON m.id = g.run_id"
-                 " WHERE r.run_id = (SELECT max(id) FROM runs) AND c.kind = 'timing' AND"
+                 " WHERE r.run_id = ? AND c.kind = 'timing' AND"
                  " c.status = 'done' GROUP BY r.ordinal, s.repetition ORDER BY r.ordinal,"
                  " s.repetition");
+  rows.bind(run);
   std::vector<TimedPoint> points;
   int64_t last = -1;
   while (rows.step()) {
@@ -193,12 +194,13 @@ OrderedJson google_benchmarks(const TimedPoint& point) {
 
 }  // namespace
 
-std::string export_timings(ResultStore& store, const std::string& format) {
+std::string export_timings(ResultStore& store, const std::string& format,
+                           std::optional<int64_t> run) {
   const std::vector<std::string> known = {"llama-bench", "google-benchmark", "exit-depths",
                                           "texts"};
   if (format != known[0] && format != known[1]) throw unknown_name("format", format, known, "--to");
-  const ResultTable table = load_result_table(store);
-  const std::vector<TimedPoint> points = timed_points(store);
+  const ResultTable table = load_result_table(store, run);
+  const std::vector<TimedPoint> points = timed_points(store, table.run_id);
   if (points.empty()) {
     throw Error({.what = "no timed cell is done", .where = store.database().path()});
   }

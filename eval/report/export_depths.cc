@@ -30,13 +30,14 @@ struct DepthCell {
   std::vector<int> depths;  // of all decoding steps, text after text
 };
 
-std::vector<DepthCell> depth_cells(ResultStore& store) {
+std::vector<DepthCell> depth_cells(ResultStore& store, int64_t run) {
   Statement rows(store.database(),
                  "SELECT c.id, r.strategy, r.dataset, r.target, c.resolved, k.threshold"
                  " FROM run_cells r JOIN cells c ON c.id = r.cell_id"
                  " LEFT JOIN calibrations k ON k.id = c.calibration_id"
-                 " WHERE r.run_id = (SELECT max(id) FROM runs) AND c.kind = 'quality'"
+                 " WHERE r.run_id = ? AND c.kind = 'quality'"
                  " AND c.status = 'done' ORDER BY r.ordinal");
+  rows.bind(run);
   std::vector<DepthCell> cells;
   while (rows.step()) {
     const auto [strategy, params] = read_stored(store.database().path(), "cell", [&] {
@@ -114,8 +115,8 @@ OrderedJson list_json(const DepthCell& cell, int num_layers, size_t steps,
 
 }  // namespace
 
-std::string export_exit_depths(ResultStore& store, int64_t steps) {
-  const ResultTable table = load_result_table(store);
+std::string export_exit_depths(ResultStore& store, int64_t steps, std::optional<int64_t> shown) {
+  const ResultTable table = load_result_table(store, shown);
   const RunRecord& run = table.run;
   const std::string& path = store.database().path();
   if (!table.variants.empty()) {
@@ -124,7 +125,7 @@ std::string export_exit_depths(ResultStore& store, int64_t steps) {
                  .expected = "a run without `matrix`",
                  .got = fmt::format("one of {} variants", table.variants.size())});
   }
-  const std::vector<DepthCell> cells = depth_cells(store);
+  const std::vector<DepthCell> cells = depth_cells(store, table.run_id);
   if (cells.empty()) {
     throw Error({.what = "no scored early_exit cell whose confidence decided is done",
                  .where = path,

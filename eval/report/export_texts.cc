@@ -13,6 +13,7 @@
 
 #include "engine/base/error.h"
 #include "eval/report/row_statistics.h"
+#include "eval/report/stored_runs.h"
 #include "eval/store/stored_json.h"
 
 namespace skipbench {
@@ -34,12 +35,14 @@ struct TextGroup {
   std::vector<TextCell> cells;
 };
 
-std::vector<TextGroup> done_cells(ResultStore& store, std::vector<std::string>& left_out) {
+std::vector<TextGroup> done_cells(ResultStore& store, int64_t run,
+                                  std::vector<std::string>& left_out) {
   Statement rows(store.database(),
                  "SELECT c.id, r.strategy, c.resolved ->> '$.strategy', r.target, r.dataset,"
                  " r.variant, c.status FROM run_cells r JOIN cells c ON c.id = r.cell_id"
-                 " WHERE r.run_id = (SELECT max(id) FROM runs) AND c.kind = 'quality'"
+                 " WHERE r.run_id = ? AND c.kind = 'quality'"
                  " ORDER BY r.ordinal");
+  rows.bind(run);
   std::vector<TextGroup> groups;
   while (rows.step()) {
     const std::string dataset = rows.text(4), variant = rows.text(5), status = rows.text(6);
@@ -102,12 +105,11 @@ class FileNames {
 
 class TextWriter {
  public:
-  TextWriter(ResultStore& store, std::filesystem::path folder)
+  TextWriter(ResultStore& store, int64_t run_id, std::filesystem::path folder)
       : store_(store), folder_(std::move(folder)) {
     names_.unique(kIndex, "");
-    Statement run(store.database(),
-                  "SELECT config FROM runs WHERE id = (SELECT max(id) FROM runs)");
-    if (run.step()) config_ = stored_value<OrderedJson>(store.database(), run.text(0));
+    Statement run(store.database(), "SELECT config FROM runs WHERE id = ?");
+    if (run.bind(run_id).step()) config_ = stored_value<OrderedJson>(store.database(), run.text(0));
   }
 
   TextsExport write(const std::vector<TextGroup>& groups) {
@@ -211,7 +213,10 @@ class TextWriter {
     return read_stored(store_.database().path(), "configuration", [&] {
       for (const OrderedJson& one : config_.value("datasets", OrderedJson::array())) {
         if (one.at("name") != dataset) continue;
-        return one.contains("jsonl") ? one.value("jsonl", "") : one.value("source", "");
+        for (const char* key : {"jsonl", "tsv"}) {
+          if (one.contains(key)) return one.value(key, "");
+        }
+        return one.value("source", "");
       }
       return std::string();
     });
@@ -267,17 +272,19 @@ void check_empty(const std::string& folder) {
 
 }  // namespace
 
-TextsExport export_texts(ResultStore& store, const std::string& folder) {
+TextsExport export_texts(ResultStore& store, const std::string& folder,
+                         std::optional<int64_t> run) {
   check_empty(folder);
+  const int64_t shown = find_run(store.database(), run);
   std::vector<std::string> left_out;
-  const std::vector<TextGroup> groups = done_cells(store, left_out);
+  const std::vector<TextGroup> groups = done_cells(store, shown, left_out);
   if (groups.empty()) {
     throw StoreError({.what = "the results file holds no scored outputs",
                       .where = store.database().path(),
                       .expected = "a run with at least one finished cell",
                       .hint = "`skipbench run` goes on where it was"});
   }
-  TextsExport written = TextWriter(store, folder).write(groups);
+  TextsExport written = TextWriter(store, shown, folder).write(groups);
   written.left_out = std::move(left_out);
   return written;
 }

@@ -82,6 +82,14 @@ std::string latex_note(const std::string& text) {
   return note;
 }
 
+// As wide as the text: a table may be narrower or wider.
+std::string latex_remarks(const std::vector<std::string>& remarks) {
+  if (remarks.empty()) return "";
+  std::string text = "\\par\\smallskip\n\\parbox{\\linewidth}{\\footnotesize\\raggedright\n";
+  for (const std::string& remark : remarks) text += latex_note(remark) + "\\par\n";
+  return text + "}\n";
+}
+
 std::string latex_row(const std::vector<std::string>& cells) {
   std::string text;
   for (size_t i = 0; i < cells.size(); ++i) text += (i == 0 ? "" : " & ") + cells[i];
@@ -140,7 +148,7 @@ std::string latex_grid(const Grid& grid) {
     }
     text += latex_row(cells);
   }
-  text += "\\bottomrule\n\\end{tabular}\n";
+  text += "\\bottomrule\n\\end{tabular}\n" + latex_remarks(grid.remarks);
   std::string caption = escaped_latex(grid.title);
   for (const std::string& note : grid.notes)
     caption += (caption.empty() ? "" : ". ") + latex_note(note);

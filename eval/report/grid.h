@@ -18,6 +18,7 @@ struct Grid {
   size_t text_columns = 1;                  // aligned left; those after them right
   std::vector<size_t> rules;                // a line above these rows, where the format has lines
   std::vector<std::string> notes;           // below the table, a line each, `code` in backticks
+  std::vector<std::string> remarks;         // LaTeX: in small print below the table, likewise
 };
 
 std::string markdown_grid(const Grid& grid);

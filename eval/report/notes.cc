@@ -291,8 +291,8 @@ std::vector<MachineUse> machines_used(const ResultTable& table) {
   return used;
 }
 
-std::vector<std::string> reading_notes(const ResultTable& table) {
-  std::vector<std::string> notes = untested_notes(table);
+std::vector<std::string> row_notes(const ResultTable& table) {
+  std::vector<std::string> notes;
   if (mixes_machines(table, &TableRow::timed_on)) {
     notes.push_back(
         "These rows were timed on different machines (below): their times and speeds are not "
@@ -309,7 +309,13 @@ std::vector<std::string> reading_notes(const ResultTable& table) {
   return notes;
 }
 
-std::vector<std::string> provenance_notes(const ResultTable& table) {
+std::vector<std::string> reading_notes(const ResultTable& table) {
+  std::vector<std::string> notes = untested_notes(table);
+  for (std::string& note : row_notes(table)) notes.push_back(std::move(note));
+  return notes;
+}
+
+std::vector<std::string> measuring_notes(const ResultTable& table) {
   const RunRecord& run = table.run;
   const Provenance& from = run.provenance;
   std::vector<std::string> notes;
@@ -339,6 +345,13 @@ std::vector<std::string> provenance_notes(const ResultTable& table) {
   if (!is_runs_own) {
     for (const MachineUse& use : used) notes.push_back(machine_note(use));
   }
+  return notes;
+}
+
+std::vector<std::string> provenance_notes(const ResultTable& table) {
+  const RunRecord& run = table.run;
+  const Provenance& from = run.provenance;
+  std::vector<std::string> notes = measuring_notes(table);
   notes.push_back(fmt::format("Commit {}; {}; {}.", build_text(from), from.compiler, from.flags));
   for (const std::string& build : table.other_builds) {
     notes.push_back(fmt::format("Some cells were measured by another build: {}.", build));

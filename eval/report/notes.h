@@ -22,10 +22,16 @@ std::vector<MachineUse> machines_used(const ResultTable& table);
 // Which rows lack a p that was asked for, and why.
 std::vector<std::string> untested_notes(const ResultTable& table);
 
-// These, and sentences about rows that are not alike; none where they are.
+// Sentences about rows that are not alike; none where they are.
+std::vector<std::string> row_notes(const ResultTable& table);
+
+// Both of these.
 std::vector<std::string> reading_notes(const ResultTable& table);
 
-// Model, device, build and command.
+// Model, how texts were decoded, and the machines that measured the rows.
+std::vector<std::string> measuring_notes(const ResultTable& table);
+
+// These, build and command.
 std::vector<std::string> provenance_notes(const ResultTable& table);
 
 }  // namespace skipbench

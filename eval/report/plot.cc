@@ -171,6 +171,21 @@ Style style_of(size_t series) {
 
 constexpr char kGuideLine[] = "linecolor '#808080' linewidth 1.5 dashtype '-'";
 
+// From the marker, in characters, with the side that the text keeps to.
+const char* label_offset(LabelPlace place) {
+  switch (place) {
+    case LabelPlace::kAboveRight:
+      return "0.9,0.7 left";
+    case LabelPlace::kBelowRight:
+      return "0.9,-0.7 left";
+    case LabelPlace::kAboveLeft:
+      return "-0.9,0.7 right";
+    case LabelPlace::kBelowLeft:
+      return "-0.9,-0.7 right";
+  }
+  return "";
+}
+
 std::string drawing(const std::string& block, const PlotSeries& series, size_t index) {
   if (series.guide) {
     return fmt::format("${} using 1:2 with lines {} notitle", block, kGuideLine);
@@ -179,18 +194,15 @@ std::string drawing(const std::string& block, const PlotSeries& series, size_t i
   std::string text =
       fmt::format("${} using 1:2 with {} {} pointtype {} pointsize 1.1 notitle", block,
                   series.line ? "linespoints" : "points", style.line, style.marker);
-  // In the order of LabelPlace, whose values are the data's fourth column.
-  constexpr std::array kCorners = {"0.9,0.7 left", "0.9,-0.7 left", "-0.9,0.7 right",
-                                   "-0.9,-0.7 right"};
-  for (size_t place = 0; place < kCorners.size(); ++place) {
+  for (const LabelPlace place : kLabelPlaces) {
     const auto is_here = [&](const PlotPoint& point) {
-      return !point.label.empty() && static_cast<size_t>(point.label_place) == place;
+      return !point.label.empty() && point.label_place == place;
     };
     if (std::none_of(series.points.begin(), series.points.end(), is_here)) continue;
     text += fmt::format(
         ", ${} using 1:($4=={} ? $2 : NaN):3 with labels offset character {} font ',9' textcolor "
         "'#404040' notitle",
-        block, place, kCorners[place]);
+        block, static_cast<int>(place), label_offset(place));
   }
   return text;
 }

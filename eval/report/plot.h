@@ -3,6 +3,7 @@
 // of its own, so that a plot reads in grey as well.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,10 @@ namespace skipbench {
 
 // Where a point's label stands, seen from its marker.
 enum class LabelPlace { kAboveRight, kBelowRight, kAboveLeft, kBelowLeft };
+
+// All of them, in the order in which they are tried.
+inline constexpr std::array kLabelPlaces = {LabelPlace::kAboveRight, LabelPlace::kBelowRight,
+                                            LabelPlace::kAboveLeft, LabelPlace::kBelowLeft};
 
 struct PlotPoint {
   double x = 0, y = 0;

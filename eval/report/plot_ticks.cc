@@ -35,8 +35,6 @@ Range range_of(const PlotPanel& panel, double PlotPoint::*axis) {
 
 // In pixels: nine-point letters, a label's distance from the middle of its marker, a marker.
 constexpr double kSmallLetter = 8.5, kLabelHeight = 13, kLabelX = 7, kLabelY = 2, kMarkerRadius = 4;
-constexpr std::array kPlaces = {LabelPlace::kAboveRight, LabelPlace::kBelowRight,
-                                LabelPlace::kAboveLeft, LabelPlace::kBelowLeft};
 
 struct Box {
   double left = 0, right = 0, bottom = 0, top = 0;
@@ -114,7 +112,7 @@ void place_labels(PlotPanel& panel, double width, double height) {
       };
       Box best;
       auto least = std::numeric_limits<std::ptrdiff_t>::max();
-      for (const LabelPlace place : kPlaces) {
+      for (const LabelPlace place : kLabelPlaces) {
         const Box box = label_box(point.x * per_x, point.y * per_y, point.label.size(), place);
         if (cost(box) >= least) continue;
         least = cost(box);

@@ -41,6 +41,8 @@ std::string render_latex(const ResultTable& table, const TableLayout& layout) {
   for (Grid& grid : table_grids(table, layout)) {
     if (!table.comparison.empty()) grid.notes.push_back(table.comparison);
     for (std::string& note : untested_notes(table)) grid.notes.push_back(std::move(note));
+    grid.remarks = row_notes(table);
+    for (std::string& note : measuring_notes(table)) grid.remarks.push_back(std::move(note));
     text += latex_grid(grid);
   }
   return text;

@@ -11,16 +11,25 @@
 namespace skipbench {
 namespace {
 
-std::string output_name(const TableRow& row) {
+// Whether the rows that a row stands for are runs with different adapters; else seeds.
+bool is_of_training_runs(const TableRow& row, const StoredConfig& config) {
+  return std::ranges::any_of(config.strategies, [&](const StoredStrategy& strategy) {
+    return strategy.group == row.strategy && strategy.label.starts_with(strategy.group + " run ");
+  });
+}
+
+std::string output_name(const TableRow& row, const StoredConfig& config) {
   const std::string name =
       row.target == 1 ? row.strategy : fmt::format("{} {:g}x", row.strategy, row.target);
-  return row.seeds > 1 ? fmt::format("{} (first of {} seeds)", name, row.seeds) : name;
+  if (row.seeds == 1) return name;
+  return fmt::format("{} (first of {} {})", name, row.seeds,
+                     is_of_training_runs(row, config) ? "training runs" : "seeds");
 }
 
 class Sampler {
  public:
-  Sampler(ResultStore& store, int64_t count, std::string baseline)
-      : store_(store), count_(count), baseline_(std::move(baseline)) {}
+  Sampler(ResultStore& store, const StoredConfig& config, int64_t count, std::string baseline)
+      : store_(store), config_(config), count_(count), baseline_(std::move(baseline)) {}
 
   void add(const TableRow& row) {
     if (!cells_.insert(row.quality_cell).second) return;
@@ -34,8 +43,8 @@ class Sampler {
       example.index = output.index;
       example.references = output.references;
       const std::vector<LayersPerToken> layers = {output.layers};
-      example.outputs.push_back(
-          {output_name(row), output.text, realised_budget(layers), row.strategy == baseline_});
+      example.outputs.push_back({output_name(row, config_), output.text, realised_budget(layers),
+                                 row.strategy == baseline_});
     }
   }
 
@@ -54,6 +63,7 @@ class Sampler {
   }
 
   ResultStore& store_;
+  const StoredConfig& config_;
   int64_t count_;
   std::string baseline_;
   std::set<int64_t> cells_;
@@ -65,7 +75,7 @@ class Sampler {
 std::vector<SampleExample> sample_outputs(ResultStore& store, const ResultTable& table,
                                           int64_t count, const std::string& baseline) {
   std::vector<SampleExample> examples;
-  Sampler sampler(store, count, baseline);
+  Sampler sampler(store, table.config, count, baseline);
   for (const std::string& dataset : datasets_of(table)) {
     for (const TableRow& row : table.rows) {
       // A row may not be done because its timing failed: its outputs are there all the same.

@@ -101,6 +101,14 @@ Database::Database(const std::string& path, OpenMode mode) : path_(path) {
   if (std::filesystem::is_directory(path, error)) {
     throw StoreError({.what = "is a folder", .where = path, .expected = "a results file (SQLite)"});
   }
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
+    throw StoreError(
+        {.what = "not a regular file",
+         .where = path,
+         .expected = "a results file (SQLite)",
+         .got = std::filesystem::is_fifo(path, error) ? "a pipe" : "a device or a socket",
+         .hint = "a database is read at any place of it: copy it into a file"});
+  }
   const auto open = [&](const std::string& uri) {
     sqlite3* handle = nullptr;
     const int flags = mode == OpenMode::kReadOnly ? SQLITE_OPEN_READONLY

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 
 #include "tests/cli/run_skipbench.h"
 
@@ -173,6 +174,11 @@ TEST_F(SweepCommands, OptionsThatAnOutputDoesNotReadAreRefused) {
       {{"table", path("r.db"), "--run", "first"}, "--run: not the number of a run"},
       {{"table", path("r.db"), "--run", "2"},
        "--run: the results file has no such run; expected 1"},
+      {{"plot", path("r.db"), "-o", path("p.svg"), "--run", "list"}, "--run: not the number"},
+      {{"report", path("r.db"), "-o", path("r.html"), "--run", "2"}, "no such run; expected 1"},
+      {{"export", path("r.db"), "--outputs", "--run", "2"}, "no such run; expected 1, got 2"},
+      {{"export", path("r.db"), "--to", "texts", "-o", path("t"), "--run", "2"}, "no such run"},
+      {{"export", path("r.db"), "--probes", "--run", "1"}, "which are of no run"},
       {{"export", path("r.db"), "--outputs", "--steps", "3"}, "expected it with --to exit-depths"},
       {{"export", path("r.db"), "--to", "llama-bench", "--steps", "3"}, "--steps: "},
       {{"export", path("r.db"), "--probes", "--timing"}, "expected it with --outputs"}};
@@ -188,6 +194,70 @@ TEST_F(SweepCommands, OptionsThatAnOutputDoesNotReadAreRefused) {
   EXPECT_NE(list.output.find("  4 cells  "), std::string::npos) << list.output;
   EXPECT_EQ(run_skipbench({"table", path("r.db"), "--run", "1"}).output,
             run_skipbench({"table", path("r.db")}).output);
+}
+
+// A later run with less in it hides nothing.
+TEST_F(SweepCommands, AnEarlierRunIsShownByEveryCommand) {
+  ASSERT_EQ(run_skipbench({"run", path("sweep.yaml")}).exit_code, 0);
+  const auto output = [](std::vector<std::string> args, const std::string& run) {
+    if (!run.empty()) args.insert(args.end(), {"--run", run});
+    const ProcessResult result = run_skipbench(args);
+    EXPECT_EQ(result.exit_code, 0) << args[0] << result.errors;
+    return result.output;
+  };
+  const std::vector<std::vector<std::string>> exports = {
+      {"export", path("r.db"), "--outputs", "--timing"},
+      {"export", path("r.db"), "--to", "llama-bench"},
+      {"export", path("r.db"), "--to", "google-benchmark"}};
+  std::vector<std::string> before;
+  for (const auto& args : exports) before.push_back(output(args, ""));
+  ASSERT_EQ(run_skipbench({"run", path("sweep.yaml"), "--set", "strategies=[full]"}).exit_code, 0);
+  for (size_t i = 0; i < exports.size(); ++i) {
+    EXPECT_NE(output(exports[i], ""), before[i]);
+    EXPECT_EQ(output(exports[i], "1"), before[i]);
+  }
+  output({"export", path("r.db"), "--to", "texts", "-o", path("texts")}, "1");
+  EXPECT_TRUE(fs::exists(path("texts/d/unified-2x.txt")));
+  const auto made = [&](const std::string& command, const std::string& file,
+                        const std::string& run) {
+    output({command, path("r.db"), "-o", path(file)}, run);
+    std::ifstream in(path(file));
+    return std::string((std::istreambuf_iterator<char>(in)), {}).find("unified");
+  };
+  EXPECT_EQ(made("plot", "p.svg", ""), std::string::npos);
+  EXPECT_NE(made("plot", "p.svg", "1"), std::string::npos);
+  EXPECT_EQ(made("report", "r.html", ""), std::string::npos);
+  EXPECT_NE(made("report", "r.html", "1"), std::string::npos);
+}
+
+TEST_F(SweepCommands, ADryRunListsTheShardsCells) {
+  std::set<std::string> identities;
+  for (const std::string shard : {"1/2", "2/2"}) {
+    const ProcessResult result =
+        run_skipbench({"run", path("sweep.yaml"), "--dry-run", "--shard", shard});
+    ASSERT_EQ(result.exit_code, 0) << result.errors;
+    const auto cells = json_lines(result.output);
+    EXPECT_NE(result.errors.find("shard " + shard + ": " + std::to_string(cells.size()) +
+                                 " of 4 cells\n"),
+              std::string::npos)
+        << result.errors;
+    for (const Json& cell : cells) identities.insert(cell["identity"]);
+  }
+  EXPECT_EQ(identities.size(), 4u);
+}
+
+TEST_F(SweepCommands, ResultsAreNoPipe) {
+  for (const char* command : {"table", "plot", "export", "report"}) {
+    const ProcessResult result = shell("mkfifo '" + path("pipe") + "'; timeout 20 \"$SKIPBENCH\" " +
+                                       command + " '" + path("pipe") + "'" +
+                                       (command[0] == 'p'   ? " -o x.svg"
+                                        : command[0] == 'r' ? " -o x.html"
+                                        : command[0] == 'e' ? " --outputs"
+                                                            : ""));
+    EXPECT_EQ(result.exit_code, 2) << command << result.errors;
+    EXPECT_NE(result.errors.find("not a regular file"), std::string::npos) << result.errors;
+    EXPECT_NE(result.errors.find("got a pipe"), std::string::npos) << result.errors;
+  }
 }
 
 // Neither the file that is read nor another database, by whatever name, is written over.

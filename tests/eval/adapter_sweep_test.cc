@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/weights/load.h"
 #include "eval/report/render.h"
+#include "eval/report/report.h"
 #include "eval/sweep/adapters.h"
 #include "tests/eval/sweep_fixture.h"
 #include "tests/weights/model_writer.h"
@@ -176,6 +177,12 @@ TEST_F(TrainingRuns, BecomeOneRowWithMeanAndSpread) {
   ASSERT_EQ(folder_.run("a.db", {"targets=[3]"}), SweepOutcome::kDone);
   const Json folded = folder_.rows("a.db");
   ASSERT_EQ(folded.size(), 4u);  // full and unified, at two batch sizes
+
+  {
+    ResultStore store(folder_.path("a.db"), OpenMode::kReadOnly);
+    const std::string page = html_report(store, load_result_table(store), {.samples = 1});
+    EXPECT_NE(page.find("unified 3x (first of 3 training runs)"), std::string::npos);
+  }
 
   // The same adapters at strategies of their own.
   std::string list;

@@ -89,6 +89,13 @@ TEST_F(SeveralMachines, AreListedWithTheirCells) {
   ASSERT_EQ(timed.size(), 2u);
   EXPECT_EQ(timed[0] + timed[1], 5);
 
+  const std::string latex = render_table(table, "latex");
+  const size_t remarks = latex.find("\\end{tabular}\n\\par\\smallskip\n\\parbox{\\linewidth}{");
+  ASSERT_NE(remarks, std::string::npos) << latex;
+  EXPECT_GT(latex.find("timed on different machines (below)"), remarks);
+  EXPECT_TRUE(holds(latex, "Device cpu (Other CPU / isa / 3 threads) scored ")) << latex;
+  EXPECT_LT(latex.find("\\par\n}\n\\caption{"), latex.find("\\end{table}")) << latex;
+
   const Json json = Json::parse(render_table(table, "json"));
   ASSERT_EQ(json.at("machines").size(), 2u);
   int of_machines = 0;
