@@ -162,10 +162,12 @@ void add_bench(CLI::App& app) {
   add_ranges(*sub, "-n,--n-gen", request.new_tokens, "tokens from decoding steps (tgN); 0: none", 0,
              1 << 20);
   add_ranges(*sub, "-b,--batch", request.batches, "batch sizes", 1, 1 << 16);
-  add_list(*sub, "--strategy", command->strategies, "strategies, comma-separated")
-      ->capture_default_str();
-  add_list(*sub, "--target", command->targets, "target speedups, comma-separated", finite_number())
-      ->capture_default_str();
+  const CLI::Option* strategy =
+      add_list(*sub, "--strategy", command->strategies, "strategies, comma-separated")
+          ->capture_default_str();
+  const CLI::Option* target = add_list(*sub, "--target", command->targets,
+                                       "target speedups, comma-separated", finite_number())
+                                  ->capture_default_str();
   sub->add_option("--param", command->params,
                   "parameter KEY=VALUE of every strategy that has it; repeatable")
       ->allow_extra_args(false);
@@ -181,7 +183,12 @@ void add_bench(CLI::App& app) {
       "`full` is always measured too: speedups are against it, in the same run.\n"
       "Example:\n  skipbench bench --model models/smollm2-135m -p 64 -n 64 -b 1,8 \\\n"
       "    --strategy unified --target 1,2,5 -r 5 -o md");
-  sub->callback([command] { bench(*command); });
+  sub->callback([command, strategy, target] {
+    if (strategy->empty() && !target->empty()) {
+      throw strategy_is_missing("--target", target->results().front());
+    }
+    bench(*command);
+  });
 }
 
 }  // namespace skipbench

@@ -43,20 +43,31 @@ std::string EngineOptions::model_name() const {
 }
 
 void StrategyOptions::add_to(CLI::App& command) {
-  command.add_option("--strategy", name, "see `skipbench strategies`")->capture_default_str();
+  name_option =
+      command.add_option("--strategy", name, "see `skipbench strategies`")->capture_default_str();
   add_parameters_to(command);
 }
 
 void StrategyOptions::add_parameters_to(CLI::App& command) {
-  command.add_option("--target", target, "target speedup, 1 to N/2")
-      ->check(finite_number())
-      ->capture_default_str();
+  target_option = command.add_option("--target", target, "target speedup, 1 to N/2")
+                      ->check(finite_number())
+                      ->capture_default_str();
   command
       .add_option("--param", params, "strategy parameter KEY=VALUE, by the YAML's name; repeatable")
       ->allow_extra_args(false);
 }
 
+Error strategy_is_missing(const std::string& flag, const std::string& got) {
+  return Error({.what = "this option is a strategy's, and none is given",
+                .where = flag,
+                .expected = "--strategy NAME beside it (`skipbench strategies` lists them)",
+                .got = got});
+}
+
 StrategySpec StrategyOptions::spec() const {
+  if (name_option != nullptr && name_option->empty() && !target_option->empty()) {
+    throw strategy_is_missing("--target", target_option->results().front());
+  }
   StrategySpec spec{.name = name, .target = target, .params = {}, .where = ""};
   for (const std::string& param : params) {
     const size_t equals = param.find('=');

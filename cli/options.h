@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/backend.h"
+#include "engine/base/error.h"
 #include "strategies/strategy.h"
 
 namespace skipbench {
@@ -33,11 +34,15 @@ struct StrategyOptions {
   std::string name = "full";
   double target = 1.0;
   std::vector<std::string> params;
+  // As add_to makes them; null: the command has its strategy otherwise.
+  const CLI::Option* name_option = nullptr;
+  const CLI::Option* target_option = nullptr;
 
   void add_to(CLI::App& command);
   // --target and --param, of a command whose strategy is given.
   void add_parameters_to(CLI::App& command);
-  // Throws Error for a parameter without a value or given twice.
+  // Throws Error for a parameter without a value or given twice, and for a target where no strategy
+  // is chosen: `full` would not use it.
   StrategySpec spec() const;
   // The strategy for a model of `num_layers` that makes at most `max_new_tokens` (none where a
   // command makes no texts). A target outside [1, N/2] is refused for every strategy, also for one
@@ -45,6 +50,9 @@ struct StrategyOptions {
   std::unique_ptr<SkipStrategy> make(int num_layers,
                                      std::optional<int> max_new_tokens = std::nullopt) const;
 };
+
+// The Error of a `flag` that says something of a strategy where none is chosen.
+Error strategy_is_missing(const std::string& flag, const std::string& got);
 
 // The command as it was typed: what a reader of its results can run again.
 std::string command_line();

@@ -64,6 +64,16 @@ void check_scores(const ProbeOptions& options) {
   }
 }
 
+// Scores of layers depend on none: what a strategy is told would change nothing.
+void check_strategy_is_given(const ProbeOptions& options, const CLI::App& command) {
+  if (options.with_strategy) return;
+  for (const char* flag : {"--target", "--param"}) {
+    const CLI::Option* option = command.get_option(flag);
+    if (option->empty()) continue;
+    throw strategy_is_missing(flag, option->results().front());
+  }
+}
+
 // The strategy to compare with `full`; what it leaves to a score is taken from `probe`.
 std::unique_ptr<SkipStrategy> strategy_of(const ProbeOptions& options, int num_layers,
                                           int max_new_tokens, LayerProbe& probe,
@@ -321,6 +331,7 @@ void add_probe(CLI::App& app) {
       "  skipbench probe configs/smollm2.yaml --strategy unified --target 2 -o csv");
   sub->callback([options, sub] {
     options->with_strategy = sub->count("--strategy") > 0;
+    check_strategy_is_given(*options, *sub);
     probe(*options);
   });
 }

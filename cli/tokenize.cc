@@ -100,16 +100,25 @@ void add_tokenize(CLI::App& app) {
           "-i,--input", request->input,
           "file to read, - for standard input; lines end at LF only and may hold any bytes")
       ->capture_default_str();
-  command->add_flag("--json", request->json, "each input line is a JSON string");
-  command->add_flag("--decode", request->decode,
-                    "each input line is a JSON array of ids or {\"ids\":[...]}; prints "
-                    "{\"text\":...}, with U+FFFD for what is not UTF-8 and then also "
-                    "\"bytes\":\"HEX\", which holds the text exactly");
-  command->add_flag("--add-special", request->add_special,
-                    "add the tokens that the model puts around a text (BOS, EOS)");
-  command->add_flag("--parse-special", request->parse_special,
-                    "recognise special tokens in the text, as in a chat template");
-  command->add_flag("--skip-special", request->skip_special, "with --decode: leave them out");
+  CLI::Option* json =
+      command->add_flag("--json", request->json, "each input line is a JSON string");
+  CLI::Option* decode =
+      command
+          ->add_flag("--decode", request->decode,
+                     "each input line is a JSON array of ids or {\"ids\":[...]}; prints "
+                     "{\"text\":...}, with U+FFFD for what is not UTF-8 and then also "
+                     "\"bytes\":\"HEX\", which holds the text exactly")
+          ->excludes(json);
+  command
+      ->add_flag("--add-special", request->add_special,
+                 "add the tokens that the model puts around a text (BOS, EOS)")
+      ->excludes(decode);
+  command
+      ->add_flag("--parse-special", request->parse_special,
+                 "recognise special tokens in the text, as in a chat template")
+      ->excludes(decode);
+  command->add_flag("--skip-special", request->skip_special, "with --decode: leave them out")
+      ->needs(decode);
   command->footer(
       "Example:\n  echo 'Guten Tag' | skipbench tokenize --model models/smollm2-135m --input -");
   command->callback([request] { tokenize(*request); });
