@@ -15,7 +15,10 @@ namespace {
 // which the default 32 KiB of stack are too few.
 constexpr size_t kJitStackBytes = 64 * 1024;
 constexpr size_t kJitStackMaxBytes = 64 * 1024 * 1024;
-constexpr uint32_t kMatchLimit = 1'000'000'000;
+// Of one match: a run of as many characters of one class, or a second of one that doubles its work
+// with each character.
+constexpr uint32_t kMatchLimit = 100'000'000;
+constexpr uint32_t kHeapLimitKib = 1 << 20;  // where there is no JIT compiler
 
 template <auto free_function>
 struct Free {
@@ -36,6 +39,11 @@ std::string pcre_message(int code) {
   return reinterpret_cast<const char*>(text);
 }
 
+bool is_too_much_work(int code) {
+  return code == PCRE2_ERROR_MATCHLIMIT || code == PCRE2_ERROR_HEAPLIMIT ||
+         code == PCRE2_ERROR_DEPTHLIMIT || code == PCRE2_ERROR_JIT_STACKLIMIT;
+}
+
 // What a match needs beside the pattern; one per thread, since a line is split into many pieces.
 struct MatchScratch {
   MatchData data{pcre2_match_data_create(1, nullptr)};
@@ -45,6 +53,7 @@ struct MatchScratch {
   MatchScratch() {
     pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
     pcre2_set_match_limit(context.get(), kMatchLimit);
+    pcre2_set_heap_limit(context.get(), kHeapLimitKib);
   }
 };
 
@@ -98,7 +107,11 @@ void Regex::for_each_match(std::string_view text,
     if (found < 0) {
       throw Error({.what = fmt::format("regular expression failed on {} bytes", text.size()),
                    .where = compiled_->where,
-                   .got = pcre_message(found)});
+                   .got = pcre_message(found),
+                   .hint = is_too_much_work(found)
+                               ? "the pattern tries too many ways to match one place: a repeat "
+                                 "within a repeat, as in (a+)+, does"
+                               : ""});
     }
     at = span[1];
     match(span[0], span[1]);

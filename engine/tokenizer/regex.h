@@ -22,7 +22,8 @@ class Regex {
   ~Regex();
 
   // Calls `match(begin, end)` for the non-empty matches in `text`, which must be valid UTF-8, from
-  // left to right. Thread-safe. Throws Error when the pattern exhausts its stack on the text.
+  // left to right. Thread-safe. Throws Error when the pattern exhausts its stack on the text, or
+  // tries so many ways to match one place that it would not end.
   void for_each_match(std::string_view text,
                       const std::function<void(size_t, size_t)>& match) const;
 

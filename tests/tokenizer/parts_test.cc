@@ -90,6 +90,19 @@ TEST(Regex, MeansWhatOnigurumaMeans) {
   EXPECT_EQ(matches("x*", "ax"), (Found{"x"}));  // empty matches are none
 }
 
+// Instead of trying its 2^80 ways.
+TEST(Regex, ThatWouldNotEndIsAnError) {
+  try {
+    matches("(a|aa)+$", std::string(80, 'a') + "b");
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    EXPECT_EQ(message.find("test: regular expression failed on 81 bytes; got match limit"), 0u)
+        << message;
+    EXPECT_NE(message.find("a repeat within a repeat"), std::string::npos) << message;
+  }
+}
+
 TEST(Regex, RefusesWhatItCannotTranslate) {
   for (const char* pattern : {"(", "[a", "\\h", "[a&&b]", "[a[^b]]", "[\\W]", "a{2,1}", "\\u12"}) {
     EXPECT_THROW(Regex(pattern, "here"), Error) << pattern;
