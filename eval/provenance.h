@@ -28,6 +28,8 @@ struct Provenance {
   int threads = 0;
   std::string instruction_set;
   double load_average = 0;  // of the last minute, when the run began
+  // The card's driver, "550.54.15"; empty: no card, not known, or nobody asked (driver_version).
+  std::string driver;
 };
 
 Build build_of(const Provenance& provenance);

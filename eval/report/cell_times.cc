@@ -77,6 +77,41 @@ void add_timed_batches(Database& database, int64_t cell, int64_t group, TableRow
   add_percentiles(row, std::move(step_us));
 }
 
+std::optional<double> needed_mib(Database& database, int64_t cell, int64_t group) {
+  Statement statement(database,
+                      "SELECT c.weight_bytes - c.unread_weight_bytes + max(s.kv_cache_bytes)"
+                      " FROM cells c JOIN samples s ON s.cell_id = c.id"
+                      " WHERE c.id = ? AND s.group_id = ?");
+  if (!statement.bind(cell, group).step() || statement.is_null(0)) return std::nullopt;
+  return statement.real(0) / (1 << 20);
+}
+
+void add_batch_use(Database& database, int64_t cell, int64_t group, TableRow& row) {
+  row.needed_mib = needed_mib(database, cell, group);
+  // Energy counts where each batch has it: a sum over some of them would be of all tokens.
+  Statement sums(database,
+                 "SELECT iif(count(energy_joules) = count(*), sum(energy_joules), NULL),"
+                 " sum(rows + decode_tokens), max(peak_memory_bytes), avg(sm_clock_mhz),"
+                 " avg(memory_clock_mhz), max(temperature_c) FROM samples"
+                 " WHERE cell_id = ? AND group_id = ?");
+  if (!sums.bind(cell, group).step()) return;
+  const auto value = [&](int column) -> std::optional<double> {
+    if (sums.is_null(column)) return std::nullopt;
+    return sums.real(column);
+  };
+  // A counter that did not move within all batches is too slow for them.
+  if (sums.real(0) > 0 && sums.real(1) > 0) row.joules_per_token = sums.real(0) / sums.real(1);
+  if (const auto peak = value(2)) row.peak_memory_mib = *peak / (1 << 20);
+  row.sm_clock_mhz = value(3);
+  row.memory_clock_mhz = value(4);
+  row.temperature_c = value(5);
+  Statement reasons(database,
+                    "SELECT DISTINCT clock_reasons FROM samples WHERE cell_id = ? AND group_id = ?"
+                    " AND clock_reasons IS NOT NULL");
+  reasons.bind(cell, group);
+  while (reasons.step()) row.clock_reasons = row.clock_reasons.value_or(0) | reasons.integer(0);
+}
+
 void add_natural_speed(Database& database, int64_t cell, TableRow& row) {
   Statement statement(database,
                       "SELECT sum(decode_tokens), sum(decode_us), max(rows) FROM samples"

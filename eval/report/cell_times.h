@@ -19,6 +19,13 @@ std::optional<Speeds> speeds_of(Database& database, int64_t cell, int64_t group)
 // Fills what the row says of a timing's single batches and steps.
 void add_timed_batches(Database& database, int64_t cell, int64_t group, TableRow& row);
 
+// Fills what the row says of energy, memory and clocks at the timed batches.
+void add_batch_use(Database& database, int64_t cell, int64_t group, TableRow& row);
+
+// MiB of the weights that the cell's passes read and of its largest batch's keys and values.
+// Nothing where an older version timed it.
+std::optional<double> needed_mib(Database& database, int64_t cell, int64_t group);
+
 // Fills the row's speed of decoding the scored outputs.
 void add_natural_speed(Database& database, int64_t cell, TableRow& row);
 

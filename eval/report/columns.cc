@@ -1,8 +1,10 @@
 #include "eval/report/columns.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "eval/report/row_statistics.h"
+#include "eval/telemetry/device_monitor.h"
 
 namespace skipbench {
 namespace {
@@ -67,6 +69,11 @@ Value verify_calls(const TableRow& row) {
 Value acceptance(const TableRow& row) {
   if (!row.drafted || *row.drafted == 0) return std::nullopt;
   return static_cast<double>(*row.accepted) / static_cast<double>(*row.drafted);
+}
+
+Text clock_reasons_text(const TableRow& row) {
+  if (!row.clock_reasons) return std::nullopt;
+  return fmt::format("{}", fmt::join(clock_reason_words(*row.clock_reasons), "; "));
 }
 
 Value batch(const TableRow& row) {
@@ -194,6 +201,22 @@ const std::vector<Column>& trailing_columns() {
       {"verify calls", "verify_calls", "passes of the whole model over a text's draft",
        [](const TableRow& row) { return formatted(row.verify_calls, "{}"); }, verify_calls,
        /*on_request=*/false, /*if_present=*/true},
+      {"memory saved", "memory_saved",
+       "share of `full`'s weights, keys and values that the strategy does not need: counted, at "
+       "the "
+       "same batch size",
+       [](const TableRow& row) -> Text {
+         if (!row.memory_saved) return std::nullopt;
+         return fmt::format("{:.1f}%", 100 * *row.memory_saved);
+       },
+       [](const TableRow& row) { return row.memory_saved; }, /*on_request=*/false,
+       /*if_present=*/true},
+      {"J/token", "joules_per_token",
+       "energy over output tokens of the timed batches, prompts included: of the whole card, on a "
+       "CPU of its packages",
+       [](const TableRow& row) { return formatted(row.joules_per_token, "{:.3g}"); },
+       [](const TableRow& row) { return row.joules_per_token; }, /*on_request=*/false,
+       /*if_present=*/true},
       {"outputs differ", "output_difference",
        "share of timed prompts whose tokens differ from those at the first batch size",
        [](const TableRow& row) -> Text {
@@ -227,6 +250,32 @@ const std::vector<Column>& trailing_columns() {
       {"cache MiB", "cache_mib", "memory of keys and values of a timed batch, the largest",
        [](const TableRow& row) { return formatted(row.cache_mib, "{:.2f}"); },
        [](const TableRow& row) { return row.cache_mib; }, /*on_request=*/true},
+      {"needed MiB", "needed_mib",
+       "the weights that the strategy's passes read and the column cache MiB: counted from shapes; "
+       "no activations",
+       [](const TableRow& row) { return formatted(row.needed_mib, "{:.2f}"); },
+       [](const TableRow& row) { return row.needed_mib; }, /*on_request=*/true},
+      {"peak MiB", "peak_memory_mib",
+       "most memory at a timed batch, measured: what was allocated on the device, on a CPU what "
+       "the "
+       "process had in RAM. The strategies of a run share one process, so it is the run's need and "
+       "no comparison of them",
+       [](const TableRow& row) { return formatted(row.peak_memory_mib, "{:.1f}"); },
+       [](const TableRow& row) { return row.peak_memory_mib; }, /*on_request=*/true},
+      {"SM MHz", "sm_clock_mhz", "the card's SM clock at the end of the timed batches, mean",
+       [](const TableRow& row) { return formatted(row.sm_clock_mhz, "{:.0f}"); },
+       [](const TableRow& row) { return row.sm_clock_mhz; }, /*on_request=*/true},
+      {"memory MHz", "memory_clock_mhz", "its memory clock likewise",
+       [](const TableRow& row) { return formatted(row.memory_clock_mhz, "{:.0f}"); },
+       [](const TableRow& row) { return row.memory_clock_mhz; }, /*on_request=*/true},
+      {"°C", "temperature_c", "its highest temperature at the end of a timed batch",
+       [](const TableRow& row) { return formatted(row.temperature_c, "{:.0f}"); },
+       [](const TableRow& row) { return row.temperature_c; }, /*on_request=*/true},
+      {"clocks lowered for", "clock_reasons",
+       "what kept the card's clocks low at the beginning or end of a timed batch; empty: nothing, "
+       "or "
+       "not known",
+       clock_reasons_text, nullptr, /*on_request=*/true},
       {"natural decode tok/s", "natural_decode_tokens_per_second",
        "tokens made by decoding steps over their time while the scored outputs were decoded: at "
        "their natural length, in the batch of column natural batch, once and not in turns with "

@@ -9,6 +9,8 @@
 #include <set>
 #include <utility>
 
+#include "eval/report/clock_notes.h"
+
 namespace skipbench {
 namespace {
 
@@ -303,6 +305,7 @@ std::vector<std::string> row_notes(const ResultTable& table) {
         "These rows were scored on different machines (below): another device or instruction set "
         "adds in another order, which can turn a token.");
   }
+  for (std::string& note : clock_notes(table)) notes.push_back(std::move(note));
   for (std::string& note : layer_notes(table)) notes.push_back(std::move(note));
   for (std::string& note : adapter_notes(table)) notes.push_back(std::move(note));
   for (std::string& note : weight_notes(table)) notes.push_back(std::move(note));
@@ -330,9 +333,10 @@ std::vector<std::string> measuring_notes(const ResultTable& table) {
   const std::vector<MachineUse> used = machines_used(table);
   const bool is_runs_own = used.empty() || (used.size() == 1 && is_run_of(run, *used[0].machine));
   if (is_runs_own) {
-    notes.push_back(fmt::format("Device {} ({}), {} threads{}, load {:.2f} at the start.",
+    notes.push_back(fmt::format("Device {} ({}), {} threads{}{}, load {:.2f} at the start.",
                                 from.device, from.device_name, from.threads,
                                 from.instruction_set.empty() ? "" : ", " + from.instruction_set,
+                                from.driver.empty() ? "" : ", driver " + from.driver,
                                 from.load_average));
   }
   if (const std::string draws = decoding_note(table); !draws.empty()) notes.push_back(draws);

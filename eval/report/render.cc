@@ -200,6 +200,7 @@ std::string render_json(const ResultTable& table) {
                  {"threads", from.threads},
                  {"instruction_set", from.instruction_set},
                  {"load_average", from.load_average},
+                 {"driver", from.driver},
                  {"peak_read_bytes_per_second", table.peak_read_bytes_per_second},
                  {"peak_flops_per_second", table.peak_flops_per_second},
                  {"other_builds", table.other_builds},

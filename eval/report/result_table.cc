@@ -52,7 +52,7 @@ class TableLoader {
     Statement statement(database_,
                         "SELECT id, command, config, commit_hash, dirty_hash, compiler, flags,"
                         " device, device_name, cpu, threads, instruction_set, load_average, model,"
-                        " model_hash, num_layers, started FROM runs WHERE id = ?");
+                        " model_hash, num_layers, started, driver FROM runs WHERE id = ?");
     statement.bind(run_).step();
     RunRecord& run = table_.run;
     run.command = statement.text(1);
@@ -61,7 +61,8 @@ class TableLoader {
                       statement.text(5),  statement.text(6),
                       statement.text(7),  statement.text(8),
                       statement.text(9),  static_cast<int>(statement.integer(10)),
-                      statement.text(11), statement.real(12)};
+                      statement.text(11), statement.real(12),
+                      statement.text(17)};
     run.model = statement.text(13);
     run.model_hash = statement.text(14);
     run.num_layers = static_cast<int>(statement.integer(15));
@@ -268,9 +269,14 @@ class TableLoader {
     row.decode_spread = speeds->spread;
     row.bound = cell.bound;
     add_timed_batches(database_, cell.id, *cell.group, row);
-    if (const auto full = full_speeds(cell, cells)) {
-      row.speedup = speeds->decode / full->decode;
-      row.total_speedup = speeds->total / full->total;
+    add_batch_use(database_, cell.id, *cell.group, row);
+    if (const auto full = full_cell(cell, cells)) {
+      const auto full_speeds = speeds_of(database_, *full, *cell.group);
+      if (full_speeds) {
+        row.speedup = speeds->decode / full_speeds->decode;
+        row.total_speedup = speeds->total / full_speeds->total;
+      }
+      row.memory_saved = saved_share(row.needed_mib, needed_mib(database_, *full, *cell.group));
     }
     if (first.status == cell_status::kDone) {
       row.output_difference = difference(outputs, store_.outputs(first.id));
@@ -316,13 +322,19 @@ class TableLoader {
     return different / static_cast<double>(outputs.size());
   }
 
-  // `full` as it was measured in the cell's own group.
-  std::optional<Speeds> full_speeds(const ListedCell& cell, const std::vector<ListedCell>& cells) {
+  static std::optional<double> saved_share(std::optional<double> needed,
+                                           std::optional<double> of_full) {
+    if (!needed || !of_full || *of_full <= 0) return std::nullopt;
+    return 1 - *needed / *of_full;
+  }
+
+  // `full`, as it may have been measured in the cell's own group.
+  std::optional<int64_t> full_cell(const ListedCell& cell, const std::vector<ListedCell>& cells) {
     for (const ListedCell& other : cells) {
       if (other.key.kind == "timing" && other.key.dataset == cell.key.dataset &&
           other.key.batch == cell.key.batch && other.key.variant == cell.key.variant &&
           is_full(other.id)) {
-        return speeds_of(database_, other.id, *cell.group);
+        return other.id;
       }
     }
     return std::nullopt;

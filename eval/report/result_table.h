@@ -88,6 +88,15 @@ struct TableRow {
   // Of the scored outputs, and the rows of their largest batch: never measured side by side.
   std::optional<double> natural_decode_per_second, natural_batch;
   std::optional<double> cache_mib;  // the largest timed batch's
+  // Counted: the weights that its passes read, and cache_mib; and the share of `full`'s that it
+  // does not need.
+  std::optional<double> needed_mib, memory_saved;
+  // Measured at the timed batches, where the machine says it (eval/telemetry/batch_meter.h): energy
+  // over output tokens, the highest peak, means of the clocks, the highest temperature; and the
+  // bits of the reasons for lower clocks, of all batches together.
+  std::optional<double> joules_per_token, peak_memory_mib;
+  std::optional<double> sm_clock_mhz, memory_clock_mhz, temperature_c;
+  std::optional<int64_t> clock_reasons;
   // Of the scored outputs, under a strategy that drafts: a check is a pass of the whole model over
   // a row's draft.
   std::optional<int64_t> drafted, accepted, verify_calls;

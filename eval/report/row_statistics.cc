@@ -54,6 +54,13 @@ constexpr OptionalField kMeans[] = {&TableRow::timed_layers,
                                     &TableRow::natural_decode_per_second,
                                     &TableRow::natural_batch,
                                     &TableRow::cache_mib,
+                                    &TableRow::needed_mib,
+                                    &TableRow::memory_saved,
+                                    &TableRow::joules_per_token,
+                                    &TableRow::peak_memory_mib,
+                                    &TableRow::sm_clock_mhz,
+                                    &TableRow::memory_clock_mhz,
+                                    &TableRow::temperature_c,
                                     &TableRow::output_difference,
                                     &TableRow::differs_from_full};
 
@@ -149,6 +156,9 @@ TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
   fold_weights(folded, rows);
   for (const TableRow* row : rows) {
     folded.longest_skipped_run = std::max(folded.longest_skipped_run, row->longest_skipped_run);
+    if (row->clock_reasons) {
+      folded.clock_reasons = folded.clock_reasons.value_or(0) | *row->clock_reasons;
+    }
   }
   for (const OptionalField field : kMeans) {
     const std::vector<double> values = values_of(rows, field);

@@ -109,6 +109,9 @@ class Statement {
   void bind_one(int index, const std::optional<double>& value) {
     value ? bind_one(index, *value) : bind_one(index, nullptr);
   }
+  void bind_one(int index, const std::optional<int64_t>& value) {
+    value ? bind_one(index, *value) : bind_one(index, nullptr);
+  }
 
   Database& database_;
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;

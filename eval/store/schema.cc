@@ -170,6 +170,24 @@ ALTER TABLE run_cells ADD COLUMN weights TEXT;
 -- The types of the model without adapter.
 ALTER TABLE run_variants ADD COLUMN weights TEXT NOT NULL DEFAULT '';
 )sql",
+    R"sql(
+-- What a timed batch took beside its time. Null: the machine does not say, or an older version
+-- measured. Energy is that of the whole card, or of the CPU's packages; the peak is what the device
+-- held at once, or the process had in RAM; clock_reasons are bits of NVML's clocks event reasons,
+-- at the batch's beginning or end; the clocks, temperature and power are those of its end.
+ALTER TABLE samples ADD COLUMN energy_joules REAL;
+ALTER TABLE samples ADD COLUMN peak_memory_bytes INTEGER;
+ALTER TABLE samples ADD COLUMN sm_clock_mhz INTEGER;
+ALTER TABLE samples ADD COLUMN memory_clock_mhz INTEGER;
+ALTER TABLE samples ADD COLUMN temperature_c INTEGER;
+ALTER TABLE samples ADD COLUMN power_watts REAL;
+ALTER TABLE samples ADD COLUMN clock_reasons INTEGER;
+-- Of a timed cell: the model's weights, and those of them that no pass of its strategy reads.
+ALTER TABLE cells ADD COLUMN weight_bytes INTEGER;
+ALTER TABLE cells ADD COLUMN unread_weight_bytes INTEGER;
+-- The driver's version; empty: no driver, or an older version did not note it.
+ALTER TABLE runs ADD COLUMN driver TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 int64_t pragma(Database& database, const std::string& name) {

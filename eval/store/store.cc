@@ -96,14 +96,14 @@ void ResultStore::clear() {
 
 int64_t ResultStore::begin_run(const RunRecord& run) {
   const Provenance& from = run.provenance;
-  Statement(
-      *database_,
-      "INSERT INTO runs(started, state, command, config, commit_hash, dirty_hash, compiler,"
-      " flags, device, device_name, cpu, threads, instruction_set, load_average, model,"
-      " model_hash, num_layers) VALUES(?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  Statement(*database_,
+            "INSERT INTO runs(started, state, command, config, commit_hash, dirty_hash, compiler,"
+            " flags, device, device_name, cpu, threads, instruction_set, load_average, model,"
+            " model_hash, num_layers, driver)"
+            " VALUES(?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(utc_now(), run.command, run.config, from.commit, from.dirty_hash, from.compiler,
             from.flags, from.device, from.device_name, from.cpu, from.threads, from.instruction_set,
-            from.load_average, run.model, run.model_hash, run.num_layers)
+            from.load_average, run.model, run.model_hash, run.num_layers, from.driver)
       .run();
   return database_->last_insert_id();
 }
@@ -209,15 +209,19 @@ void ResultStore::insert_output(int64_t cell, const OutputRecord& output) {
 
 void ResultStore::insert_sample(int64_t cell, int64_t group, const SampleRecord& sample) {
   const BatchTimings& times = sample.timings;
+  const BatchUse& use = sample.use;
   Statement(*database_,
             "INSERT INTO samples(cell_id, group_id, repetition, batch_index, rows, prefill_us,"
             " decode_us, prompt_tokens, decode_tokens, exit_tests, exit_test_us, kv_cache_bytes,"
-            " step_us, drafted, accepted, verify_calls)"
-            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            " step_us, drafted, accepted, verify_calls, energy_joules, peak_memory_bytes,"
+            " sm_clock_mhz, memory_clock_mhz, temperature_c, power_watts, clock_reasons)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(cell, group, sample.repetition, sample.batch_index, sample.rows, times.prefill_us,
             times.decode_us, times.prompt_tokens, times.decode_tokens, times.exit_tests,
             times.exit_test_us, times.kv_cache_bytes, dump(Json(times.step_us)), times.drafted,
-            times.accepted, times.verify_calls)
+            times.accepted, times.verify_calls, use.energy_joules, use.peak_memory_bytes,
+            use.state.sm_clock_mhz, use.state.memory_clock_mhz, use.state.temperature_c,
+            use.state.power_watts, use.state.clock_reasons)
       .run();
 }
 
@@ -284,8 +288,10 @@ void ResultStore::finish_group(int64_t run, const std::string& dataset, int64_t 
     Statement(*database_, "DELETE FROM outputs WHERE cell_id = ?").bind(timed.cell).run();
     for (const OutputRecord& output : timed.outputs) insert_output(timed.cell, output);
     for (const SampleRecord& sample : timed.samples) insert_sample(timed.cell, group, sample);
-    Statement(*database_, "UPDATE cells SET group_id = ?, bound = ? WHERE id = ?")
-        .bind(group, timed.bound, timed.cell)
+    Statement(*database_,
+              "UPDATE cells SET group_id = ?, bound = ?, weight_bytes = ?, unread_weight_bytes = ?"
+              " WHERE id = ?")
+        .bind(group, timed.bound, timed.weight_bytes, timed.unread_weight_bytes, timed.cell)
         .run();
     set_status(timed.cell, run, cell_status::kDone);
   }

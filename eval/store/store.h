@@ -13,6 +13,7 @@
 #include "eval/calibration.h"
 #include "eval/provenance.h"
 #include "eval/store/database.h"
+#include "eval/telemetry/batch_meter.h"
 
 namespace skipbench {
 
@@ -59,12 +60,13 @@ struct OutputRecord {
   LayersPerToken layers;
 };
 
-// Raw times of one decoded batch.
+// Raw times of one decoded batch, and what it took beside time (of a timed one).
 struct SampleRecord {
   int64_t repetition = 0;
   int64_t batch_index = 0;
   int64_t rows = 0;
   BatchTimings timings;
+  BatchUse use;
 };
 
 struct ScoreRecord {
@@ -134,6 +136,8 @@ class ResultStore {
     std::vector<SampleRecord> samples;
     std::vector<OutputRecord> outputs;
     double bound = 0;
+    int64_t weight_bytes = 0;         // of the model
+    int64_t unread_weight_bytes = 0;  // those of them that no pass of the strategy reads
   };
   void finish_group(int64_t run, const std::string& dataset, int64_t batch, double mean_context,
                     std::span<const TimedCell> cells);

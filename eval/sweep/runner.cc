@@ -206,18 +206,26 @@ bool can_begin(std::span<SweepSetup> variants, const std::vector<std::vector<boo
   return some;
 }
 
-// The run with its cells. With `fresh` it takes the place of all that the file holds, at once.
+// Of the first point on a card that says it.
+std::string driver_of(std::span<const SweepSetup> variants, const TelemetrySources& sources) {
+  for (const SweepSetup& setup : variants) {
+    const std::string driver = driver_version(*setup.backend, sources);
+    if (!driver.empty()) return driver;
+  }
+  return "";
+}
+
+// The run with its cells. If it starts over, it takes the place of all that the file holds, at
+// once.
 int64_t begin_run(ResultStore& store, std::span<const SweepSetup> variants,
-                  const std::string& command, bool fresh) {
+                  const SweepOptions& options, bool starts_over) {
   const SweepSetup& first = variants.front();
-  const RunRecord record{command,
-                         resolved_json(first.config).dump(),
-                         first.context.provenance,
-                         first.config.model.path,
-                         first.context.model_hash,
-                         first.context.num_layers};
+  RunRecord record{options.command,          resolved_json(first.config).dump(),
+                   first.context.provenance, first.config.model.path,
+                   first.context.model_hash, first.context.num_layers};
+  record.provenance.driver = driver_of(variants, options.telemetry);
   Transaction transaction(store.database());
-  if (fresh) store.clear();
+  if (starts_over) store.clear();
   const int64_t run = store.begin_run(record);
   register_cells(store, variants, run);
   transaction.commit();
@@ -295,7 +303,7 @@ SweepOutcome run_sweep(std::span<SweepSetup> variants, const SweepOptions& optio
                       reusable))
         << std::endl;
   }
-  const int64_t run = begin_run(store, variants, options.command, starts_over);
+  const int64_t run = begin_run(store, variants, options, starts_over);
   const Workload load = workload_of(store, variants, ours);
   const std::string shard =
       options.shard.count == 1
@@ -315,7 +323,9 @@ SweepOutcome run_sweep(std::span<SweepSetup> variants, const SweepOptions& optio
     for (size_t v = 0; v < variants.size(); ++v) {
       {
         Decoders decoders(variants[v]);
-        SweepSession session{variants[v], decoders, store, progress, run, options.after_batch};
+        BatchMeter meter(*variants[v].backend, options.telemetry);
+        SweepSession session{variants[v], decoders,           store, progress, meter,
+                             run,         options.after_batch};
         Runner runner(session, stored_cells(store, variants[v]), ours[v]);
         if (!runner.has_work()) continue;
         variants[v].ensure_models(latest);

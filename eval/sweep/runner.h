@@ -8,6 +8,7 @@
 
 #include "eval/sweep/setup.h"
 #include "eval/sweep/shard.h"
+#include "eval/telemetry/batch_meter.h"
 
 namespace skipbench {
 
@@ -21,6 +22,7 @@ struct SweepOptions {
   std::ostream* log = nullptr;  // progress; null: none
   bool log_is_terminal = false;
   std::function<void()> after_batch;  // test hook
+  TelemetrySources telemetry;         // tests have their own
 };
 
 // `variants`: the points of a matrix, one run together; of several only the point at work has its

@@ -13,6 +13,7 @@
 #include "eval/sweep/failure.h"
 #include "eval/sweep/progress.h"
 #include "eval/sweep/setup.h"
+#include "eval/telemetry/batch_meter.h"
 
 namespace skipbench {
 
@@ -44,6 +45,7 @@ struct SweepSession {
   Decoders& decoders;
   ResultStore& store;
   Progress& progress;
+  BatchMeter& meter;
   int64_t run = 0;
   std::function<void()> after_batch;  // test hook: after each batch that was decoded
 

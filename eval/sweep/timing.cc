@@ -6,6 +6,7 @@
 
 #include "datasets/postprocess.h"
 #include "engine/base/error.h"
+#include "engine/weights/memory_plan.h"
 #include "eval/sweep/interrupt.h"
 #include "eval/sweep/session.h"
 
@@ -41,9 +42,11 @@ class TimingGroup {
   void measure(Contestant& contestant, int64_t repetition, int64_t index) {
     const auto part = batch(index);
     options_.first_text = static_cast<int32_t>(index * batch_);
+    session_.meter.begin();
     const GenerateResult result =
         decoder(contestant).generate(part, *contestant.strategy, options_);
-    contestant.timed.samples.push_back({repetition, index, std::ssize(part), result.timings});
+    const BatchUse use = session_.meter.end();
+    contestant.timed.samples.push_back({repetition, index, std::ssize(part), result.timings, use});
     for (size_t i = 0; i < part.size(); ++i) {
       keep_output(contestant, repetition, index, i, result.outputs[i]);
     }
@@ -51,6 +54,21 @@ class TimingGroup {
   }
 
   int64_t num_batches() const { return std::ssize(prompts_) / batch_; }
+
+  // The weights that the contestant's passes read, and those that they do not.
+  void count_weights(Contestant& contestant) const {
+    const LayerSet run = contestant.strategy->prefill_layers(session_.num_layers()) |
+                         contestant.strategy->any_step_layers(session_.num_layers());
+    MemoryRequest request{.batch = 1, .context = 1};
+    for (int layer = 0; layer < session_.num_layers(); ++layer) {
+      request.sublayers_run.push_back(run.attention(layer));
+      request.sublayers_run.push_back(run.mlp(layer));
+    }
+    const MemoryPlan plan =
+        plan_memory(session_.setup.model_of(*contestant.runnable.cell), request);
+    contestant.timed.weight_bytes = plan.weight_bytes;
+    contestant.timed.unread_weight_bytes = plan.unused_weight_bytes;
+  }
 
   // Positions that a decoding step attends to, averaged over prompts and steps: step t sees the
   // prompt and t + 1 generated tokens.
@@ -166,8 +184,7 @@ void run_timing_group(const SweepSession& session, std::span<const RunnableCell>
       return true;
     });
   };
-  for (const RunnableCell& cell : cells)
-    contestants.push_back({cell, nullptr, {cell.id, {}, {}, 0}});
+  for (const RunnableCell& cell : cells) contestants.push_back({cell, nullptr, {.cell = cell.id}});
   for_each([&](Contestant& c) { c.strategy = strategy_of(session, c.runnable); });
   const TimingSection& timing = session.config().timing;
   for (int i = 0; i < timing.warmup; ++i) for_each([&](Contestant& c) { group.warm_up(c); });
@@ -182,7 +199,10 @@ void run_timing_group(const SweepSession& session, std::span<const RunnableCell>
     if (contestants.size() > 1) std::ranges::rotate(contestants, contestants.begin() + 1);
     session.progress.set_share(static_cast<double>(turn + 1) / static_cast<double>(turns));
   }
-  for_each([&](Contestant& c) { c.timed.bound = group.bound(c, peaks); });
+  for_each([&](Contestant& c) {
+    c.timed.bound = group.bound(c, peaks);
+    group.count_weights(c);
+  });
   std::vector<ResultStore::TimedCell> timed;
   for (Contestant& contestant : contestants) timed.push_back(std::move(contestant.timed));
   const Cell& first = *cells.front().cell;

@@ -9,6 +9,11 @@ std::unique_ptr<DeviceMonitor> monitor_of(const Backend& backend, const Telemetr
   return backend.name() == "cpu" ? open_powercap(sources.powercap_folder) : nullptr;
 }
 
+std::string driver_version(const Backend& backend, const TelemetrySources& sources) {
+  const auto monitor = monitor_of(backend, sources);
+  return monitor == nullptr ? "" : monitor->driver_version();
+}
+
 void BatchMeter::begin() {
   if (!is_asked_) monitor_ = monitor_of(backend_, sources_);
   is_asked_ = true;

@@ -33,6 +33,9 @@ struct BatchUse {
 // NVML for a backend that names its card, powercap for the CPU, null for neither.
 std::unique_ptr<DeviceMonitor> monitor_of(const Backend& backend, const TelemetrySources& sources);
 
+// "550.54.15" of a card's driver; empty for a CPU, and where it is not known.
+std::string driver_version(const Backend& backend, const TelemetrySources& sources = {});
+
 // begin, the batch, end: asks the machine before and after, never while a batch runs, which is
 // timed. Throws nothing: what the machine does not say is missing.
 class BatchMeter {

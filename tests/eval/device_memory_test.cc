@@ -1,13 +1,17 @@
 // A sweep on a device that fails: the emulated one, which can be given any amount of memory and any
 // error.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
 #include "engine/base/error.h"
+#include "eval/report/clock_notes.h"
+#include "eval/report/result_table.h"
 #include "eval/store/database.h"
 #include "tests/emulator/runtime_api.h"
 #include "tests/eval/sweep_fixture.h"
+#include "tests/eval/telemetry/fake_nvml.h"
 
 namespace skipbench {
 namespace {
@@ -64,6 +68,46 @@ TEST(EmulatedDeviceLost, EndsTheSweepAfterTheStoreIsClosed) {
     EXPECT_EQ(runs.text(0), "failed");
   }
   EXPECT_EQ(run_sweep(folder.setup(overrides), {}), SweepOutcome::kDone);
+}
+
+// A sweep on a card, as NVML tells of it: a stand-in here, as the card is.
+TEST(EmulatedTelemetry, ClocksEnergyAndMemoryAreThoseOfTheTimedBatches) {
+  void* library = dlopen(SKIPBENCH_FAKE_NVML, RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(library, nullptr) << dlerror();
+  auto& card = *static_cast<FakeCard*>(dlsym(library, "fake_card"));
+  card.more_millijoules = 6000;  // of each batch, which is read before and after
+  card.reasons = 0x20;
+  const SweepFolder folder;
+  SweepOptions options;
+  options.telemetry.nvml_library = SKIPBENCH_FAKE_NVML;
+  options.telemetry.powercap_folder = options.telemetry.process_folder = folder.path("none");
+  ASSERT_EQ(folder.run("a.db",
+                       {"device=emulated", "strategies=[full, unified]", "targets=[3]",
+                        "batch_sizes=[3]", "timing.repetitions=2"},
+                       options),
+            SweepOutcome::kDone);
+  EXPECT_STREQ(card.asked_for, "0000:00:00.0");
+  EXPECT_EQ(card.opened, 0);
+  ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
+  const ResultTable table = load_result_table(store);
+  EXPECT_EQ(table.run.provenance.driver, "550.54.15\\x1b");
+  ASSERT_EQ(table.rows.size(), 2u);
+  for (const TableRow& row : table.rows) {
+    EXPECT_DOUBLE_EQ(row.joules_per_token.value(), 6.0 / 15) << "three rows of five tokens";
+    EXPECT_EQ(row.sm_clock_mhz, 1755);
+    EXPECT_EQ(row.memory_clock_mhz, 2619);
+    EXPECT_EQ(row.temperature_c, 61);
+    EXPECT_EQ(row.clock_reasons, 0x20);
+    // The device held at least what the strategy needs.
+    EXPECT_GE(row.peak_memory_mib.value(), row.needed_mib.value());
+    EXPECT_LT(row.peak_memory_mib.value(), row.needed_mib.value() + 20) << "and scratch";
+  }
+  ASSERT_EQ(clock_notes(table).size(), 1u);
+  EXPECT_NE(clock_notes(table)[0].find("heat (slowdown by the driver)"), std::string::npos);
+  EXPECT_EQ(count_in(folder.path("a.db"),
+                     "SELECT count(*) FROM samples WHERE group_id > 0 AND power_watts = 612.345"),
+            4);
+  dlclose(library);
 }
 
 }  // namespace

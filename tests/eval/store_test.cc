@@ -81,7 +81,7 @@ TEST(Store, VersionsThatTheTablesAreNotOf) {
   Database(path, OpenMode::kReadWrite).execute("PRAGMA journal_mode = DELETE");
   for (const int64_t version :
        {int64_t{-1}, int64_t{-4}, int64_t{-2147483648}, int64_t{0}, int64_t{1}, int64_t{2},
-        int64_t{3}, int64_t{4}, int64_t{5}, int64_t{6}}) {
+        int64_t{3}, int64_t{4}, int64_t{5}, int64_t{6}, int64_t{7}}) {
     Database(path, OpenMode::kReadWrite)
         .execute("PRAGMA user_version = " + std::to_string(version));
     const std::string before = bytes_of(path);
@@ -92,7 +92,7 @@ TEST(Store, VersionsThatTheTablesAreNotOf) {
     EXPECT_EQ(bytes_of(path), before) << version;
   }
   Database(path, OpenMode::kReadWrite)
-      .execute("PRAGMA user_version = 7; ALTER TABLE runs DROP COLUMN cpu");
+      .execute("PRAGMA user_version = 8; ALTER TABLE runs DROP COLUMN cpu");
   EXPECT_TRUE(says("no column runs.cpu", [&] { open(path, OpenMode::kReadOnly); }));
 }
 
@@ -169,6 +169,7 @@ TEST_P(OlderVersion, KeepsRunsCellsAndScores) {
     EXPECT_EQ(table.rows[0].scores[2].name, "ROUGE-L");
     EXPECT_EQ(table.rows[0].dataset, "d");
     EXPECT_EQ(table.run.command, "cmd");
+    EXPECT_EQ(table.run.provenance.driver, "");
     EXPECT_EQ(store.outputs(1).at(0).text, "text");
   };
   const auto version = [&] {
