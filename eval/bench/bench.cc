@@ -78,7 +78,11 @@ struct RowPair {
     if (const SkipRule* rule = candidate.strategy->rule()) decode.exit_depths = rule->depths_from;
   }
 
-  void add(const GenerateResult& result) {
+  void add(const GenerateResult& result, const BatchUse& use) {
+    add_use(prompt, use);
+    add_use(decode, use);
+    joules_.push_back(use.energy_joules);
+    output_tokens_ += result.timings.decode_tokens + std::ssize(result.outputs);
     add_sample(prompt, result.timings.prefill_us, result.timings.prompt_tokens);
     prompt.layers = result.outputs.front().layers_per_token.front();
     if (result.timings.decode_tokens == 0) return;
@@ -91,7 +95,33 @@ struct RowPair {
     decode.exit_test_share = test_us_ / decode_us_;
   }
 
+  // After the last repetition.
+  void finish() {
+    double sum = 0;
+    for (const auto& joules : joules_) {
+      if (!joules) return;  // a sum over some of them would be of all tokens
+      sum += *joules;
+    }
+    // A counter that did not move within all batches is too slow for them.
+    if (sum > 0) decode.joules_per_token = sum / static_cast<double>(output_tokens_);
+  }
+
  private:
+  void add_use(BenchRow& row, const BatchUse& use) {
+    row.peak_memory_bytes = std::max(row.peak_memory_bytes, use.peak_memory_bytes);
+    if (const auto clock = use.state.sm_clock_mhz) {
+      // A mean of as many as there are.
+      const auto before = static_cast<double>(row.samples_ns.size());
+      row.sm_clock_mhz =
+          (row.sm_clock_mhz.value_or(0) * before + static_cast<double>(*clock)) / (before + 1);
+    }
+    if (const auto reasons = use.state.clock_reasons) {
+      row.clock_reasons = row.clock_reasons.value_or(0) | *reasons;
+    }
+  }
+
+  std::vector<std::optional<double>> joules_;
+  int64_t output_tokens_ = 0;
   double test_us_ = 0, decode_us_ = 0;
 };
 
@@ -124,6 +154,7 @@ class Bench {
       : decoder_(decoder),
         request_(request),
         on_sample_(on_sample),
+        meter_(decoder.model().backend(), request.telemetry),
         rounds_(request.warmup + request.repetitions) {}
 
   std::vector<BenchRow> run() {
@@ -150,11 +181,14 @@ class Bench {
     }
     for (int round = 0; round < rounds_; ++round) {
       for (size_t i = 0; i < measured.size(); ++i) {
+        meter_.begin();
         const auto result = decoder_.generate(prompts, *measured[i].strategy, options);
-        if (round >= request_.warmup) pairs[i].add(result);
+        const BatchUse use = meter_.end();
+        if (round >= request_.warmup) pairs[i].add(result, use);
         if (on_sample_) on_sample_(++done_, all_);
       }
     }
+    for (RowPair& pair : pairs) pair.finish();
     if (shape.keep_prompt) keep(pairs, &RowPair::prompt);
     if (shape.new_tokens > 0) keep(pairs, &RowPair::decode);
   }
@@ -170,6 +204,7 @@ class Bench {
   Decoder& decoder_;
   const BenchRequest& request_;
   const std::function<void(int done, int all)>& on_sample_;
+  BatchMeter meter_;
   int rounds_, all_ = 0, done_ = 0;
   std::vector<BenchRow> rows_;
 };
@@ -183,6 +218,8 @@ BenchContext bench_context(Model& model) {
   for (const auto& [type, of_type] : count.matrices) {
     types += fmt::format("{}{}", types.empty() ? "" : ", ", dtype_name(type));
   }
+  Provenance provenance = collect_provenance(model.backend());
+  provenance.driver = driver_version(model.backend());
   return {
       .model = loaded.path,
       .model_type = fmt::format("{} {}L {}", loaded.config.family, loaded.config.num_layers, types),
@@ -192,7 +229,7 @@ BenchContext bench_context(Model& model) {
       .test_time = fmt::format(
           "{:%Y-%m-%dT%H:%M:%SZ}",
           fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()))),
-      .provenance = collect_provenance(model.backend())};
+      .provenance = std::move(provenance)};
 }
 
 std::vector<BenchRow> run_bench(Decoder& decoder, const BenchRequest& request,

@@ -10,6 +10,7 @@
 
 #include "engine/decoder.h"
 #include "eval/bench/row.h"
+#include "eval/telemetry/batch_meter.h"
 #include "strategies/strategy.h"
 
 namespace skipbench {
@@ -26,6 +27,7 @@ struct BenchRequest {
   int repetitions = 5;
   int warmup = 1;  // at the measured shape
   uint64_t seed = 0;
+  TelemetrySources telemetry;  // tests have their own
 };
 
 BenchContext bench_context(Model& model);

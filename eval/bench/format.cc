@@ -1,7 +1,9 @@
 // The rows of a bench as text. The field names are llama-bench's (row.h), so that scripts written
 // for its output read ours.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -12,6 +14,33 @@ namespace skipbench {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// What the rows' tests took beside time, where the machine says it.
+std::string use_lines(std::span<const BenchRow> rows) {
+  std::string joules;
+  std::map<std::vector<std::string>, std::string> slowed;  // by reasons
+  for (const BenchRow& row : rows) {
+    const std::string name =
+        fmt::format("{} {:g}x, batch {}, {}", row.strategy, row.target, row.batch, row.test);
+    if (row.joules_per_token) {
+      joules += fmt::format("{}{} {:.3g}", joules.empty() ? "" : "; ", name, *row.joules_per_token);
+    }
+    const auto words = clock_reason_words(row.clock_reasons.value_or(0));
+    if (words.empty()) continue;
+    std::string& names = slowed[words];
+    names += (names.empty() ? "" : "; ") + name;
+  }
+  std::string lines;
+  if (!joules.empty()) {
+    lines += "J per output token, prompts included (of the whole card or of the CPU's packages): " +
+             joules + "\n";
+  }
+  for (const auto& [words, names] : slowed) {
+    lines += fmt::format("The card lowered its clocks for: {}, while it ran {}.\n",
+                         fmt::join(words, "; "), names);
+  }
+  return lines;
+}
 
 std::string markdown(const BenchContext& context, std::span<const BenchRow> rows) {
   std::string text =
@@ -31,6 +60,7 @@ std::string markdown(const BenchContext& context, std::span<const BenchRow> rows
       "tokens made by decoding steps). speedup: of medians, against `full` in this run.\n",
       context.model, gpu.empty() ? "" : gpu + ", ", from.cpu, from.instruction_set, context.type_kv,
       from.commit.substr(0, 10), from.dirty_hash.empty() ? "" : " with uncommitted changes");
+  text += use_lines(rows);
   std::set<std::string> replayed;
   for (const BenchRow& row : rows) {
     if (row.exit_depths.empty()) continue;

@@ -1,10 +1,14 @@
 #include "eval/bench/row.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "eval/bench/schema_version.h"
+#include "eval/telemetry/device_monitor.h"
 
 namespace skipbench {
 namespace {
@@ -66,6 +70,12 @@ nlohmann::ordered_json bench_fields(const BenchContext& context, const BenchRow&
   json["speedup"] = or_null(row.speedup);
   json["exit_depths_from"] = row.exit_depths;
   json["exit_test_share"] = row.exit_test_share;
+  json["driver_version"] = from.driver;
+  json["joules_per_token"] = or_null(row.joules_per_token);
+  json["peak_memory_bytes"] = or_null(row.peak_memory_bytes);
+  json["sm_clock_mhz"] = or_null(row.sm_clock_mhz);
+  json["clock_reasons"] =
+      fmt::format("{}", fmt::join(clock_reason_words(row.clock_reasons.value_or(0)), "; "));
   json["schema_version"] = kBenchSchemaVersion;
   return json;
 }

@@ -26,6 +26,12 @@ struct BenchRow {
   std::optional<double> speedup;   // median tokens/s over that of `full` at the same test and batch
   std::vector<double> samples_ns;  // per repetition
   std::vector<double> samples_ts;  // tokens per second per repetition
+  // Of the generations behind the test, prompt and decoding, where the machine says it
+  // (eval/telemetry/batch_meter.h). Energy over output tokens, in a tg test alone.
+  std::optional<double> joules_per_token;
+  std::optional<int64_t> peak_memory_bytes;  // the highest, of the process: of all strategies
+  std::optional<double> sm_clock_mhz;        // mean at their ends
+  std::optional<int64_t> clock_reasons;      // bits of all of them together
 };
 
 // What the rows have in common. Of a results file not everything is known.

@@ -1,9 +1,13 @@
 // What a row of `bench` says, on devices that are not here too.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "engine/weights/load.h"
 #include "eval/bench/bench.h"
+#include "tests/temp_folder.h"
 
 namespace skipbench {
 namespace {
@@ -54,6 +58,53 @@ TEST(BenchRow, WhatIsNotKnownIsNull) {
   const Json json = bench_json(context, row);
   EXPECT_TRUE(json["model_size"].is_null() && json["layers"].is_null());
   EXPECT_EQ(json["speedup"], 1.0);
+  for (const char* key : {"joules_per_token", "peak_memory_bytes", "sm_clock_mhz"}) {
+    EXPECT_TRUE(json[key].is_null()) << key;
+  }
+  EXPECT_EQ(json["clock_reasons"], "");
+  EXPECT_EQ(json["driver_version"], "");
+  const BenchRow rows[] = {row};
+  EXPECT_EQ(format_bench(context, rows, "md").find("J per"), std::string::npos);
+}
+
+TEST(BenchRow, SaysWhatTheMachineSaid) {
+  BenchContext context = context_on("cuda", "NVIDIA H200");
+  context.provenance.driver = "550.54.15";
+  BenchRow row = kRow;
+  row.joules_per_token = 0.25;
+  row.peak_memory_bytes = 4096;
+  row.clock_reasons = 0x5;
+  const Json json = bench_json(context, row);
+  EXPECT_EQ(json["driver_version"], "550.54.15");
+  EXPECT_EQ(json["joules_per_token"], 0.25);
+  EXPECT_EQ(json["peak_memory_bytes"], 4096);
+  EXPECT_EQ(json["clock_reasons"], "its power limit");
+  const BenchRow rows[] = {row, kRow};
+  const std::string text = format_bench(context, rows, "md");
+  EXPECT_NE(text.find("full 1x, batch 1, pp4 0.25\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("The card lowered its clocks for: its power limit, while it ran full 1x, "
+                      "batch 1, pp4.\n"),
+            std::string::npos)
+      << text;
+}
+
+// Energy, memory and clocks of generations on a CPU whose files are planted.
+TEST(BenchRow, MeasuresWhatTheMachineSays) {
+  const auto folder = make_temp_folder("bench");
+  std::ofstream(folder / "clear_refs") << "";
+  std::ofstream(folder / "status") << "VmHWM:\t 8 kB\n";
+  const LoadedModel loaded = load_model("synthetic:" SKIPBENCH_SOURCE_DIR
+                                        "/tests/fixtures/models/llama-1layer/config.json:1");
+  const auto backend = make_backend({.device = "cpu", .threads = 1});
+  Model model(loaded, *backend);
+  Decoder decoder(model);
+  BenchRequest request{.prompt_tokens = {2}, .new_tokens = {2}, .repetitions = 1, .warmup = 0};
+  request.telemetry.process_folder = request.telemetry.powercap_folder = folder.string();
+  for (const BenchRow& row : run_bench(decoder, request)) {
+    EXPECT_EQ(row.peak_memory_bytes, 8192) << row.test;
+    EXPECT_FALSE(row.joules_per_token || row.sm_clock_mhz || row.clock_reasons);
+  }
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace
