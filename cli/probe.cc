@@ -74,6 +74,16 @@ void check_strategy_is_given(const ProbeOptions& options, const CLI::App& comman
   }
 }
 
+// Before the texts are made and the layers scored, which takes minutes.
+void check_strategy(const ProbeOptions& options, int num_layers) {
+  const StrategySpec spec = with_new_tokens(options.strategy.spec(), /*max_new_tokens=*/1);
+  find_strategy(spec.name);
+  layer_budget(num_layers, spec.target);
+  const auto missing = param_to_calibrate(spec, num_layers);
+  const bool is_measured = missing && (missing->name == "order" || missing->name == "scores");
+  if (!is_measured) make_strategy(spec, num_layers);
+}
+
 // The strategy to compare with `full`; what it leaves to a score is taken from `probe`.
 std::unique_ptr<SkipStrategy> strategy_of(const ProbeOptions& options, int num_layers,
                                           int max_new_tokens, LayerProbe& probe,
@@ -281,6 +291,7 @@ void probe(const ProbeOptions& options) {
   std::optional<ResultStore> store;  // first of all: one that cannot be written costs no probing
   if (!options.results.empty()) store.emplace(options.results, OpenMode::kReadWrite);
   const ProbeInput input = open_probe_input(options.texts);
+  if (options.with_strategy) check_strategy(options, input.loaded->config.num_layers);
   Model model(*input.loaded, *input.backend);
   const ProbeTexts texts = read_probe_texts(options.texts, input, model);
   const std::string adapter = adapter_of(options, input);

@@ -31,6 +31,14 @@ PublishedNumbers read_published(const std::string& name, const std::string& path
   using Json = nlohmann::json;
   const Json json = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
   PublishedNumbers numbers{.name = name};
+  const auto refuse = [&](const std::string& where, const std::string& got) {
+    return Error({.what = "not a file of published numbers",
+                  .where = where,
+                  .expected = "a JSON object of `source` and `rows`, as in "
+                              "results/paper_table4.json",
+                  .got = got});
+  };
+  if (!json.is_object()) throw refuse(path, json.is_discarded() ? "no JSON" : json.type_name());
   size_t row_index = 0;
   try {
     numbers.source = json.at("source").get<std::string>();
@@ -45,9 +53,9 @@ PublishedNumbers read_published(const std::string& name, const std::string& path
       ++row_index;
     }
   } catch (const Json::exception& error) {
-    throw Error({.what = fmt::format("not a file of published numbers: {}", error.what()),
-                 .where = fmt::format("{}: rows[{}]", path, row_index),
-                 .expected = "as in results/paper_table4.json"});
+    const std::string message = error.what();  // "[json.exception.out_of_range.403] key ..."
+    throw refuse(fmt::format("{}: rows[{}]", path, row_index),
+                 message.substr(message.find("] ") + 2));
   }
   return numbers;
 }
