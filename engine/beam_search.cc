@@ -23,8 +23,7 @@ struct Candidate {
 
 // Enough to go on with if as many end as can.
 size_t candidates_per_text(const GenerateOptions& options) {
-  const size_t ends = options.end_of_text_ids.size();
-  return std::max<size_t>(2, 1 + ends) * static_cast<size_t>(options.beams.beams);
+  return static_cast<size_t>(beam_candidates(options.beams, options.end_of_text_ids.size()));
 }
 
 struct Beam {
@@ -264,9 +263,8 @@ void check_can_search(Model& model, const SkipStrategy& strategy, const Generate
            "another strategy, or one beam");
   }
   if (!options.sampling.is_greedy()) refuse("beam search draws no tokens", "temperature 0");
-  if (candidates_per_text(options) > static_cast<size_t>(model.config().vocab_size)) {
-    refuse("more beams than the vocabulary has continuations for", "fewer beams");
-  }
+  check_beam_candidates(options.beams, options.end_of_text_ids.size(), model.config().vocab_size,
+                        "beams");
 }
 
 }  // namespace

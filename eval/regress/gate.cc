@@ -102,8 +102,10 @@ BenchRun bench_run(const Json& row, const std::string& where) {
     run.tokens_per_second = median(row.at("samples_ts").get<std::vector<double>>());
     return run;
   } catch (const Json::exception& error) {
-    throw Error({.what = fmt::format("not a row of `skipbench bench -o json`: {}", error.what()),
-                 .where = where});
+    const std::string message = error.what();  // "[json.exception.out_of_range.403] key ..."
+    throw Error({.what = "not a row of `skipbench bench -o json`",
+                 .where = where,
+                 .got = message.substr(message.find("] ") + 2)});
   }
 }
 
