@@ -20,4 +20,8 @@ void* Context::scratch_bytes(Slot slot, int64_t bytes) {
   return buffer.memory.get();
 }
 
+void Context::release(Slot slot) {
+  if (scratch_.erase(slot) > 0) ++scratch_moves_;
+}
+
 }  // namespace skipbench::cuda

@@ -45,6 +45,8 @@ struct Context {
     return static_cast<T*>(scratch_bytes(slot, count * static_cast<int64_t>(sizeof(T))));
   }
   void* scratch_bytes(Slot slot, int64_t bytes);
+  // Gives the slot's memory back, of what was large and is not needed again.
+  void release(Slot slot);
 
   // Changes whenever memory that launches were given (scratch, copies of weights) has moved.
   int64_t moves() const { return scratch_moves_ + weights.clears(); }

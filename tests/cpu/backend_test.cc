@@ -93,6 +93,17 @@ TEST_P(CudaMemory, ThePeakIsOfWhatWasHeldAtOnceSinceTheReset) {
   outlives.reset();
 }
 
+// Buffers far larger than the caches are not held on, where they would count for every model.
+TEST_P(CudaMemory, MeasuringPeaksLeavesNoMemoryBehind) {
+  if (GetParam() == "emulated") GTEST_SKIP() << "takes long there; EmulatedTelemetry shows it too";
+  const auto device = make_backend({.device = GetParam()});
+  EXPECT_GT(device->peak_read_bytes_per_second(), 0);
+  EXPECT_GT(device->peak_flops_per_second(), 0);
+  EXPECT_GT(device->peak_memory_bytes().value(), 1 << 20);
+  device->reset_peak_memory();
+  EXPECT_LT(device->peak_memory_bytes().value(), 1 << 10);
+}
+
 TEST_P(CudaMemory, ACardSaysWhereItSits) {
   const std::string id = make_backend({.device = GetParam()})->pci_bus_id();
   EXPECT_GE(id.size(), 12u) << id;
