@@ -27,7 +27,7 @@ ResultTable table_in(const SweepFolder& folder, const std::string& name) {
   return load_result_table(store);
 }
 
-void change(const SweepFolder& folder, const std::string& name, const std::string& sql) {
+void change_results(const SweepFolder& folder, const std::string& name, const std::string& sql) {
   Database(folder.path(name), OpenMode::kReadWrite).execute(sql);
 }
 
@@ -83,13 +83,14 @@ TEST(BatchUse, EnergyIsPerOutputTokenOfAllTimedBatches) {
   const SweepFolder folder;
   ASSERT_EQ(folder.run("a.db", kSmall), SweepOutcome::kDone);
   // Two repetitions of three prompts at batch 1, each with 5 tokens: 30 of a strategy.
-  change(folder, "a.db", "UPDATE samples SET energy_joules = 10 * rows WHERE group_id > 0");
+  change_results(folder, "a.db", "UPDATE samples SET energy_joules = 10 * rows WHERE group_id > 0");
   for (const Json& row : folder.rows("a.db")) EXPECT_EQ(row.at("joules_per_token"), 2.0) << row;
   const std::string text = render_table(table_in(folder, "a.db"), "md");
   EXPECT_NE(text.find("| J/token |"), std::string::npos) << text;
   EXPECT_NE(text.find("J/token: energy over output tokens"), std::string::npos) << text;
-  change(folder, "a.db",
-         "UPDATE samples SET energy_joules = NULL WHERE repetition = 1 AND batch_index = 0");
+  change_results(
+      folder, "a.db",
+      "UPDATE samples SET energy_joules = NULL WHERE repetition = 1 AND batch_index = 0");
   for (const Json& row : folder.rows("a.db")) EXPECT_TRUE(row.at("joules_per_token").is_null());
 }
 
@@ -128,15 +129,16 @@ TEST(BatchUse, SlowedRowsAreNoted) {
     const auto list = clock_notes(table_in(folder, "a.db"));
     return list.empty() ? "" : fmt::format("{} {}", list.size(), list[0]);
   };
-  change(folder, "a.db", "UPDATE samples SET clock_reasons = 1 WHERE group_id > 0");
+  change_results(folder, "a.db", "UPDATE samples SET clock_reasons = 1 WHERE group_id > 0");
   EXPECT_EQ(notes(), "") << "an idle card is not a slowed one";
-  change(folder, "a.db",
-         "UPDATE samples SET clock_reasons = 4 WHERE repetition = 1 AND batch_index = 0 AND"
-         " cell_id IN (SELECT cell_id FROM run_cells WHERE strategy = 'unified' AND batch = 3);"
-         "UPDATE samples SET sm_clock_mhz = 1980 WHERE group_id > 0;"
-         "UPDATE samples SET sm_clock_mhz = 1000 WHERE group_id > 0 AND repetition = 1;"
-         "UPDATE samples SET temperature_c = 60 + repetition WHERE group_id > 0;"
-         "UPDATE runs SET driver = '550.54.15'");
+  change_results(
+      folder, "a.db",
+      "UPDATE samples SET clock_reasons = 4 WHERE repetition = 1 AND batch_index = 0 AND"
+      " cell_id IN (SELECT cell_id FROM run_cells WHERE strategy = 'unified' AND batch = 3);"
+      "UPDATE samples SET sm_clock_mhz = 1980 WHERE group_id > 0;"
+      "UPDATE samples SET sm_clock_mhz = 1000 WHERE group_id > 0 AND repetition = 1;"
+      "UPDATE samples SET temperature_c = 60 + repetition WHERE group_id > 0;"
+      "UPDATE runs SET driver = '550.54.15'");
   EXPECT_EQ(
       notes(),
       "1 The card lowered its clocks for: its power limit. It did while these rows were timed "
@@ -151,7 +153,7 @@ TEST(BatchUse, SlowedRowsAreNoted) {
   EXPECT_EQ(json.at("run").at("driver"), "550.54.15");
   EXPECT_EQ(json.at("rows").back().at("clock_reasons"), "its power limit");
   EXPECT_NE(json.at("notes").dump().find("its power limit"), std::string::npos);
-  change(folder, "a.db", "UPDATE samples SET clock_reasons = 0x48 WHERE group_id > 0");
+  change_results(folder, "a.db", "UPDATE samples SET clock_reasons = 0x48 WHERE group_id > 0");
   EXPECT_NE(notes().find("It did while all rows were timed"), std::string::npos) << notes();
 }
 
@@ -162,9 +164,9 @@ TEST(BatchUse, OlderAndMergedFiles) {
   const std::vector<std::string> inputs = {folder.path("a.db")};
   merge_stores(inputs, folder.path("merged.db"), "skipbench merge");
   EXPECT_EQ(folder.rows("merged.db"), folder.rows("a.db"));
-  change(folder, "a.db",
-         "UPDATE cells SET weight_bytes = NULL, unread_weight_bytes = NULL;"
-         "UPDATE samples SET peak_memory_bytes = NULL, energy_joules = NULL");
+  change_results(folder, "a.db",
+                 "UPDATE cells SET weight_bytes = NULL, unread_weight_bytes = NULL;"
+                 "UPDATE samples SET peak_memory_bytes = NULL, energy_joules = NULL");
   const ResultTable older = table_in(folder, "a.db");
   for (const TableRow& row : older.rows) {
     EXPECT_TRUE(row.cache_mib);
