@@ -238,6 +238,23 @@ TEST(Plot, OfAProbe) {
   fs::remove_all(folder);
 }
 
+// Whoever opens a pipe to read waits for its writer.
+TEST(Results, AreNoPipe) {
+  const fs::path folder = fresh_folder();
+  const std::string pipe = (folder / "pipe").string(), page = (folder / "a.html").string();
+  ASSERT_EQ(run_process(std::vector<std::string>{"mkfifo", pipe}, "", 10).exit_code, 0);
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"table", pipe},
+                                                  {"plot", pipe, "-o", (folder / "a.svg").string()},
+                                                  {"report", pipe, "-o", page},
+                                                  {"export", pipe, "--outputs"}}) {
+    const ProcessResult result = run_skipbench(command);
+    EXPECT_EQ(result.exit_code, 2) << command[0] << result.errors;
+    EXPECT_NE(result.errors.find("pipe: not a regular file"), std::string::npos) << result.errors;
+    EXPECT_NE(result.errors.find("got a pipe"), std::string::npos) << result.errors;
+  }
+  fs::remove_all(folder);
+}
+
 // Of probings of the same the latest.
 TEST(Probe, KeepsWhatItPrints) {
   const fs::path folder = fresh_folder();

@@ -246,20 +246,6 @@ TEST_F(SweepCommands, ADryRunListsTheShardsCells) {
   EXPECT_EQ(identities.size(), 4u);
 }
 
-TEST_F(SweepCommands, ResultsAreNoPipe) {
-  for (const char* command : {"table", "plot", "export", "report"}) {
-    const ProcessResult result = shell("mkfifo '" + path("pipe") + "'; timeout 20 \"$SKIPBENCH\" " +
-                                       command + " '" + path("pipe") + "'" +
-                                       (command[0] == 'p'   ? " -o x.svg"
-                                        : command[0] == 'r' ? " -o x.html"
-                                        : command[0] == 'e' ? " --outputs"
-                                                            : ""));
-    EXPECT_EQ(result.exit_code, 2) << command << result.errors;
-    EXPECT_NE(result.errors.find("not a regular file"), std::string::npos) << result.errors;
-    EXPECT_NE(result.errors.find("got a pipe"), std::string::npos) << result.errors;
-  }
-}
-
 // Neither the file that is read nor another database, by whatever name, is written over.
 TEST_F(SweepCommands, ResultsAreNeverWrittenOver) {
   ASSERT_EQ(run_skipbench({"run", path("sweep.yaml")}).exit_code, 0);

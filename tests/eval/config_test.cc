@@ -171,11 +171,7 @@ const WrongCase kWrong[] = {
      "metrics: [{bleu: {tokenize: 13a}}, rouge]",
      "metrics: [{kl: {prefixes: a}}]",
      {":9", "prefix"}},
-    {"both_kinds",
-     "    limit: 7",
-     "    jsonl: x.jsonl",
-     {":7: datasets[0].jsonl", "got source and jsonl"}},
-    {"two_tables", "    limit: 7", "    tsv: x.tsv", {":7: datasets[0].tsv", "source and tsv"}},
+    {"both_kinds", "    limit: 7", "    tsv: x.tsv", {":7: datasets[0].tsv", "source and tsv"}},
     {"timed_prompts", "prompts: 3", "prompts: 4", {":17: timing.prompts", "multiple"}},
     {"too_few_to_time", "prompts: 3", "prompts: 9", {":17: timing.prompts", "at most 7"}},
     {"no_calibration", "    limit: 7", "    limit: 0", {"no examples left to calibrate"}},
@@ -243,22 +239,6 @@ TEST(Config, WhatHardlyMeansAnythingIsWarnedOf) {
   EXPECT_TRUE(
       folder.setup({"strategies=[{name: unified, params: {spacing: even}}]", "targets=[1.4]"})
           .warnings.empty());
-}
-
-TEST(Config, MoreBeamsThanTheVocabularyHasContinuationsForAreRefusedAtOnce) {
-  const SweepFolder folder;
-  nlohmann::json model = nlohmann::json::parse(std::ifstream(folder.path("model.json")));
-  model["eos_token_id"] = {1, 2, 3, 256};
-  folder.write("model.json", model.dump());
-  const std::vector<std::string> most = {"decoding.beams=51", "strategies=[full]"};
-  folder.setup(most);
-  folder.write_config(folder.config_text().replace(folder.config_text().find("tokens: 9"), 9,
-                                                   "tokens: 9, beams: 52"));
-  const std::string message = message_of([&] { folder.setup(); });
-  EXPECT_NE(message.find(":10: decoding.beams: more beams than"), std::string::npos) << message;
-  EXPECT_NE(message.find("at most 51 (257 tokens, 5 of them kept for each beam), got 52"),
-            std::string::npos)
-      << message;
 }
 
 TEST(Config, OneLabelMayHaveOtherParametersAtOtherTargets) {

@@ -1,6 +1,7 @@
-// A sweep says before it runs what its metrics cannot score.
+// A sweep says before it runs what its metrics cannot score and its beams cannot search.
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <sstream>
 
 #include "tests/eval/sweep_fixture.h"
@@ -58,6 +59,22 @@ TEST(TextFit, WhatIsForcedIsWarnedOf) {
       << text;
   EXPECT_NE(text.find("warning: dataset 'de-en': rouge: 7 of 7 references"), std::string::npos)
       << text;
+}
+
+TEST(Beams, MoreThanTheVocabularyHasContinuationsForAreRefusedAtOnce) {
+  const SweepFolder folder;
+  nlohmann::json model = nlohmann::json::parse(std::ifstream(folder.path("model.json")));
+  model["eos_token_id"] = {1, 2, 3, 256};
+  folder.write("model.json", model.dump());
+  const std::vector<std::string> most = {"decoding.beams=51", "strategies=[full]"};
+  folder.setup(most);
+  folder.write_config(folder.config_text().replace(folder.config_text().find("tokens: 9"), 9,
+                                                   "tokens: 9, beams: 52"));
+  const std::string message = message_of([&] { folder.setup(); });
+  EXPECT_NE(message.find(":10: decoding.beams: more beams than"), std::string::npos) << message;
+  EXPECT_NE(message.find("at most 51 (257 tokens, 5 of them kept for each beam), got 52"),
+            std::string::npos)
+      << message;
 }
 
 }  // namespace
