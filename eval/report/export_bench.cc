@@ -28,7 +28,7 @@ struct TimedPoint {
   double target = 1;
   int64_t batch = 1;
   OrderedJson resolved;  // what the cell is identified by
-  std::string test_time;
+  std::string test_time, driver;
   std::vector<Repetition> repetitions;  // of the cell's last group
 };
 
@@ -36,7 +36,8 @@ std::vector<TimedPoint> timed_points(ResultStore& store, int64_t run) {
   Statement rows(store.database(),
                  "SELECT r.ordinal, r.strategy, r.dataset, r.variant, r.target, r.batch,"
                  " sum(s.prefill_us), sum(s.decode_us), sum(s.prompt_tokens),"
-                 " sum(s.decode_tokens), sum(s.rows), sum(s.exit_test_us), c.resolved, m.started"
+                 " sum(s.decode_tokens), sum(s.rows), sum(s.exit_test_us), c.resolved, m.started,"
+                 " m.driver"
                  " FROM run_cells r JOIN cells c ON"
                  " c.id = r.cell_id JOIN samples s ON s.cell_id = c.id AND s.group_id = c.group_id"
                  " JOIN timing_groups g ON g.id = c.group_id JOIN runs m ON m.id = g.run_id"
@@ -54,7 +55,8 @@ std::vector<TimedPoint> timed_points(ResultStore& store, int64_t run) {
                         .target = rows.real(4),
                         .batch = rows.integer(5),
                         .resolved = OrderedJson::parse(rows.text(12), nullptr, false),
-                        .test_time = rows.text(13)});
+                        .test_time = rows.text(13),
+                        .driver = rows.text(14)});
     }
     last = rows.integer(0);
     points.back().repetitions.push_back(
@@ -90,6 +92,7 @@ BenchContext context_of(const ResultTable& table, const TimedPoint& point) {
     context.provenance.device_name = variant.device_name;
   }
   Provenance& from = context.provenance;
+  from.driver = point.driver;
   take_texts(point.resolved, "build", {&from.commit, &from.dirty_hash, &from.compiler});
   take_texts(point.resolved, "machine",
              {&from.device, &from.device_name, &from.cpu, nullptr, &from.instruction_set});
@@ -117,12 +120,20 @@ BenchRow bench_row(const TimedPoint& point, bool decoding, const TableRow* shown
     test_us += one.exit_test_us;
   }
   (decoding ? row.n_depth : row.n_prompt) = static_cast<int>(std::lround(prompt));
+  if (shown != nullptr) {
+    if (const auto mib = shown->peak_memory_mib) {
+      row.peak_memory_bytes = std::llround(*mib * (1 << 20));
+    }
+    row.sm_clock_mhz = shown->sm_clock_mhz;
+    row.clock_reasons = shown->clock_reasons;
+  }
   if (!decoding) return row;
   row.n_gen = static_cast<int>(std::lround(generated));
   row.exit_test_share = test_us / decode_us;
   if (shown == nullptr) return row;
   row.layers = shown->timed_layers;
   row.speedup = shown->speedup;
+  row.joules_per_token = shown->joules_per_token;
   return row;
 }
 

@@ -285,13 +285,23 @@ TEST(ExportTimings, ACellKeepsWhoTimedIt) {
     Database database(folder.path("a.db"), OpenMode::kReadWrite);
     database.execute(
         "UPDATE cells SET resolved = json_set(resolved, '$.build[0]', 'c0ffee',"
-        " '$.machine[0]', 'cuda', '$.machine[1]', 'NVIDIA H200') WHERE kind = 'timing'");
+        " '$.machine[0]', 'cuda', '$.machine[1]', 'NVIDIA H200') WHERE kind = 'timing';"
+        "UPDATE runs SET driver = '550.54.15';"
+        "UPDATE samples SET energy_joules = 10 * rows, peak_memory_bytes = 4097, sm_clock_mhz = "
+        "1980,"
+        " clock_reasons = 4 WHERE group_id > 0");
   }
   ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
   for (const Json& row : Json::parse(export_timings(store, "llama-bench"))) {
     EXPECT_EQ(row.at("build_commit"), "c0ffee");
     EXPECT_EQ(row.at("backends"), "cuda");
     EXPECT_EQ(row.at("gpu_info"), "NVIDIA H200");
+    EXPECT_EQ(row.at("driver_version"), "550.54.15");
+    EXPECT_EQ(row.at("peak_memory_bytes"), 4097);
+    EXPECT_EQ(row.at("sm_clock_mhz"), 1980.0);
+    EXPECT_EQ(row.at("clock_reasons"), "its power limit");
+    const bool decodes = row.at("n_gen") > 0;
+    EXPECT_EQ(row.at("joules_per_token"), decodes ? Json(2.0) : Json()) << "five tokens a row";
   }
 }
 
