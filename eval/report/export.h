@@ -10,12 +10,12 @@
 
 namespace skipbench {
 
-// One line per output of the cells that `run` (default: the latest) asked for: the scored outputs, and with
-// `timing` the timed ones after them. Keys: cell, kind
-// (quality, timing), strategy, target, dataset, batch, index, prompt_tokens, tokens, text,
-// reference (a text, or a list where there are several), layers_per_token, prefill_us, decode_us;
-// for timing also group and repetition. Times are the output's share: its batch's time over the
-// batch's rows, so that sums over lines are wall times.
+// One line per output of the cells that `run` (default: the latest) asked for: the scored outputs,
+// and with `timing` the timed ones after them. Keys: cell, kind (quality, timing), strategy,
+// target, dataset, batch, index, prompt_tokens, tokens, text, reference (a text, or a list where
+// there are several), layers_per_token, prefill_us, decode_us; for timing also group and
+// repetition. Times are the output's share: its batch's time over the batch's rows, so that sums
+// over lines are wall times.
 void export_outputs(ResultStore& store, bool timing,
                     const std::function<void(const std::string& line)>& write,
                     std::optional<int64_t> run = std::nullopt);

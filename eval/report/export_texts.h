@@ -17,11 +17,11 @@ struct TextsExport {
   std::vector<std::string> left_out;  // cells that are not done: "unified 2x, de-en: failed"
 };
 
-// Of the cells that `run` (default: the latest) asked for: in `folder` for each data set (and point of a matrix)
-// a folder with `reference.txt` (where there are several reference.0.txt, reference.1.txt, ...) and
-// a file for each strategy and target, an output per line in the data set's order; `index.json`
-// says which file is what (docs/file-formats.md). Throws Error for a folder that holds something,
-// StoreError for a file without a scored cell.
+// Of the cells that `run` (default: the latest) asked for: in `folder` for each data set (and point
+// of a matrix) a folder with `reference.txt` (where there are several reference.0.txt,
+// reference.1.txt, ...) and a file for each strategy and target, an output per line in the data
+// set's order; `index.json` says which file is what (docs/file-formats.md). Throws Error for a
+// folder that holds something, StoreError for a file without a scored cell.
 TextsExport export_texts(ResultStore& store, const std::string& folder,
                          std::optional<int64_t> run = std::nullopt);
 

@@ -68,18 +68,19 @@ std::string escaped_latex(std::string_view text) {
   return safe;
 }
 
-// Text with `code`.
+// Text with `code`; a backtick without a second one is text.
 std::string latex_note(const std::string& text) {
   std::string note;
-  bool code = false;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find('`', begin), text.size());
-    const std::string part = escaped_latex(std::string_view(text).substr(begin, end - begin));
-    note += code ? fmt::format("\\texttt{{{}}}", part) : part;
-    code = !code;
-    begin = end + 1;
+  size_t begin = 0;
+  for (size_t open = 0; (open = text.find('`', begin)) != std::string::npos;) {
+    const size_t close = text.find('`', open + 1);
+    if (close == std::string::npos) break;
+    note += escaped_latex(std::string_view(text).substr(begin, open - begin));
+    note += fmt::format("\\texttt{{{}}}",
+                        escaped_latex(std::string_view(text).substr(open + 1, close - open - 1)));
+    begin = close + 1;
   }
-  return note;
+  return note + escaped_latex(std::string_view(text).substr(begin));
 }
 
 // As wide as the text: a table may be narrower or wider.
@@ -92,6 +93,8 @@ std::string latex_remarks(const std::vector<std::string>& remarks) {
 
 std::string latex_row(const std::vector<std::string>& cells) {
   std::string text;
+  // After the \\ of the row before, LaTeX would take these for its options.
+  if (!cells.empty() && (cells[0].starts_with('[') || cells[0].starts_with('*'))) text = "{}";
   for (size_t i = 0; i < cells.size(); ++i) text += (i == 0 ? "" : " & ") + cells[i];
   return text + " \\\\\n";
 }

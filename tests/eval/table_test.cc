@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "eval/metrics/registry.h"
 #include "eval/report/comparison.h"
+#include "eval/report/grid.h"
 #include "eval/report/render.h"
 #include "eval/report/result_plots.h"
 #include "tests/eval/sweep_fixture.h"
@@ -98,6 +99,18 @@ TEST(Table, LatexEscapesAndMarksTheBest) {
                            "50\\%\\_a\\&b\\#\\{x\\}\\textasciitilde{}\\textbackslash{}"
                            "\\textasciicircum{}\\$",
                            "zh\\_en BLEU", "\\texttt{BLEU\\textbar{}x}"}) {
+    EXPECT_NE(latex.find(part), std::string::npos) << part << " not in " << latex;
+  }
+}
+
+// LaTeX reads on after a row's end: \\[u] would be a length, \\* no page break.
+TEST(Table, LatexTakesNoNameForAnOption) {
+  const Grid grid{.header = {"strategy"},
+                  .rows = {{{"[u] `x"}}, {{"*u"}}, {{"u [1]"}}},
+                  .remarks = {"[u] `x is bare", "`a` and `b"}};
+  const std::string latex = latex_grid(grid);
+  for (const char* part : {"\\\\\n{}*u \\\\\nu [1] \\\\\n", "\\midrule\n{}[u] `x \\\\\n",
+                           "[u] `x is bare\\par", "\\texttt{a} and `b\\par"}) {
     EXPECT_NE(latex.find(part), std::string::npos) << part << " not in " << latex;
   }
 }

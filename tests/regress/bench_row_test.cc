@@ -33,7 +33,7 @@ TEST(BenchRow, NamesTheGpuAsLlamaBenchDoes) {
   const Json on_cpu = bench_json(context_on("cpu", "a CPU"), kRow);
   EXPECT_EQ(on_cpu["cpu_info"], "a CPU");
   EXPECT_EQ(on_cpu["gpu_info"], "");
-  EXPECT_EQ(on_cpu["schema_version"], 1);
+  EXPECT_EQ(on_cpu["schema_version"], 2);
   const BenchContext h200 = context_on("cuda", "NVIDIA H200");
   EXPECT_EQ(bench_json(h200, kRow)["gpu_info"], "NVIDIA H200");
   const BenchRow rows[] = {kRow, kRow};
