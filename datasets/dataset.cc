@@ -113,6 +113,8 @@ std::vector<std::string> cells_of(const std::string& line) {
   return cells;
 }
 
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
 class TableReader {
  public:
   explicit TableReader(const DataFiles& files)
@@ -122,8 +124,9 @@ class TableReader {
 
   std::vector<Example> read() {
     std::vector<Example> examples;
-    for (const std::string& line : read_text_lines(files_.tsv)) {
+    for (std::string& line : read_text_lines(files_.tsv)) {
       ++number_;
+      if (number_ == 1 && line.starts_with(kByteOrderMark)) line.erase(0, kByteOrderMark.size());
       if (line.find_first_not_of(" \t") == std::string::npos) continue;
       const bool names_columns = columns_.empty();
       if (names_columns) read_columns(line);
@@ -136,13 +139,26 @@ class TableReader {
   std::string where() const { return fmt::format("{}:{}", files_.tsv, number_); }
 
   void read_columns(const std::string& line) {
-    constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-    columns_ = cells_of(line.starts_with(kByteOrderMark) ? line.substr(3) : line);
-    if (!has_header_) {
+    columns_ = cells_of(line);
+    if (has_header_) {
+      check_names();
+    } else {
       for (size_t i = 0; i < columns_.size(); ++i) columns_[i] = std::to_string(i + 1);
     }
     column(files_.source_field);
     for (const std::string& field : files_.reference_fields) column(field);
+  }
+
+  // Columns without a name can be several: nothing asks for them.
+  void check_names() const {
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      const auto first = std::ranges::find(columns_, columns_[i]) - columns_.begin();
+      if (columns_[i].empty() || static_cast<size_t>(first) == i) continue;
+      throw Error({.what = fmt::format("column '{}' given twice", columns_[i]),
+                   .where = where(),
+                   .expected = "a name of its own for each column",
+                   .got = fmt::format("columns {} and {}", first + 1, i + 1)});
+    }
   }
 
   size_t column(const std::string& name) const {

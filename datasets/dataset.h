@@ -31,7 +31,7 @@ struct DataFiles {
 // in a prompt, one reference each as a reference); numbers and booleans as text; others are left
 // out. Of a table: text as it stands, without quotes or escapes. Throws Error naming file and line:
 // files that differ in their number of lines, bad JSON, a missing field, a line of a table with
-// more or fewer columns, no example at all.
+// more or fewer columns, a column's name given twice, no example at all.
 std::vector<Example> load_examples(const DataFiles& files);
 
 }  // namespace skipbench

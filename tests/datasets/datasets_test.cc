@@ -152,6 +152,21 @@ TEST_F(Dataset, TableOfColumns) {
   ASSERT_EQ(numbered.size(), 2u);
   EXPECT_EQ(numbered[0].fields.at("source"), "Eins");
   EXPECT_EQ(numbered[1].references, (Strings{"Two"}));
+  // A mark at the start is no text, without a line of names too; columns without one can repeat.
+  const auto marked = load_examples({.tsv = write("c.tsv", "\xef\xbb\xbf\n\xef\xbb\xbf\tOne\n"),
+                                     .source_field = "1",
+                                     .reference_fields = {"2"}});
+  ASSERT_EQ(marked.size(), 1u);
+  EXPECT_EQ(marked[0].fields.at("source"), "\xef\xbb\xbf");
+  const auto first = load_examples({.tsv = write("d.tsv",
+                                                 "\xef\xbb\xbf"
+                                                 "Eins\tOne\n"),
+                                    .source_field = "1",
+                                    .reference_fields = {"2"}});
+  EXPECT_EQ(first.at(0).fields.at("source"), "Eins");
+  const auto nameless =
+      load_examples({.tsv = write("e.tsv", "source\t\treference\t\na\t1\tb\t2\n")});
+  EXPECT_EQ(nameless.at(0).references, (Strings{"b"}));
 }
 
 TEST_F(Dataset, WrongTables) {
@@ -161,6 +176,9 @@ TEST_F(Dataset, WrongTables) {
   EXPECT_TRUE(says({"a.tsv:1", "no column 'source'", "Eins, One", "source_field: 1"},
                    load("Eins\tOne\nZwei\tTwo\n")));
   EXPECT_TRUE(says({"a.tsv:1", "no column 'reference'"}, load("source\ttarget\na\tb\n")));
+  EXPECT_TRUE(
+      says({"a.tsv:2", "column 'source' given twice", "a name of its own", "got columns 1 and 3"},
+           load("\nsource\treference\tsource\na\tb\tc\n")));
   EXPECT_TRUE(says({"a.tsv:3", "expected 2: source, reference, got 3"},
                    load("source\treference\na\tb\nc\td\te\n")));
   EXPECT_TRUE(says({"no examples"}, load("source\treference\n")));
