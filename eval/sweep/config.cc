@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <set>
 #include <utility>
@@ -33,9 +34,17 @@ DataFiles read_files(const YamlSection& section) {
   }
   if (given.size() != 1) {
     throw Error({.what = "data comes from text files, from JSON lines or from a table",
-                 .where = section.where(given.empty() ? "name" : given.back()),
+                 .where = section.where(!given.empty()             ? given.back()
+                                        : section.has("reference") ? "reference"
+                                                                   : "name"),
                  .expected = "one of `source` (with `reference`), `jsonl` and `tsv`",
                  .got = given.empty() ? "none" : fmt::format("{}", fmt::join(given, " and "))});
+  }
+  if (given[0] != "source" && section.has("reference")) {
+    throw Error({.what = fmt::format("a file of references beside `{}`", given[0]),
+                 .where = section.where("reference"),
+                 .expected = fmt::format("`reference_fields`: the references are {} of `{}`",
+                                         given[0] == "tsv" ? "columns" : "fields", given[0])});
   }
   return files;
 }
@@ -75,7 +84,10 @@ CalibrationSection read_calibration(const YamlSection& dataset, const DataFiles&
   const YamlSection section = dataset.section("calibration");
   CalibrationSection calibration{.limit = section.integer("limit"),
                                  .where = dataset.where("calibration")};
-  if (!section.has("source") && !section.has("jsonl") && !section.has("tsv")) return calibration;
+  const auto given = [&](const char* key) { return section.has(key); };
+  if (std::ranges::none_of(std::array{"source", "reference", "jsonl", "tsv"}, given)) {
+    return calibration;
+  }
   DataFiles own = read_files(section);
   own.source_field = files.source_field;  // the evaluated data's
   own.reference_fields.clear();           // nothing is scored
