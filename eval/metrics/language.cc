@@ -34,9 +34,14 @@ bool is_of(std::string_view language, std::string_view part) {
          (language == "km" && part == "kh") || (language == "my" && part == "mm");
 }
 
-// "MY" in "ms_MY": Malaysia, not Burmese, since the language before it is not in capitals. KM are
+// Malay is Malaysia's in any case of its letters: "ms-my".
+bool is_malaysia(std::string_view language, std::string_view part) {
+  return part == "my" && is_one_of(language, {"ms", "msa", "may", "zsm"});
+}
+
+// "MY" in "en_MY": Malaysia, not Burmese, since the language before it is not in capitals. KM are
 // the Comoros likewise.
-bool is_country(std::string_view before, std::string_view part) {
+bool is_capital_country(std::string_view before, std::string_view part) {
   return is_one_of(part, {"MY", "KM"}) &&
          std::ranges::any_of(before, [](unsigned char c) { return std::islower(c) != 0; });
 }
@@ -47,13 +52,15 @@ std::string_view language_without_spaces(std::string_view code) {
   code = code.substr(0, code.find_first_of(".@"));  // POSIX: zh_CN.UTF-8@stroke
   std::string lower(code);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  std::string_view language;
+  std::string_view language, latest;  // latest: as it stands in the code
   for (std::string_view rest = lower; !rest.empty();) {
     const size_t end = std::min(rest.find_first_of("-_"), rest.size());
     const std::string_view part = rest.substr(0, end);
     const size_t begin = lower.size() - rest.size();
-    if (!is_of(language, part) && !is_country(code.substr(0, begin), code.substr(begin, end))) {
+    if (!is_of(language, part) && !is_malaysia(latest, part) &&
+        !is_capital_country(code.substr(0, begin), code.substr(begin, end))) {
       language = without_spaces(part);
+      latest = part;
     }
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }

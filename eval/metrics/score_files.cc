@@ -55,17 +55,36 @@ std::vector<std::vector<std::string>> read_hypotheses(const ScoreFilesRequest& r
   return systems;
 }
 
+// What the files to score and their references are.
+struct Profiles {
+  TextProfile references;
+  std::vector<TextProfile> systems;
+};
+
+Profiles profiles_of(std::span<const std::vector<std::string>> systems,
+                     std::span<const std::vector<std::string>> references) {
+  Profiles profiles{.references = profile_texts(references)};
+  for (size_t i = 0; i < systems.size(); ++i) {
+    profiles.systems.push_back(profile_texts(systems.subspan(i, 1)));
+  }
+  return profiles;
+}
+
 void check_texts(const ScoreFilesRequest& request, const MetricRequest& wanted,
-                 const Metric& metric, const TextProfile& profile) {
-  const std::string warning =
-      check_fit(metric,
-                {.metric = wanted.name,
-                 .language = request.language,
-                 .forced = request.force || wanted.options.contains("tokenize"),
-                 .where = "--tokenize",
-                 .hint = "--force, or the tokenizer written out, scores it all the same"},
-                profile);
-  if (!warning.empty() && request.warn) request.warn(warning);
+                 const Metric& metric, const Profiles& profiles) {
+  const FitRequest fit{.metric = wanted.name,
+                       .language = request.language,
+                       .forced = request.force || wanted.options.contains("tokenize"),
+                       .where = "--tokenize",
+                       .hint = "--force, or the tokenizer written out, scores it all the same"};
+  std::vector<std::string> warnings = {check_fit(metric, fit, profiles.references)};
+  for (size_t i = 0; i < profiles.systems.size(); ++i) {
+    warnings.push_back(check_segmented_alike(metric, fit, profiles.references, &profiles.systems[i],
+                                             request.hypotheses[i]));
+  }
+  for (const std::string& warning : warnings) {
+    if (!warning.empty() && request.warn) request.warn(warning);
+  }
 }
 
 void check_combination(const ScoreFilesRequest& request) {
@@ -187,9 +206,9 @@ std::string score_files(const ScoreFilesRequest& request) {
   if (systems[0].empty()) {
     throw Error({.what = "the file has no lines to score", .where = request.hypotheses[0]});
   }
-  const TextProfile profile = profile_references(references);
+  const Profiles profiles = profiles_of(systems, references);
   for (size_t i = 0; i < metrics.size(); ++i) {
-    check_texts(request, request.metrics[i], *metrics[i], profile);
+    check_texts(request, request.metrics[i], *metrics[i], profiles);
   }
 
   std::vector<ScoredMetric> scored;

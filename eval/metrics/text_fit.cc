@@ -108,6 +108,10 @@ std::string_view language_of(const LetterCounts& counts) {
   return language;
 }
 
+std::string_view language_of(const FitRequest& request, const TextProfile& references) {
+  return request.language.empty() ? references.language : language_without_spaces(request.language);
+}
+
 std::string_view name_of(std::string_view language) {
   for (const auto& [code, name] : {std::pair("zh", "Chinese"),
                                    {"ja", "Japanese"},
@@ -133,6 +137,22 @@ std::string texts_are(const FitRequest& request, const TextProfile& profile) {
                      100 * profile.share);
 }
 
+bool splits_han(const Metric& ter) {
+  return setting(ter, "norm") == "yes" && setting(ter, "asian") == "yes";
+}
+
+// Whether some or all sentences without spaces stay one word each.
+bool leaves_whole(const Metric& metric, std::string_view language) {
+  const std::string tokenizer = setting(metric, "tok");
+  if (tokenizer == "tercom") return language != "zh" || !splits_han(metric);
+  if (tokenizer == "zh") return language != "zh";
+  return tokenizer == "13a" || tokenizer == "intl" || tokenizer == "none";
+}
+
+std::string_view fitting_tokenizer(std::string_view language) {
+  return language == "zh" ? "zh or char" : "char";
+}
+
 std::string check_ter(const Metric& metric, const FitRequest& request, const std::string& texts,
                       std::string_view language) {
   if (language != "zh" && language != "ja") {
@@ -141,22 +161,20 @@ std::string check_ter(const Metric& metric, const FitRequest& request, const std
         "the words of both sides first, or use chrf or bleu with tokenizer char",
         request.metric, texts);
   }
-  const bool splits_han = setting(metric, "norm") == "yes" && setting(metric, "asian") == "yes";
-  if (!splits_han) {
+  if (!splits_han(metric)) {
     return fmt::format(
         "{}: without `normalized` and `asian_support` TER takes a sentence for one word in {}",
         request.metric, texts);
   }
-  if (language == "zh") return "";
   return fmt::format("{}: `asian_support` splits Han alone in {}: runs of Kana stay one word each",
                      request.metric, texts);
 }
 
 std::string check_tokenizer(const Metric& metric, const FitRequest& request,
                             const TextProfile& profile, std::string_view language) {
+  if (profile.has_spaces || !leaves_whole(metric, language)) return "";
   const std::string tokenizer = setting(metric, "tok");
   const std::string texts = texts_are(request, profile);
-  if (profile.has_spaces) return "";
   if (tokenizer == "tercom") return check_ter(metric, request, texts, language);
   if (tokenizer == "zh" && language == "ja") {
     return fmt::format(
@@ -164,25 +182,22 @@ std::string check_tokenizer(const Metric& metric, const FitRequest& request,
         "char splits them",
         request.metric, texts);
   }
-  const bool leaves_whole = tokenizer == "13a" || tokenizer == "intl" || tokenizer == "none" ||
-                            (tokenizer == "zh" && language != "zh");
-  if (!leaves_whole) return "";
   const std::string what = fmt::format("tokenizer {} does not split {}", tokenizer, texts);
   if (request.forced) return fmt::format("{}: {}: scores mean little", request.metric, what);
   throw Error({.what = what,
                .where = request.where,
-               .expected = language == "zh" ? "zh or char" : "char",
+               .expected = std::string(fitting_tokenizer(language)),
                .got = tokenizer,
                .hint = request.hint});
 }
 
 }  // namespace
 
-TextProfile profile_references(std::span<const std::vector<std::string>> references) {
+TextProfile profile_texts(std::span<const std::vector<std::string>> texts) {
   TextProfile profile;
   LetterCounts counts;
-  for (const std::vector<std::string>& of_segment : references) {
-    for (const std::string& text : of_segment) {
+  for (const std::vector<std::string>& list : texts) {
+    for (const std::string& text : list) {
       if (strip(text).empty()) continue;
       ++profile.texts;
       count_letters(text, &counts);
@@ -198,8 +213,7 @@ TextProfile profile_references(std::span<const std::vector<std::string>> referen
 }
 
 std::string check_fit(const Metric& metric, const FitRequest& request, const TextProfile& profile) {
-  const std::string_view language =
-      request.language.empty() ? profile.language : language_without_spaces(request.language);
+  const std::string_view language = language_of(request, profile);
   if (request.metric == "rouge" && 2 * profile.without_rouge_tokens > profile.texts) {
     return fmt::format(
         "rouge: {} of {} references have no token: rouge_score knows words of [a-z0-9] alone, all "
@@ -207,6 +221,23 @@ std::string check_fit(const Metric& metric, const FitRequest& request, const Tex
         profile.without_rouge_tokens, profile.texts);
   }
   return language.empty() ? "" : check_tokenizer(metric, request, profile, language);
+}
+
+std::string check_segmented_alike(const Metric& metric, const FitRequest& request,
+                                  const TextProfile& references, const TextProfile* outputs,
+                                  const std::string& name) {
+  const std::string_view language = language_of(request, references);
+  if (language.empty() || !references.has_spaces || !leaves_whole(metric, language)) return "";
+  if (outputs != nullptr && (outputs->language.empty() || outputs->has_spaces)) return "";
+  std::string text = fmt::format(
+      "{}: the references have blanks between their {} words, and {} {}: tokenizer {} takes a "
+      "sentence without them for one word; segment both sides alike",
+      request.metric, name_of(language), name,
+      outputs != nullptr ? "has none" : "must have them too", setting(metric, "tok"));
+  if (request.metric == "bleu") {
+    text += fmt::format(", or use tokenizer {}", fitting_tokenizer(language));
+  }
+  return text;
 }
 
 }  // namespace skipbench

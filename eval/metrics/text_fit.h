@@ -13,7 +13,7 @@
 
 namespace skipbench {
 
-// What the references are, all together.
+// What texts are, all together.
 struct TextProfile {
   // A language that is written without spaces, if at least 30 % of the letters are of its script:
   // as language_without_spaces has them; else "".
@@ -24,7 +24,8 @@ struct TextProfile {
   int64_t without_rouge_tokens = 0;  // among them
 };
 
-TextProfile profile_references(std::span<const std::vector<std::string>> references);
+// Of references, one list per segment, or of outputs, one list per system.
+TextProfile profile_texts(std::span<const std::vector<std::string>> texts);
 
 struct FitRequest {
   std::string metric;    // its name, for the warning
@@ -37,5 +38,12 @@ struct FitRequest {
 // A warning, or nothing where the metric fits. Throws Error for a tokenizer that does not split the
 // texts, unless it is forced.
 std::string check_fit(const Metric& metric, const FitRequest& request, const TextProfile& profile);
+
+// A warning where the references were segmented beforehand, the metric depends on it, and the
+// outputs were not; `outputs` null: not known yet, so that they may not be. `name`: what to call
+// them.
+std::string check_segmented_alike(const Metric& metric, const FitRequest& request,
+                                  const TextProfile& references, const TextProfile* outputs,
+                                  const std::string& name);
 
 }  // namespace skipbench

@@ -70,20 +70,23 @@ void load_models(SweepSetup& setup, LatestModel& latest) {
 // Throws Error for a metric whose tokenizer does not split the data set's references.
 void check_metrics(const DatasetSection& dataset, const SweepInputs& inputs,
                    std::vector<std::string>& warnings) {
-  const TextProfile profile = profile_references(inputs.references);
+  const TextProfile profile = profile_texts(inputs.references);
   for (const MetricSpec& spec : dataset.metrics) {
     const auto metric = make_sweep_metric(spec.name, spec.options, spec.where);
-    const std::string warning = check_fit(
-        *metric,
-        {.metric = spec.name,
-         .language = dataset.language,
-         .forced = spec.options.contains("tokenize"),
-         .where = spec.where,
-         .hint = "`tokenize: 13a` written out scores it all the same; where the text is of another "
-                 "language, `language` at the data set says so"},
-        profile);
-    if (!warning.empty()) {
-      warnings.push_back(fmt::format("dataset '{}': {}", dataset.name, warning));
+    const FitRequest fit{
+        .metric = spec.name,
+        .language = dataset.language,
+        .forced = spec.options.contains("tokenize"),
+        .where = spec.where,
+        .hint =
+            "`tokenize: 13a` written out scores it all the same; where the text is of another "
+            "language, `language` at the data set says so"};
+    for (const std::string& warning :
+         {check_fit(*metric, fit, profile),
+          check_segmented_alike(*metric, fit, profile, nullptr, "the outputs")}) {
+      if (!warning.empty()) {
+        warnings.push_back(fmt::format("dataset '{}': {}", dataset.name, warning));
+      }
     }
   }
 }

@@ -10,9 +10,10 @@ namespace skipbench {
 namespace {
 
 std::string chinese_config(const SweepFolder& folder, const std::string& metrics,
-                           const std::string& more = "") {
+                           const std::string& more = "",
+                           const std::string& line = "当解码时，模型会跳过一些层。") {
   std::string lines;
-  for (int i = 0; i < 12; ++i) lines += "当解码时，模型会跳过一些层。\n";
+  for (int i = 0; i < 12; ++i) lines += line + "\n";
   folder.write("test.zh", lines);
   std::string text = folder.config_text();
   const auto replace = [&](const std::string& from, const std::string& to) {
@@ -47,6 +48,20 @@ TEST(TextFit, ALanguageThatIsGivenDecides) {
   folder.write_config(text);
   const std::string message = message_of([&] { folder.setup(); });
   EXPECT_NE(message.find("text in language de-ja; expected char"), std::string::npos) << message;
+}
+
+TEST(TextFit, SegmentedReferencesAskForSegmentedOutputs) {
+  const SweepFolder folder;
+  const std::string segmented = "当 解码 时 ， 模型 会 跳过 一些 层 。";
+  chinese_config(folder, "[bleu, chrf, {bleu: {tokenize: zh}}]", "", segmented);
+  const auto warnings = folder.setup().warnings;
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("dataset 'de-en': bleu: the references have blanks between their "
+                             "Chinese words, and the outputs must have them too: tokenizer 13a"),
+            std::string::npos)
+      << warnings[0];
+  chinese_config(folder, "[bleu]", "\n    language: en", segmented);
+  EXPECT_TRUE(folder.setup().warnings.empty());
 }
 
 TEST(TextFit, WhatIsForcedIsWarnedOf) {

@@ -177,6 +177,23 @@ TEST_F(ScoreFiles, SeesTheLanguageWhereNoneIsGiven) {
   EXPECT_TRUE(warnings.empty());
 }
 
+TEST_F(ScoreFiles, WarnsOfASystemThatIsNotSegmentedAsTheReferences) {
+  request_.references = {write("ref", "你好 世界 今天 天气\n模型 跳过 一些 层\n")};
+  request_.hypotheses = {write("alike", "你好 世界 今天\n模型 跳过 层\n"),
+                         write("whole", "你好世界今天天气\n模型跳过一些层\n")};
+  std::vector<std::string> warnings;
+  request_.warn = [&](const std::string& warning) { warnings.push_back(warning); };
+  EXPECT_EQ(error(), "");
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_TRUE(contains(warnings[0], "/whole has none: tokenizer 13a takes")) << warnings[0];
+  warnings.clear();
+  for (const char* language : {"en", "en-zh"}) {
+    request_.language = language;
+    EXPECT_EQ(error(), "");
+    EXPECT_EQ(warnings.size(), request_.language == "en" ? 0u : 1u);
+  }
+}
+
 void expect_language(const std::string& codes, const std::string& language) {
   std::istringstream stream(codes);
   for (std::string code; stream >> code;) {
@@ -194,7 +211,8 @@ TEST(Language, WithoutSpaces) {
   expect_language("lo lo-LA lao_Laoo en-lo", "lo");
   expect_language("km km_KH khm_Khmr en-km EN-KM", "km");
   expect_language("my my_MM mya_Mymr bur en-my EN-MY", "my");
-  expect_language("ms_MY en-MY en_US-ms_MY ar_KM", "");
+  expect_language("ms_MY ms-my MS-MY zsm_latn_my en-ms-my en-MY en_US-ms_MY ar_KM", "");
+  expect_language("ms-en-my id-my", "my");
   expect_language("- _ .zh en en-US zh-en zh-CN-en-US ja-de ja-JP-en z zhx azh zhzh jav en-CN 中文",
                   "");
   EXPECT_EQ(language_without_spaces(""), "");

@@ -21,19 +21,19 @@ constexpr char kBurmese[] = "မော်ဒယ်သည် ကုဒ်ဖြ�
 constexpr char kEnglish[] = "The model skips some layers while it decodes.";
 
 TEST(TextProfile, SeesScriptsWithoutSpaces) {
-  EXPECT_EQ(profile_references(Lines{{kChinese}}).language, "zh");
-  EXPECT_EQ(profile_references(Lines{{"iPhone 15 的价格是 5,999 元", kChinese}}).language, "zh");
-  EXPECT_EQ(profile_references(Lines{{kJapanese}}).language, "ja");
-  EXPECT_EQ(profile_references(Lines{{"ﾓﾃﾞﾙ"}}).language, "ja");
-  EXPECT_EQ(profile_references(Lines{{kThai}}).language, "th");
-  EXPECT_EQ(profile_references(Lines{{kLao}}).language, "lo");
-  EXPECT_EQ(profile_references(Lines{{kKhmer}}).language, "km");
-  EXPECT_EQ(profile_references(Lines{{kBurmese}}).language, "my");
-  EXPECT_EQ(profile_references(Lines{{kEnglish}}).language, "");
-  EXPECT_EQ(profile_references(Lines{{"Модель пропускает слои."}}).language, "");
-  EXPECT_EQ(profile_references(Lines{{"모델은 일부 층을 건너뜁니다."}}).language, "");
-  EXPECT_EQ(profile_references(Lines{{"1, 2, 3!"}, {""}}).language, "");
-  EXPECT_EQ(profile_references(Lines{}).texts, 0);
+  EXPECT_EQ(profile_texts(Lines{{kChinese}}).language, "zh");
+  EXPECT_EQ(profile_texts(Lines{{"iPhone 15 的价格是 5,999 元", kChinese}}).language, "zh");
+  EXPECT_EQ(profile_texts(Lines{{kJapanese}}).language, "ja");
+  EXPECT_EQ(profile_texts(Lines{{"ﾓﾃﾞﾙ"}}).language, "ja");
+  EXPECT_EQ(profile_texts(Lines{{kThai}}).language, "th");
+  EXPECT_EQ(profile_texts(Lines{{kLao}}).language, "lo");
+  EXPECT_EQ(profile_texts(Lines{{kKhmer}}).language, "km");
+  EXPECT_EQ(profile_texts(Lines{{kBurmese}}).language, "my");
+  EXPECT_EQ(profile_texts(Lines{{kEnglish}}).language, "");
+  EXPECT_EQ(profile_texts(Lines{{"Модель пропускает слои."}}).language, "");
+  EXPECT_EQ(profile_texts(Lines{{"모델은 일부 층을 건너뜁니다."}}).language, "");
+  EXPECT_EQ(profile_texts(Lines{{"1, 2, 3!"}, {""}}).language, "");
+  EXPECT_EQ(profile_texts(Lines{}).texts, 0);
 }
 
 // Blanks between words were put there; those between phrases are the writing's own.
@@ -42,24 +42,24 @@ TEST(TextProfile, SeesBlanksBetweenWords) {
        {"当 解码 时 ， 模型 会 跳过 一些 层 。", "当 解 码 时 ， 模 型 会 跳 过 一 些 层 。",
         "モデル は 復号 の とき 層 を 飛ばし ます 。", "แบบจำลอง ข้าม บาง ชั้น ขณะ ถอดรหัส",
         "ແບບຈຳລອງ ຂ້າມ ບາງ ຊັ້ນ"}) {
-    EXPECT_TRUE(profile_references(Lines{{text}}).has_spaces) << text;
-    EXPECT_FALSE(profile_references(Lines{{text}}).language.empty()) << text;
+    EXPECT_TRUE(profile_texts(Lines{{text}}).has_spaces) << text;
+    EXPECT_FALSE(profile_texts(Lines{{text}}).language.empty()) << text;
   }
   for (const char* text :
        {kChinese, kJapanese, kThai, kLao, kKhmer, kBurmese, "你好。", "iPhone 15 的价格是 5,999 元",
         "当解码时 模型会跳过一些层 你好", "แบบจำลองข้ามบางชั้น ขณะถอดรหัสข้อความ", kEnglish}) {
-    EXPECT_FALSE(profile_references(Lines{{text}}).has_spaces) << text;
+    EXPECT_FALSE(profile_texts(Lines{{text}}).has_spaces) << text;
   }
 }
 
 // The whole data set decides, not one line.
 TEST(TextProfile, CountsLettersOfAllReferences) {
-  const TextProfile quoting = profile_references(Lines{{kEnglish, "Its name is 模型."}, {"层"}});
+  const TextProfile quoting = profile_texts(Lines{{kEnglish, "Its name is 模型."}, {"层"}});
   EXPECT_EQ(quoting.language, "");
   EXPECT_GT(quoting.share, 0);
   EXPECT_EQ(quoting.texts, 3);
   EXPECT_EQ(quoting.without_rouge_tokens, 1);
-  EXPECT_EQ(profile_references(Lines{{"a b"}, {kChinese}, {kChinese}}).language, "zh");
+  EXPECT_EQ(profile_texts(Lines{{"a b"}, {kChinese}, {kChinese}}).language, "zh");
 }
 
 std::string fit(const std::string& metric, const MetricOptions& options, const std::string& text,
@@ -70,7 +70,7 @@ std::string fit(const std::string& metric, const MetricOptions& options, const s
                            .where = "here",
                            .hint = "or force it"};
   try {
-    return check_fit(*make_metric(metric, options), request, profile_references(Lines{{text}}));
+    return check_fit(*make_metric(metric, options), request, profile_texts(Lines{{text}}));
   } catch (const Error& error) {
     return std::string("refused: ") + error.what();
   }
@@ -113,6 +113,37 @@ TEST(CheckFit, WarnsWhereTheTokenizerWasChosen) {
   }
   EXPECT_TRUE(contains(fit("ter", {}, kChinese), "`asian_support`"));
   EXPECT_EQ(fit("ter", {{"normalized", "true"}, {"asian_support", "true"}}, kChinese), "");
+}
+
+TEST(CheckFit, BothSidesAreSegmentedAlike) {
+  constexpr char kSegmented[] = "当 解码 时 ， 模型 会 跳过 一些 层 。";
+  const auto alike = [](const std::string& metric, const MetricOptions& options,
+                        const std::string& reference, const char* output) {
+    const TextProfile outputs = profile_texts(Lines{{output != nullptr ? output : ""}});
+    return check_segmented_alike(*make_metric(metric, options), {.metric = metric},
+                                 profile_texts(Lines{{reference}}),
+                                 output != nullptr ? &outputs : nullptr, "a.txt");
+  };
+  const std::string one_side = alike("bleu", {}, kSegmented, kChinese);
+  EXPECT_TRUE(contains(one_side, "blanks between their Chinese words, and a.txt has none: tok"))
+      << one_side;
+  EXPECT_TRUE(contains(one_side, "segment both sides alike, or use tokenizer zh or char"));
+  EXPECT_TRUE(contains(alike("bleu", {{"tokenize", "intl"}}, kSegmented, nullptr),
+                       "a.txt must have them too: tokenizer intl"));
+  EXPECT_TRUE(alike("ter", {}, kSegmented, kChinese).ends_with("segment both sides alike"));
+  EXPECT_TRUE(
+      contains(alike("bleu", {{"tokenize", "zh"}}, "แบบจำลอง ข้าม บาง ชั้น", kThai), "Thai words"));
+  // Nothing to say: both segmented, neither (refused or warned of elsewhere), another language, and
+  // metrics that do not depend on blanks.
+  EXPECT_EQ(alike("bleu", {}, kSegmented, kSegmented), "");
+  EXPECT_EQ(alike("bleu", {}, kChinese, kSegmented), "");
+  EXPECT_EQ(alike("bleu", {}, kSegmented, kEnglish), "");
+  EXPECT_EQ(alike("bleu", {}, kEnglish, nullptr), "");
+  EXPECT_EQ(alike("bleu", {{"tokenize", "zh"}}, kSegmented, kChinese), "");
+  EXPECT_EQ(alike("ter", {{"normalized", "true"}, {"asian_support", "true"}}, kSegmented, kChinese),
+            "");
+  EXPECT_EQ(alike("chrf", {}, kSegmented, kChinese), "");
+  EXPECT_EQ(alike("rouge", {}, kSegmented, kChinese), "");
 }
 
 TEST(CheckFit, RougeNeedsLatinLettersOrDigits) {
