@@ -1,7 +1,11 @@
 // skipbench generate, field by field.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "tests/cli/run_skipbench.h"
 
@@ -118,6 +122,74 @@ TEST(Generate, SelfSpeculativeSaysWhatItDrafted) {
           .output);
   EXPECT_EQ(plan["steps"][0].size(), 30);
   EXPECT_EQ(plan["speculation"]["draft"], Json({0, 6, 12, 18, 24, 29}));
+}
+
+// Lines written to a pipe as the answers come, `batch` at a time, and what is left over at the end.
+std::string talk(const std::string& command, const std::vector<std::string>& lines, size_t batch) {
+  std::string script = "coproc C { \"$0\" " + command + " --input -; }; ";
+  for (size_t first = 0; first < lines.size(); first += batch) {
+    const size_t end = std::min(first + batch, lines.size());
+    for (size_t i = first; i < end; ++i) script += "echo '" + lines[i] + "' >&${C[1]}; ";
+    if (end - first < batch) break;
+    for (size_t i = first; i < end; ++i) {
+      script += "read -r -t 60 line <&${C[0]} || exit 9; echo \"$line\"; ";
+    }
+  }
+  script += "exec {C[1]}>&-; cat <&${C[0]}";
+  const ProcessResult result =
+      run_process(std::vector<std::string>{"bash", "-c", script, SKIPBENCH_BINARY}, "",
+                  /*timeout_seconds=*/120);
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  return result.output;
+}
+
+// The same lines from a file, all in one batch.
+std::string of_a_file(const std::vector<std::string>& words,
+                      const std::vector<std::string>& lines) {
+  const std::string path = testing::TempDir() + "/lines_for_" + words[0];
+  std::ofstream file(path);
+  for (const std::string& line : lines) file << line << '\n';
+  file.close();
+  std::vector<std::string> args = words;
+  args.insert(args.end(), {"--batch", "100", "--input", path});
+  const ProcessResult result = run_skipbench(args);
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  std::filesystem::remove(path);
+  return result.output;
+}
+
+// A text's draws depend on its line alone: not on where its batch began, nor on how it came.
+TEST(Generate, ABatchOfAPipeDrawsAsAFileDoes) {
+  const std::string model = fixture("bloom-7layers");
+  const std::vector<std::string> prompts(7, "[1,2,3]");
+  const std::string got = talk(
+      "generate --ids --ignore-eos --max-new-tokens 8 --temperature 1.5 "
+      "--sampling-seed 4 --batch 3 --model '" +
+          model + "'",
+      prompts, 3);
+  EXPECT_EQ(got, of_a_file({"generate", "--ids", "--ignore-eos", "--max-new-tokens", "8",
+                            "--temperature", "1.5", "--sampling-seed", "4", "--model", model},
+                           prompts));
+  std::set<Json> drawn;
+  for (const Json& line : json_lines(got)) drawn.insert(line["tokens"]);
+  EXPECT_GT(drawn.size(), 3u);  // as many as the lines of a batch if each began anew
+}
+
+TEST(Logprobs, ABatchOfAPipeIsScoredAsAFileIs) {
+  const std::string model = fixture("bloom-7layers");
+  std::vector<std::string> lines;
+  for (const char* continuation : {"[4,5]", "[6]", "[7,8,9]", "[]", "[4]"}) {
+    lines.push_back(fmt::format(R"({{"prompt":[1,2,3],"continuation":{}}})", continuation));
+  }
+  const std::string got = talk(
+      "logprobs --strategy random --param per=step --target 2 --batch 2 "
+      "--model '" +
+          model + "'",
+      lines, 2);
+  EXPECT_EQ(got, of_a_file({"logprobs", "--strategy", "random", "--param", "per=step", "--target",
+                            "2", "--model", model},
+                           lines));
+  EXPECT_EQ(json_lines(got).size(), 5u);
 }
 
 // Each line is asked for when the answer to the one before has come.
