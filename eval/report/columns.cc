@@ -203,8 +203,7 @@ const std::vector<Column>& trailing_columns() {
        /*on_request=*/false, /*if_present=*/true},
       {"memory saved", "memory_saved",
        "share of `full`'s weights, keys and values that the strategy does not need: counted, at "
-       "the "
-       "same batch size",
+       "the same batch size",
        [](const TableRow& row) -> Text {
          if (!row.memory_saved) return std::nullopt;
          return fmt::format("{:.1f}%", 100 * *row.memory_saved);
@@ -257,9 +256,8 @@ const std::vector<Column>& trailing_columns() {
        [](const TableRow& row) { return row.needed_mib; }, /*on_request=*/true},
       {"peak MiB", "peak_memory_mib",
        "most memory at a timed batch, measured: what was allocated on the device, on a CPU what "
-       "the "
-       "process had in RAM. The strategies of a run share one process, so it is the run's need and "
-       "no comparison of them",
+       "the process had in RAM. The strategies of a run share one process, so it is the run's need "
+       "and no comparison of them",
        [](const TableRow& row) { return formatted(row.peak_memory_mib, "{:.1f}"); },
        [](const TableRow& row) { return row.peak_memory_mib; }, /*on_request=*/true},
       {"SM MHz", "sm_clock_mhz", "the card's SM clock at the end of the timed batches, mean",
@@ -273,8 +271,7 @@ const std::vector<Column>& trailing_columns() {
        [](const TableRow& row) { return row.temperature_c; }, /*on_request=*/true},
       {"clocks lowered for", "clock_reasons",
        "what kept the card's clocks low at the beginning or end of a timed batch; empty: nothing, "
-       "or "
-       "not known",
+       "or not known",
        clock_reasons_text, nullptr, /*on_request=*/true},
       {"natural decode tok/s", "natural_decode_tokens_per_second",
        "tokens made by decoding steps over their time while the scored outputs were decoded: at "
