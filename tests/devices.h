@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <ostream>
 #include <string>
 
 #include "engine/backend.h"
@@ -39,5 +40,15 @@ inline void skip_without(const std::string& device) {
   if (gpu_is_required(device)) FAIL() << missing;
   GTEST_SKIP() << missing;
 }
+
+// Of a test with a file of wanted values, on each device.
+struct FixtureOnDevice {
+  std::string device;
+  std::string fixture;
+
+  friend void PrintTo(const FixtureOnDevice& test, std::ostream* out) {
+    *out << test.fixture << " on " << test.device;
+  }
+};
 
 }  // namespace skipbench

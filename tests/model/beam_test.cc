@@ -36,16 +36,7 @@ TEST(BeamOptions, OutOfRangeIsRefused) {
   EXPECT_THROW(parse_early_stopping("maybe", "x"), Error);
 }
 
-struct BeamCase {
-  std::string device;
-  std::string fixture;
-
-  friend void PrintTo(const BeamCase& test, std::ostream* out) {
-    *out << test.fixture << " on " << test.device;
-  }
-};
-
-class BeamFixture : public testing::TestWithParam<BeamCase> {
+class BeamFixture : public testing::TestWithParam<FixtureOnDevice> {
  protected:
   void SetUp() override { skip_without(GetParam().device); }
 };
@@ -94,11 +85,13 @@ TEST_P(BeamFixture, EqualsTransformers) {
 // The emulated device takes those of four layers.
 INSTANTIATE_TEST_SUITE_P(
     , BeamFixture,
-    testing::Values(BeamCase{"cpu", "bloom-7layers"}, BeamCase{"cpu", "llama-untied"},
-                    BeamCase{"cpu", "mistral-window"}, BeamCase{"cpu", "qwen3"},
-                    BeamCase{"emulated", "llama-untied"}, BeamCase{"emulated", "mistral-window"},
-                    BeamCase{"cuda", "bloom-7layers"}, BeamCase{"cuda", "llama-untied"},
-                    BeamCase{"cuda", "mistral-window"}, BeamCase{"cuda", "qwen3"}),
+    testing::Values(FixtureOnDevice{"cpu", "bloom-7layers"}, FixtureOnDevice{"cpu", "llama-untied"},
+                    FixtureOnDevice{"cpu", "mistral-window"}, FixtureOnDevice{"cpu", "qwen3"},
+                    FixtureOnDevice{"emulated", "llama-untied"},
+                    FixtureOnDevice{"emulated", "mistral-window"},
+                    FixtureOnDevice{"cuda", "bloom-7layers"},
+                    FixtureOnDevice{"cuda", "llama-untied"},
+                    FixtureOnDevice{"cuda", "mistral-window"}, FixtureOnDevice{"cuda", "qwen3"}),
     [](const auto& test) { return as_test_name(test.param.device + "_" + test.param.fixture); });
 
 // The best of `beams` texts of forced length. Nothing is shared between beams, nothing kept between

@@ -57,22 +57,13 @@ std::vector<ScoreRequest> short_requests(const nlohmann::json& fixture, std::vec
   return short_ones;
 }
 
-struct FixtureCase {
-  std::string device;
-  std::string name;
-
-  friend void PrintTo(const FixtureCase& test, std::ostream* out) {
-    *out << test.name << " on " << test.device;
-  }
-};
-
-class DeviceFixtures : public testing::TestWithParam<FixtureCase> {
+class DeviceFixtures : public testing::TestWithParam<FixtureOnDevice> {
  protected:
   void SetUp() override { skip_without(GetParam().device); }
 };
 
 TEST_P(DeviceFixtures, LogProbsAndLayersEqualTheCpuAndTransformers) {
-  const nlohmann::json fixture = read_case(GetParam().name);
+  const nlohmann::json fixture = read_case(GetParam().fixture);
   const std::string path = (fixtures_folder() / fixture["model"].get<std::string>()).string();
   LoadedDecoder cpu(path, {.threads = 1});
   LoadedDecoder device(path, {.device = GetParam().device});
@@ -92,8 +83,8 @@ TEST_P(DeviceFixtures, LogProbsAndLayersEqualTheCpuAndTransformers) {
 }
 
 // Under sanitizers, which see every kernel by itself, each third of them.
-std::vector<FixtureCase> fixture_cases() {
-  std::vector<FixtureCase> cases;
+std::vector<FixtureOnDevice> fixture_cases() {
+  std::vector<FixtureOnDevice> cases;
   for (const char* device : {"emulated", "cuda"}) {
     int count = 0;
     for (const std::string& name : case_names()) {
@@ -106,8 +97,8 @@ std::vector<FixtureCase> fixture_cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(, DeviceFixtures, testing::ValuesIn(fixture_cases()),
-                         [](const testing::TestParamInfo<FixtureCase>& test) {
-                           return as_test_name(test.param.device + "_" + test.param.name);
+                         [](const testing::TestParamInfo<FixtureOnDevice>& test) {
+                           return as_test_name(test.param.device + "_" + test.param.fixture);
                          });
 
 // Random models, one per family, in the type that the test asks for.
@@ -146,6 +137,21 @@ class DeviceRandomModels : public testing::TestWithParam<std::string> {
       specs.push_back("synthetic:" + path.string() + ":11");
     }
     return specs;
+  }
+
+  // Calls `compare` with the CPU in f32, the CPU and the device in a half type, of each model in
+  // that type.
+  template <typename Compare>
+  void with_half_types(const Compare& compare) const {
+    for (const auto& [name, type] :
+         {std::pair("float16", DType::kF16), std::pair("bfloat16", DType::kBF16)}) {
+      for (const std::string& path : models(name)) {
+        LoadedDecoder exact(path, {.threads = 1});
+        LoadedDecoder cpu(path, {.dtype = type, .threads = 1});
+        LoadedDecoder device(path, {.device = GetParam(), .dtype = type});
+        compare(path, exact, cpu, device);
+      }
+    }
   }
 
  private:
@@ -201,21 +207,16 @@ TEST_P(DeviceRandomModels, LogProbsEqualTheCpuUnderEveryKindOfSkipping) {
 // the CPU's own distance says how much that is for this model.
 TEST_P(DeviceRandomModels, HalfPrecisionIsAsNearToF32AsTheCpus) {
   const auto requests = random_requests(12);
-  for (const auto& [name, type] :
-       {std::pair("float16", DType::kF16), std::pair("bfloat16", DType::kBF16)}) {
-    for (const std::string& path : models(name)) {
-      LoadedDecoder exact(path, {.threads = 1});
-      LoadedDecoder cpu(path, {.dtype = type, .threads = 1});
-      LoadedDecoder device(path, {.device = GetParam(), .dtype = type});
-      for (const StrategySpec& spec : fixed_strategies()) {
-        const auto want = score(exact, requests, spec);
-        const double cpu_distance = largest_difference(score(cpu, requests, spec), want);
-        const auto got = score(device, requests, spec);
-        EXPECT_GT(cpu_distance, 0);
-        EXPECT_LE(largest_difference(got, want), 3 * cpu_distance) << path << " " << spec.name;
-      }
+  with_half_types([&](const std::string& path, LoadedDecoder& exact, LoadedDecoder& cpu,
+                      LoadedDecoder& device) {
+    for (const StrategySpec& spec : fixed_strategies()) {
+      const auto want = score(exact, requests, spec);
+      const double cpu_distance = largest_difference(score(cpu, requests, spec), want);
+      const auto got = score(device, requests, spec);
+      EXPECT_GT(cpu_distance, 0);
+      EXPECT_LE(largest_difference(got, want), 3 * cpu_distance) << path << " " << spec.name;
     }
-  }
+  });
 }
 
 // Weights that never were on the host: the same bits as those that were.
@@ -290,24 +291,19 @@ TEST_P(DeviceRandomModels, BeamsEqualTheCpusUnderEveryKindOfSkipping) {
 // those in f32.
 TEST_P(DeviceRandomModels, BeamsInHalfPrecisionAreAsNearToF32AsTheCpus) {
   const std::vector<TokenIds> prompts = ragged_prompts(8);
-  for (const auto& [name, type] :
-       {std::pair("float16", DType::kF16), std::pair("bfloat16", DType::kBF16)}) {
-    for (const std::string& path : models(name)) {
-      LoadedDecoder exact(path, {.threads = 1});
-      LoadedDecoder cpu(path, {.dtype = type, .threads = 1});
-      LoadedDecoder device(path, {.device = GetParam(), .dtype = type});
-      const auto want = search(exact, prompts, {.name = "full"}, 4, 5);
-      const auto near = search(cpu, prompts, {.name = "full"}, 4, 5);
-      const auto got = search(device, prompts, {.name = "full"}, 4, 5);
-      int same = 0, same_on_cpu = 0;
-      for (size_t i = 0; i < prompts.size(); ++i) {
-        same += got[i].tokens == want[i].tokens ? 1 : 0;
-        same_on_cpu += near[i].tokens == want[i].tokens ? 1 : 0;
-      }
-      EXPECT_GE(same, same_on_cpu - 2) << path;
-      EXPECT_GE(same_on_cpu, 6) << path;
+  with_half_types([&](const std::string& path, LoadedDecoder& exact, LoadedDecoder& cpu,
+                      LoadedDecoder& device) {
+    const auto want = search(exact, prompts, {.name = "full"}, 4, 5);
+    const auto near = search(cpu, prompts, {.name = "full"}, 4, 5);
+    const auto got = search(device, prompts, {.name = "full"}, 4, 5);
+    int same = 0, same_on_cpu = 0;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      same += got[i].tokens == want[i].tokens ? 1 : 0;
+      same_on_cpu += near[i].tokens == want[i].tokens ? 1 : 0;
     }
-  }
+    EXPECT_GE(same, same_on_cpu - 2) << path;
+    EXPECT_GE(same_on_cpu, 6) << path;
+  });
 }
 
 // Steps of more rows than a prompt may have before it is worked on in tiles.
