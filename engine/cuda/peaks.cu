@@ -14,7 +14,8 @@ constexpr unsigned kThreads = 512;
 constexpr int kRounds = 5;
 constexpr int kLaunchesPerRound = 8;
 constexpr int kChains = 8;  // independent multiply-adds in flight per thread
-constexpr int kSteps = 4096;
+constexpr int kMostSteps = 4096;
+constexpr double kLongLaunch = 1e-3;  // seconds; no card takes as long for the most steps
 
 // Reads all of `data`, kLoads loads of a thread in flight; the result keeps the compiler from
 // leaving the loads out.
@@ -48,19 +49,25 @@ __global__ void multiply_add_kernel(float a, float b, int steps, float* out) {
   if (sum == -1.0f) out[0] = sum;
 }
 
+// Seconds that the device takes for `calls` calls of `queue`.
+template <typename Fn>
+double seconds_of(Context& context, int calls, Fn&& queue) {
+  using Clock = std::chrono::steady_clock;
+  CUDA_CHECK(cudaStreamSynchronize(context.stream));
+  const Clock::time_point begin = Clock::now();
+  for (int i = 0; i < calls; ++i) queue();
+  CUDA_CHECK(cudaStreamSynchronize(context.stream));
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
 // The best of several rounds, seconds per call of `queue`. A round is long beside the host clock's
 // and the launches' cost.
 template <typename Fn>
 double best_seconds(Context& context, Fn&& queue) {
-  using Clock = std::chrono::steady_clock;
+  seconds_of(context, kLaunchesPerRound, queue);  // warms up
   double best = 1e30;
-  for (int round = 0; round <= kRounds; ++round) {
-    CUDA_CHECK(cudaStreamSynchronize(context.stream));
-    const Clock::time_point begin = Clock::now();
-    for (int i = 0; i < kLaunchesPerRound; ++i) queue();
-    CUDA_CHECK(cudaStreamSynchronize(context.stream));
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    if (round > 0) best = std::min(best, seconds / kLaunchesPerRound);  // round 0 warms up
+  for (int round = 0; round < kRounds; ++round) {
+    best = std::min(best, seconds_of(context, kLaunchesPerRound, queue) / kLaunchesPerRound);
   }
   return best;
 }
@@ -109,11 +116,15 @@ double measure_read_bytes_per_second(Context& context) {
 double measure_flops_per_second(Context& context, DType type) {
   auto* out = context.scratch<float>(Slot::kSums, 1);
   const unsigned blocks = static_cast<unsigned>(4 * context.multiprocessors);
-  const double seconds = best_seconds(context, [&] {
+  int steps = 64;
+  const auto queue = [&] {
     launch(multiply_add_kernel, {.grid = dim3(blocks), .block = dim3(kThreads)}, context.stream,
-           0.999f, 0.001f, kSteps, out);
-  });
-  const double scalar = 2.0 * kChains * kSteps * blocks * kThreads / seconds;
+           0.999f, 0.001f, steps, out);
+  };
+  // The emulated device would take a minute for the most steps.
+  while (steps < kMostSteps && seconds_of(context, 1, queue) < kLongLaunch) steps *= 8;
+  const double seconds = best_seconds(context, queue);
+  const double scalar = 2.0 * kChains * steps * blocks * kThreads / seconds;
   return std::max(scalar, matrix_flops_per_second(context, type));
 }
 

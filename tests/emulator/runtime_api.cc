@@ -161,7 +161,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   properties->sharedMemPerBlockOptin = kSharedBytesOptIn;
   // Few, so that work that is spread over the multiprocessors is spread thinly here.
   properties->multiProcessorCount = 4;
-  properties->l2CacheSize = 1 << 20;
+  properties->l2CacheSize = 1 << 16;
   properties->major = 9;
   return cudaSuccess;
 }

@@ -52,10 +52,12 @@ TEST_F(OwnDecoding, TheThresholdFoundBringsTheStrategysOwnTextsToTheBudget) {
                         .target = 2,
                         .params = {{"signal", {signal, ""}}, {"min_layer", {"11", ""}}}};
   };
-  const std::vector<StrategySpec> specs = {exits("softmax_difference"),
-                                           exits("entropy"),
-                                           exits("cosine"),
-                                           {.name = "ffn_skip", .target = 1.2}};
+  std::vector<StrategySpec> specs = {exits("softmax_difference"),
+                                     {.name = "ffn_skip", .target = 1.2}};
+  if (!kSanitized) {  // which see nothing new in another signal, but for their own tests
+    specs.push_back(exits("entropy"));
+    specs.push_back(exits("cosine"));
+  }
   for (const StrategySpec& spec : specs) {
     int batches = 0;
     const Calibration found = calibrate_threshold(

@@ -83,7 +83,9 @@ TEST(EmulatedTelemetry, ClocksEnergyAndMemoryAreThoseOfTheTimedBatches) {
   options.telemetry.powercap_folder = options.telemetry.process_folder = folder.path("none");
   ASSERT_EQ(folder.run("a.db",
                        {"device=emulated", "strategies=[full, unified]", "targets=[3]",
-                        "batch_sizes=[3]", "timing.repetitions=2", "datasets.de-en.limit=3"},
+                        "batch_sizes=[2]", "timing.repetitions=2", "timing.prompts=2",
+                        "timing.new_tokens=3", "datasets.de-en.limit=2",
+                        "datasets.de-en.prompt='{source}'", "decoding.max_new_tokens=2"},
                        options),
             SweepOutcome::kDone);
   EXPECT_STREQ(card.asked_for, "0000:00:00.0");
@@ -93,7 +95,7 @@ TEST(EmulatedTelemetry, ClocksEnergyAndMemoryAreThoseOfTheTimedBatches) {
   EXPECT_EQ(table.run.provenance.driver, "550.54.15\\x1b");
   ASSERT_EQ(table.rows.size(), 2u);
   for (const TableRow& row : table.rows) {
-    EXPECT_DOUBLE_EQ(row.joules_per_token.value(), 6.0 / 15) << "three rows of five tokens";
+    EXPECT_DOUBLE_EQ(row.joules_per_token.value(), 6.0 / 6) << "two rows of three tokens";
     EXPECT_EQ(row.sm_clock_mhz, 1755);
     EXPECT_EQ(row.memory_clock_mhz, 2619);
     EXPECT_EQ(row.temperature_c, 61);
