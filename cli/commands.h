@@ -32,6 +32,7 @@ void add_plan(CLI::App& app);
 void add_probe(CLI::App& app);
 void add_search(CLI::App& app);
 void add_score(CLI::App& app);
+void add_rescore(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_strategies(CLI::App& app);

@@ -39,6 +39,7 @@ void add_commands(CLI::App& app) {
   add_search(app);
   add_strategies(app);
   add_score(app);
+  add_rescore(app);
   add_inspect(app);
   add_bench(app);
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -74,7 +75,33 @@ void check_lengths(std::span<const std::string> sources, std::span<const std::st
        .got = fmt::format("{}, {} and {}", sources.size(), hypotheses.size(), references.size())});
 }
 
+// Of every segment; 0 when it varies.
+int common_count(std::span<const std::vector<std::string>> references) {
+  for (const auto& list : references) {
+    if (list.size() != references[0].size()) return 0;
+  }
+  return static_cast<int>(references[0].size());
+}
+
+// A signature separates by '|' and stands between backquotes.
+bool is_plain(const std::string& text) {
+  return std::ranges::none_of(
+      text, [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '|' || c == '`'; });
+}
+
 }  // namespace
+
+std::unique_ptr<Metric> make_external_metric(const std::string& name,
+                                             const std::string& program_signature,
+                                             bool higher_is_better) {
+  return std::make_unique<MeanOfSegments>(name, program_signature, higher_is_better);
+}
+
+SegmentStats external_statistics(std::span<const double> scores, int n_references) {
+  SegmentStats stats{.n_segments = std::ssize(scores), .n_stats = 2, .n_references = n_references};
+  for (const double score : scores) stats.rows.insert(stats.rows.end(), {score, 1.0});
+  return stats;
+}
 
 ExternalScores run_external_metric(const ExternalRequest& request,
                                    std::span<const std::string> sources,
@@ -114,20 +141,22 @@ ExternalScores run_external_metric(const ExternalRequest& request,
     return answer.contains(key) && answer[key].is_string() ? answer[key].get<std::string>() : "";
   };
   const bool higher = !answer.contains("higher_is_better") || answer["higher_is_better"] != false;
-  ExternalScores external{
-      .metric = std::make_unique<MeanOfSegments>(text("name"), text("signature"), higher)};
-  external.stats.n_segments = static_cast<int64_t>(hypotheses.size());
-  external.stats.n_stats = 2;
-  external.stats.n_references = static_cast<int>(references[0].size());
+  for (const char* key : {"name", "signature"}) {
+    if (is_plain(text(key)) && (text(key) != "" || key != std::string("name"))) continue;
+    throw refuse(fmt::format("\"{}\" cannot stand in a signature", key),
+                 "printable characters without '|' and '`'", answer[key].dump());
+  }
+  std::vector<double> values;
   for (size_t i = 0; i < scores.size(); ++i) {
-    if (references[i].size() != references[0].size()) external.stats.n_references = 0;
     if (!scores[i].is_number() || !std::isfinite(scores[i].get<double>())) {
       throw refuse(fmt::format("score {} is not a finite number", i), "a number", scores[i].dump());
     }
-    external.stats.rows.push_back(scores[i].get<double>());
-    external.stats.rows.push_back(1.0);
+    values.push_back(scores[i].get<double>());
   }
-  return external;
+  return {.name = text("name"),
+          .program_signature = text("signature"),
+          .metric = make_external_metric(text("name"), text("signature"), higher),
+          .stats = external_statistics(values, common_count(references))};
 }
 
 }  // namespace skipbench

@@ -21,9 +21,16 @@ struct ExternalRequest {
 // The score of a corpus is the mean of its segments', so that intervals and paired tests work as
 // for our own metrics; the statistics are (score, 1).
 struct ExternalScores {
+  std::string name, program_signature;
   std::unique_ptr<Metric> metric;
   SegmentStats stats;
 };
+
+// The metric behind such scores. `program_signature`: what the program says of itself, or nothing.
+std::unique_ptr<Metric> make_external_metric(const std::string& name,
+                                             const std::string& program_signature,
+                                             bool higher_is_better);
+SegmentStats external_statistics(std::span<const double> scores, int n_references);
 
 // sources may be empty; else all three have the same length. Throws Error, with the end of what the
 // program wrote to stderr, if it cannot be started, fails, takes too long, or answers with anything

@@ -10,8 +10,6 @@
 #include <memory>
 
 #include "engine/base/error.h"
-#include "eval/metrics/registry.h"
-#include "eval/metrics/response_metrics.h"
 #include "eval/report/stored_statistics.h"
 
 namespace skipbench {
@@ -47,12 +45,9 @@ class Comparer {
   void run() {
     check_baseline(table_, options_.baseline);
     for (const StoredDataset& dataset : table_.config.datasets) {
-      for (const auto& [name, options] : dataset.metrics) {
-        const auto metric = make_sweep_metric(name, options, "stored metric " + name);
-        name_ = name;
-        responses_ = find_response_metric(name);
-        metric_options_ = options;
-        for (const std::string& shown : shown_names(dataset.name)) compare(shown, *metric);
+      for (const StoredMetric& metric : stored_metrics(store_, table_.run_id, dataset)) {
+        stored_ = &metric;
+        for (const std::string& shown : shown_names(dataset.name)) compare(shown, *metric.metric);
       }
     }
   }
@@ -73,26 +68,25 @@ class Comparer {
   void compare(const std::string& dataset, const Metric& metric) {
     statistics_.clear();
     auto rows = quality_rows(table_, dataset);
-    // A run that was stopped has measured the responses of some cells alone.
-    std::erase_if(rows, [&](const TableRow* row) {
-      return responses_ != nullptr && !has_score(metric, *row);
-    });
+    // A run that was stopped has measured the responses of some cells alone, and another program
+    // has not seen those that were added since.
+    std::erase_if(
+        rows, [&](const TableRow* row) { return stored_->may_be_missing() && !has_score(*row); });
     for (const TableRow* row : rows) {
       const TableRow* baseline = baseline_of(*row, rows);
       if (baseline == row) continue;
       if (baseline == nullptr) {
-        leave_untested(metric, *row, why_no_baseline(dataset, rows));
+        leave_untested(*row, why_no_baseline(dataset, rows));
         continue;
       }
       if (is_own_reference(*baseline)) {
-        leave_untested(metric, *row, "it is measured against `full` itself");
+        leave_untested(*row, "it is measured against `full` itself");
         continue;
       }
       const TableRow* pair[] = {row};
       const auto compared = test(metric, *baseline, pair);
       for (const ComparedScore& score : compared[1]) {
-        set(*row, metric, score.score.name,
-            [&](TableScore& found) { found.p_value = score.p_value; });
+        set(*row, score.score.name, [&](TableScore& found) { found.p_value = score.p_value; });
       }
     }
     for (const TableRow* row : rows) add_intervals(metric, *row);
@@ -106,12 +100,12 @@ class Comparer {
 
   // Of every row, tested or not: `compare_to_baseline` has none of a randomisation.
   void add_intervals(const Metric& metric, const TableRow& row) {
-    const SegmentStats& stats = statistics(metric, row);
+    const SegmentStats& stats = statistics(row);
     if (stats.n_segments == 0) return;
     const std::vector<Score> names = metric.scores(stats.sum());
     const auto intervals = bootstrap_intervals(metric, stats, options_.settings);
     for (size_t i = 0; i < names.size(); ++i) {
-      set(row, metric, names[i].name, [&](TableScore& found) {
+      set(row, names[i].name, [&](TableScore& found) {
         found.low = intervals[i].low;
         found.high = intervals[i].high;
       });
@@ -120,7 +114,7 @@ class Comparer {
 
   // Of a distance to `full`, `full` has none by definition: there is nothing to test.
   bool is_own_reference(const TableRow& row) const {
-    if (responses_ == nullptr || !responses_->against_full) return false;
+    if (stored_->responses == nullptr || !stored_->responses->against_full) return false;
     Statement statement(store_.database(),
                         "SELECT resolved ->> '$.strategy' FROM cells WHERE id = ?");
     return statement.bind(row.quality_cell).step() && statement.text(0) == "full";
@@ -156,8 +150,8 @@ class Comparer {
                                   : "has no such score on these data");
   }
 
-  void leave_untested(const Metric& metric, const TableRow& of, const std::string& reason) {
-    const std::string signature = signature_of(metric, of);
+  void leave_untested(const TableRow& of, const std::string& reason) {
+    const std::string signature = signature_of(of);
     for (TableRow& row : table_.rows) {
       if (row.quality_cell != of.quality_cell) continue;
       for (TableScore& score : row.scores) {
@@ -173,8 +167,8 @@ class Comparer {
       if (row->target == target) group.push_back(row);
     }
     if (group.size() < 2) return;
-    const std::vector<Score> names = metric.scores(statistics(metric, *group[0]).sum());
-    const std::string signature = signature_of(metric, *group[0]);
+    const std::vector<Score> names = metric.scores(statistics(*group[0]).sum());
+    const std::string signature = signature_of(*group[0]);
     for (size_t i = 0; i < names.size(); ++i) {
       std::vector<const TableRow*> ranked;
       for (const TableRow* row : group) {
@@ -192,41 +186,40 @@ class Comparer {
             return scores[i].p_value && *scores[i].p_value < options_.alpha;
           });
       if (!beyond_chance) continue;
-      set(*ranked[0], metric, names[i].name, [](TableScore& found) { found.best = true; });
+      set(*ranked[0], names[i].name, [](TableScore& found) { found.best = true; });
     }
   }
 
   std::vector<std::vector<ComparedScore>> test(const Metric& metric, const TableRow& baseline,
                                                std::span<const TableRow* const> rows) {
     std::vector<SegmentStats> systems;
-    for (const TableRow* row : rows) systems.push_back(statistics(metric, *row));
-    return compare_to_baseline(metric, statistics(metric, baseline), systems, options_.test,
+    for (const TableRow* row : rows) systems.push_back(statistics(*row));
+    return compare_to_baseline(metric, statistics(baseline), systems, options_.test,
                                options_.settings);
   }
 
   // Of one metric at a time: `compare` forgets the last one's.
-  const SegmentStats& statistics(const Metric& metric, const TableRow& row) {
+  const SegmentStats& statistics(const TableRow& row) {
     const auto found = statistics_.find(row.quality_cell);
     if (found != statistics_.end()) return found->second;
     return statistics_
-        .emplace(row.quality_cell,
-                 stored_statistics(store_, row.quality_cell, name_, metric_options_, metric))
+        .emplace(row.quality_cell, stored_statistics(store_, row.quality_cell, *stored_))
         .first->second;
   }
 
-  std::string signature_of(const Metric& metric, const TableRow& row) {
-    return stored_signature(name_, metric, statistics(metric, row).n_references);
+  std::string signature_of(const TableRow& row) {
+    return stored_->signature(statistics(row).n_references);
   }
 
-  bool has_score(const Metric& metric, const TableRow& row) {
-    const std::string signature = signature_of(metric, row);
+  bool has_score(const TableRow& row) {
+    const std::string signature = signature_of(row);
     return std::any_of(row.scores.begin(), row.scores.end(),
                        [&](const TableScore& score) { return score.signature == signature; });
   }
 
-  void set(const TableRow& of, const Metric& metric, const std::string& name,
+  void set(const TableRow& of, const std::string& name,
            const std::function<void(TableScore&)>& change) {
-    const std::string signature = signature_of(metric, of);
+    const std::string signature = signature_of(of);
     for (TableRow& row : table_.rows) {
       if (row.quality_cell != of.quality_cell) continue;
       for (TableScore& score : row.scores) {
@@ -238,10 +231,7 @@ class Comparer {
   ResultStore& store_;
   ResultTable& table_;
   const ComparisonOptions& options_;
-  // Of the metric at hand.
-  std::string name_;                                // in capitals
-  const ResponseMetricEntry* responses_ = nullptr;  // null: it is of texts
-  MetricOptions metric_options_;
+  const StoredMetric* stored_ = nullptr;  // the one at hand
   std::map<int64_t, SegmentStats> statistics_;
 };
 

@@ -6,7 +6,6 @@
 #include <map>
 
 #include "engine/base/error.h"
-#include "eval/metrics/registry.h"
 #include "eval/report/stored_statistics.h"
 #include "eval/store/cell_settings.h"
 
@@ -65,15 +64,14 @@ class PairTester {
   void test(const TableRow& a, const TableRow& b, std::map<std::string, double>& p_values) {
     for (const StoredDataset& dataset : comparison_.table_a.config.datasets) {
       if (dataset.name != a.data_name) continue;
-      for (const auto& [name, options] : dataset.metrics) {
-        const auto metric = make_sweep_metric(name, options, "stored metric " + name);
-        const SegmentStats before = stored_statistics(a_, a.quality_cell, name, options, *metric);
-        const SegmentStats after[] = {
-            stored_statistics(b_, b.quality_cell, name, options, *metric)};
+      for (const StoredMetric& metric :
+           stored_metrics(a_, comparison_.table_a.run_id, dataset)) {
+        const SegmentStats before = stored_statistics(a_, a.quality_cell, metric);
+        const SegmentStats after[] = {stored_statistics(b_, b.quality_cell, metric)};
         if (before.n_segments == 0 || before.n_segments != after[0].n_segments) continue;
-        const std::string signature = stored_signature(name, *metric, before.n_references);
-        const auto compared =
-            compare_to_baseline(*metric, before, after, *comparison_.test, comparison_.settings);
+        const std::string signature = metric.signature(before.n_references);
+        const auto compared = compare_to_baseline(*metric.metric, before, after, *comparison_.test,
+                                                  comparison_.settings);
         for (const ComparedScore& score : compared[1]) {
           if (score.p_value) p_values[signature + score.score.name] = *score.p_value;
         }

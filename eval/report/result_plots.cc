@@ -8,8 +8,6 @@
 #include <set>
 
 #include "engine/base/error.h"
-#include "eval/metrics/registry.h"
-#include "eval/metrics/response_metrics.h"
 #include "eval/report/drift_plots.h"
 #include "eval/report/layout.h"
 #include "eval/report/row_statistics.h"
@@ -59,31 +57,12 @@ std::string score_name(const ResultTable& table, const std::string& dataset,
   throw unknown_name("score of " + dataset, wanted, known, "--metric");
 }
 
-// The metric's name stands first in its signature, in capitals.
-bool is_signature_of(const std::string& signature, std::string_view metric) {
-  return std::ranges::equal(signature.substr(0, signature.find('|')), metric, [](char a, char b) {
-    return a == static_cast<char>(std::toupper(static_cast<unsigned char>(b)));
-  });
-}
-
-// Of a metric that is not known any more, yes.
-bool is_higher_better(const std::string& signature) {
-  for (const MetricEntry& entry : metric_table()) {
-    if (is_signature_of(signature, entry.name)) return entry.make({}, "")->higher_is_better();
-  }
-  for (const ResponseMetricEntry& entry : response_metric_table()) {
-    if (!is_signature_of(signature, entry.name)) continue;
-    return make_response_metric(entry, {}, "")->higher_is_better();
-  }
-  return true;
-}
-
 bool is_higher_better(const ResultTable& table, const std::string& dataset,
                       const std::string& name) {
   for (const TableRow& row : table.rows) {
     if (row.dataset != dataset) continue;
     for (const TableScore& score : row.scores) {
-      if (score.name == name) return is_higher_better(score.signature);
+      if (score.name == name) return score.higher_is_better;
     }
   }
   return true;

@@ -9,6 +9,7 @@
 #include "engine/base/error.h"
 #include "eval/report/cell_times.h"
 #include "eval/report/row_statistics.h"
+#include "eval/report/stored_statistics.h"
 #include "eval/store/response_scores.h"
 #include "strategies/strategy.h"
 
@@ -206,7 +207,10 @@ class TableLoader {
                      " WHERE r.run_id = ? AND r.ordinal = ? ORDER BY r.position, s.ordinal");
     scores.bind(cell.id, run_, cell.ordinal);
     while (scores.step()) {
-      row.scores.push_back({scores.text(0), scores.text(1), scores.real(2), std::nullopt});
+      row.scores.push_back({.name = scores.text(0),
+                            .signature = scores.text(1),
+                            .value = scores.real(2),
+                            .higher_is_better = is_higher_better(store_, scores.text(1))});
     }
     return row;
   }

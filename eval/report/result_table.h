@@ -23,6 +23,7 @@ struct TableScore {
   std::optional<double> p_value;
   std::optional<double> low, high;  // 95 % of resamples lie between
   bool best = false;
+  bool higher_is_better = true;
   std::string untested;  // why p_value is missing, where a test against the baseline was asked for
 };
 

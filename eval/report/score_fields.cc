@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace skipbench {
 namespace {
@@ -23,12 +24,24 @@ TableField interval_field(const ScoreColumn& column, const char* end,
     const TableScore* score = find_score(row, column);
     return score == nullptr ? std::nullopt : score->*bound;
   };
-  field.text = [value = field.value](const TableRow& row) -> std::optional<std::string> {
+  field.text = [value = field.value,
+                digits = column.digits](const TableRow& row) -> std::optional<std::string> {
     const auto found = value(row);
     if (!found) return std::nullopt;
-    return fmt::format("{:.2f}", *found);
+    return fmt::format("{:.{}f}", *found, digits);
   };
   return field;
+}
+
+// COMET's scores and their like are from 0 to 1, and differ in the third digit.
+int shown_digits(const ResultTable& table, const TableScore& of) {
+  if (of.signature.find("|external:") == std::string::npos) return 2;
+  for (const TableRow& row : table.rows) {
+    for (const TableScore& score : row.scores) {
+      if (score.signature == of.signature && std::abs(score.value) > 1) return 2;
+    }
+  }
+  return 4;
 }
 
 }  // namespace
@@ -46,7 +59,7 @@ std::vector<ScoreColumn> score_columns(const ResultTable& table, const std::stri
         return column.name == score.name;
       });
       columns.push_back({of_name == 0 ? score.name : fmt::format("{} #{}", score.name, of_name + 1),
-                         score.name, score.signature});
+                         score.name, score.signature, shown_digits(table, score)});
     }
   }
   return columns;
@@ -57,8 +70,11 @@ TableField score_field(const ScoreColumn& column) {
   field.text = [column](const TableRow& row) -> std::optional<std::string> {
     const TableScore* score = find_score(row, column);
     if (score == nullptr) return std::nullopt;
-    if (score->deviation) return fmt::format("{:.2f} ± {:.2f}", score->value, *score->deviation);
-    return fmt::format("{:.2f}", score->value);
+    if (score->deviation) {
+      return fmt::format("{:.{}f} ± {:.{}f}", score->value, column.digits, *score->deviation,
+                         column.digits);
+    }
+    return fmt::format("{:.{}f}", score->value, column.digits);
   };
   field.value = [column](const TableRow& row) -> std::optional<double> {
     const TableScore* score = find_score(row, column);

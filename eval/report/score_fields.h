@@ -13,6 +13,7 @@ struct ScoreColumn {
   std::string title;
   std::string name;
   std::string signature;
+  int digits = 2;  // shown after the point: four of another program's metric from -1 to 1
 };
 
 // Of the rows of `dataset`; empty: of all.

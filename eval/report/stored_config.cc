@@ -9,8 +9,18 @@ namespace {
 
 using Json = nlohmann::json;
 
+DataFiles files_of(const Json& json) {
+  return {.source = json.value("source", ""),
+          .references = json.value("reference", std::vector<std::string>{}),
+          .jsonl = json.value("jsonl", ""),
+          .tsv = json.value("tsv", ""),
+          .source_field = json.value("source_field", "source"),
+          .reference_fields =
+              json.value("reference_fields", std::vector<std::string>{"reference"})};
+}
+
 StoredDataset dataset_of(const Json& json) {
-  StoredDataset dataset{.name = json.at("name").get<std::string>()};
+  StoredDataset dataset{.name = json.at("name").get<std::string>(), .files = files_of(json)};
   for (const Json& entry : json.at("metrics").get_ref<const Json::array_t&>()) {
     // {"bleu": {"tokenize": "13a"}}
     for (const auto& [name, options] : entry.get_ref<const Json::object_t&>()) {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "datasets/dataset.h"
 #include "eval/metrics/metric_options.h"
 
 namespace skipbench {
@@ -13,6 +14,7 @@ namespace skipbench {
 struct StoredDataset {
   std::string name;
   std::vector<std::pair<std::string, MetricOptions>> metrics;  // name -> settings
+  DataFiles files;
 };
 
 struct StoredStrategy {

@@ -10,6 +10,7 @@
 
 #include "eval/store/id_map.h"
 #include "eval/store/joint_run.h"
+#include "eval/store/external_scores.h"
 #include "eval/store/merge_responses.h"
 #include "eval/store/probes.h"
 #include "eval/store/row_copy.h"
@@ -37,6 +38,7 @@ class Merger {
     copy_calibration_data();
     copy_calibrations();
     copy_layer_scores();
+    copy_external_metrics(*input_, output_);
     merge_probes(*input_, output_);
     copy_groups();
     copy_cells();
@@ -194,7 +196,8 @@ class Merger {
   // What stands there is not finished: the other file's takes its place.
   void replace(Statement& row, int64_t from, int64_t to) {
     for (const char* table :
-         {"outputs", "samples", "scores", "response_scores", "step_drift", "layer_drift"}) {
+         {"outputs", "samples", "scores", "external_scores", "response_scores", "step_drift",
+          "layer_drift"}) {
       Statement(output_, fmt::format("DELETE FROM {} WHERE cell_id = ?", table)).bind(to).run();
     }
     Statement(output_, "DELETE FROM cells WHERE id = ?").bind(to).run();
@@ -203,7 +206,7 @@ class Merger {
   }
 
   void copy_contents(int64_t from, int64_t to) {
-    for (const char* table : {"outputs", "scores"}) {
+    for (const char* table : {"outputs", "scores", "external_scores"}) {
       Statement rows(*input_, fmt::format("SELECT * FROM {} WHERE cell_id = ?", table));
       rows.bind(from);
       while (rows.step()) copy_row(rows, output_, table, {{"cell_id", to}});
@@ -263,6 +266,7 @@ class Merger {
                       "SELECT score FROM scores WHERE cell_id = ? AND signature = ? AND name = ?");
       if (!known.bind(to, rows.text(1), rows.text(2)).step()) {
         copy_row(rows, output_, "scores", {{"cell_id", to}});
+        copy_external_scores(*input_, from, output_, to, rows.text(1));
       } else if (known.real(0) != rows.real(rows.index("score"))) {
         conflict("{}: {} is {}, {} elsewhere", cell_text(to), rows.text(2),
                  rows.real(rows.index("score")), known.real(0));

@@ -188,6 +188,16 @@ ALTER TABLE cells ADD COLUMN unread_weight_bytes INTEGER;
 -- The driver's version; empty: no driver, or an older version did not note it.
 ALTER TABLE runs ADD COLUMN driver TEXT NOT NULL DEFAULT '';
 )sql",
+    R"sql(
+-- Metrics that other programs computed of stored outputs.
+CREATE TABLE external_metrics(
+  signature TEXT PRIMARY KEY, name TEXT NOT NULL, program_signature TEXT NOT NULL,
+  higher_is_better INTEGER NOT NULL, n_references INTEGER NOT NULL, command TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE external_scores(
+  cell_id INTEGER NOT NULL REFERENCES cells, signature TEXT NOT NULL, idx INTEGER NOT NULL,
+  score REAL NOT NULL, PRIMARY KEY(cell_id, signature, idx)) WITHOUT ROWID;
+)sql",
 };
 
 int64_t pragma(Database& database, const std::string& name) {

@@ -59,7 +59,8 @@ ResultStore::ResultStore(const std::string& path, OpenMode mode) {
   if (mode == OpenMode::kReadOnly) {
     database_.emplace(path, mode);
     if (is_current(*database_)) return;
-    // Read as if it had been brought up to date; only `run` and `probe --results` change the file.
+    // Read as if it had been brought up to date; only commands that add
+    // to it change the file.
     *database_ = database_->copy_in_memory();
     migrate(*database_);
     return;
@@ -87,9 +88,9 @@ ResultStore::~ResultStore() {
 
 void ResultStore::clear() {
   for (const char* table :
-       {"response_scores", "step_drift", "layer_drift", "scores", "samples", "outputs",
-        "run_scores", "run_variants", "run_cells", "cells", "timing_groups", "layer_scores",
-        "calibration_data", "calibrations", "runs"}) {
+       {"external_scores", "external_metrics", "response_scores", "step_drift", "layer_drift",
+        "scores", "samples", "outputs", "run_scores", "run_variants", "run_cells", "cells",
+        "timing_groups", "layer_scores", "calibration_data", "calibrations", "runs"}) {
     database_->execute(fmt::format("DELETE FROM {}", table));
   }
 }

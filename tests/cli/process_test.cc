@@ -386,5 +386,15 @@ TEST_F(SweepCommands, TableOfNothing) {
   EXPECT_FALSE(fs::exists(path("absent.db")));  // reading makes no store
 }
 
+TEST_F(SweepCommands, RescoreAddsAColumnAndMakesNoFile) {
+  ASSERT_EQ(run_skipbench({"run", path("sweep.yaml")}).exit_code, 0);
+  const std::string program =
+      R"(awk '{ s = s c 1; c = "," } END { print "{\"name\":\"ROW\",\"scores\":[" s "]}" }')";
+  EXPECT_EQ(run_skipbench({"rescore", path("r.db"), "--external", program}).exit_code, 0);
+  EXPECT_NE(run_skipbench({"table", path("r.db")}).output.find(" ROW |"), std::string::npos);
+  EXPECT_EQ(run_skipbench({"rescore", path("absent.db"), "--external", program}).exit_code, 2);
+  EXPECT_FALSE(fs::exists(path("absent.db")));
+}
+
 }  // namespace
 }  // namespace skipbench

@@ -81,7 +81,7 @@ TEST(Store, VersionsThatTheTablesAreNotOf) {
   Database(path, OpenMode::kReadWrite).execute("PRAGMA journal_mode = DELETE");
   for (const int64_t version :
        {int64_t{-1}, int64_t{-4}, int64_t{-2147483648}, int64_t{0}, int64_t{1}, int64_t{2},
-        int64_t{3}, int64_t{4}, int64_t{5}, int64_t{6}, int64_t{7}}) {
+        int64_t{3}, int64_t{4}, int64_t{5}, int64_t{6}, int64_t{7}, int64_t{8}}) {
     Database(path, OpenMode::kReadWrite)
         .execute("PRAGMA user_version = " + std::to_string(version));
     const std::string before = bytes_of(path);
@@ -92,7 +92,8 @@ TEST(Store, VersionsThatTheTablesAreNotOf) {
     EXPECT_EQ(bytes_of(path), before) << version;
   }
   Database(path, OpenMode::kReadWrite)
-      .execute("PRAGMA user_version = 8; ALTER TABLE runs DROP COLUMN cpu");
+      .execute("PRAGMA user_version = " + std::to_string(current_version()) +
+               "; ALTER TABLE runs DROP COLUMN cpu");
   EXPECT_TRUE(says("no column runs.cpu", [&] { open(path, OpenMode::kReadOnly); }));
 }
 
@@ -145,7 +146,10 @@ TEST_P(OlderVersion, KeepsRunsCellsAndScores) {
     Database database(folder.path("a.db"), OpenMode::kReadWrite);
     migrate_to(database, GetParam());
     database.execute(
-        "INSERT INTO runs VALUES(1, 's', 'e', 'done', 'cmd', '{\"model\":{\"dtype\":\"f32\"}}',"
+        "INSERT INTO runs(id, started, ended, state, command, config, commit_hash, dirty_hash,"
+        " compiler, flags, device, device_name, cpu, threads, instruction_set, load_average, model,"
+        " model_hash, num_layers, peak_read_bytes_per_second, peak_flops_per_second)"
+        " VALUES(1, 's', 'e', 'done', 'cmd', '{\"model\":{\"dtype\":\"f32\"}}',"
         " 'c', '', 'gcc', '-O2', 'cpu', 'n', 'cpu', 2, 'isa', 0.5, 'm', 'h', 6, NULL, NULL);"
         "INSERT INTO cells(id, identity, kind, resolved, status) VALUES"
         " (1, 'x', 'quality', '{}', 'done'), (2, 'y', 'quality', '{}', 'failed');"
