@@ -4,12 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "eval/report/clock_notes.h"
+#include "eval/report/layer_notes.h"
 
 namespace skipbench {
 namespace {
@@ -180,46 +180,6 @@ std::vector<std::string> weight_notes(const ResultTable& table) {
   return notes;
 }
 
-constexpr double kLayersApart = 0.05;  // of the scored outputs' layers
-
-bool is_timed_otherwise(const TableRow& row) {
-  return row.layers && row.timed_layers &&
-         std::abs(*row.timed_layers - row.layers->mean) > kLayersApart * row.layers->mean;
-}
-
-// "early_exit 5x (scored 6.20, timed 7.09)", with the data set where there are several, and with
-// the batch size where others of the point are not alike.
-std::vector<std::string> rows_timed_otherwise(const ResultTable& table) {
-  std::vector<std::string> names;
-  const auto numbers = [](const TableRow& row) {
-    return fmt::format("scored {:.2f}, timed {:.2f}", row.layers->mean, *row.timed_layers);
-  };
-  for (const TableRow& row : table.rows) {
-    if (!is_timed_otherwise(row)) continue;
-    const bool is_like_others = std::ranges::all_of(table.rows, [&](const TableRow& other) {
-      return other.strategy != row.strategy || other.target != row.target ||
-             other.dataset != row.dataset ||
-             (is_timed_otherwise(other) && numbers(other) == numbers(row));
-    });
-    std::string name = fmt::format("{} {:g}x", row.strategy, row.target);
-    if (!is_one_dataset(table)) name += ", " + row.dataset;
-    if (!is_like_others) name += fmt::format(", batch {}", row.batch.value_or(0));
-    name += " (" + numbers(row) + ")";
-    if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
-  }
-  return names;
-}
-
-std::vector<std::string> layer_notes(const ResultTable& table) {
-  const auto names = rows_timed_otherwise(table);
-  if (names.empty()) return {};
-  return {fmt::format(
-      "Speed and quality of these rows are of numbers of layers more than {:g} % apart: {}. Where "
-      "the number follows a text's length, `timing.new_tokens` near the length of the scored texts "
-      "brings them together, for skip_decode with an `expected_length` near it too.",
-      100 * kLayersApart, fmt::join(names, "; "))};
-}
-
 // Empty where the shown run asked for all that the file holds.
 std::string other_runs_note(const OtherCells& others) {
   if (others.cells == 0) return "";
@@ -333,11 +293,10 @@ std::vector<std::string> measuring_notes(const ResultTable& table) {
   const std::vector<MachineUse> used = machines_used(table);
   const bool is_runs_own = used.empty() || (used.size() == 1 && is_run_of(run, *used[0].machine));
   if (is_runs_own) {
-    notes.push_back(fmt::format("Device {} ({}), {} threads{}{}, load {:.2f} at the start.",
-                                from.device, from.device_name, from.threads,
-                                from.instruction_set.empty() ? "" : ", " + from.instruction_set,
-                                from.driver.empty() ? "" : ", driver " + from.driver,
-                                from.load_average));
+    notes.push_back(fmt::format(
+        "Device {} ({}), {} threads{}{}, load {:.2f} at the start.", from.device, from.device_name,
+        from.threads, from.instruction_set.empty() ? "" : ", " + from.instruction_set,
+        from.driver.empty() ? "" : ", driver " + from.driver, from.load_average));
   }
   if (const std::string draws = decoding_note(table); !draws.empty()) notes.push_back(draws);
   for (const std::string& note : replay_notes(table.config)) notes.push_back(note);
