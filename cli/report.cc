@@ -20,7 +20,7 @@ namespace {
 
 struct ReportCommand {
   std::string db, path;
-  std::string test = "paired-bs";
+  std::string test = "paired-bs", correction = "none";
   bool names_baseline = false;  // else a table without `full` has none
   RunOption run;
   ReportOptions options;
@@ -48,6 +48,13 @@ void report(const ReportCommand& command) {
   const bool tested = command.test != "none";
   if (tested) comparison.test = paired_test(command.test);
   comparison.baseline = command.options.baseline;
+  comparison.shows_correction = asks_for_holm(command.correction);
+  if (comparison.shows_correction && !tested) {
+    throw Error({.what = "a page without tests does not read this option",
+                 .where = "--correction",
+                 .expected = "it with --significance paired-bs or paired-ar",
+                 .got = command.correction});
+  }
   ResultStore store(command.db, OpenMode::kReadOnly);
   ResultTable table = load_result_table(store, run);
   if (command.names_baseline) check_baseline(table, comparison.baseline);
@@ -73,6 +80,9 @@ void add_report(CLI::App& app) {
                       "strategy that the others are tested against and their texts compared with")
           ->capture_default_str();
   sub->add_option("--significance", command->test, "paired-bs, paired-ar, or none")
+      ->capture_default_str();
+  sub->add_option("--correction", command->correction,
+                  "holm: columns of p corrected for all tests of a score on a data set; or none")
       ->capture_default_str();
   command->run.add_to(*sub, "the page");
   sub->footer(

@@ -20,23 +20,26 @@ struct TableCommand {
   std::string path;
   std::string format = "md";
   TableLayout layout;
-  std::string test;                 // empty: none
+  std::string test;  // empty: none
+  std::string correction = "none";
   std::vector<std::string> beside;  // name and file
   ComparisonOptions comparison;
-  bool names_baseline = false;
+  bool names_baseline = false, names_correction = false;
   RunOption run;
 };
 
-void check_baseline_is_read(const TableCommand& command) {
-  if (!command.names_baseline || !command.test.empty()) return;
+void check_is_read(const TableCommand& command, const char* option, const std::string& value) {
+  if (!command.test.empty()) return;
   throw Error({.what = "a table without tests does not read this option",
-               .where = "--baseline",
+               .where = option,
                .expected = "it with --significance",
-               .got = command.comparison.baseline});
+               .got = value});
 }
 
 void print_table(TableCommand& command) {
-  check_baseline_is_read(command);
+  if (command.names_baseline) check_is_read(command, "--baseline", command.comparison.baseline);
+  if (command.names_correction) check_is_read(command, "--correction", command.correction);
+  command.comparison.shows_correction = asks_for_holm(command.correction);
   if (!command.test.empty()) command.comparison.test = paired_test(command.test);
   if (!command.beside.empty()) {
     command.layout.beside = read_published(command.beside[0], command.beside[1]);
@@ -83,6 +86,12 @@ void add_table(CLI::App& app) {
   const CLI::Option* baseline = sub->add_option("--baseline", command->comparison.baseline,
                                                 "with --significance: the strategy to test against")
                                     ->capture_default_str();
+  const CLI::Option* correction =
+      sub->add_option("--correction", command->correction,
+                      "with --significance: holm adds to md and latex the columns 'BLEU p Holm': p "
+                      "corrected for all tests of a score on a data set, whatever rows are shown "
+                      "(csv and json always have them); or none")
+          ->capture_default_str();
   sub->add_option("--beside", command->beside,
                   "NAME FILE: with --layout paper, published numbers beside one's own, as in "
                   "paper results/paper_table4.json")
@@ -93,8 +102,9 @@ void add_table(CLI::App& app) {
   sub->footer(
       "Example:\n  skipbench table results/quickstart.db -o latex --where batch=8 --significance "
       "paired-bs");
-  sub->callback([command, baseline] {
+  sub->callback([command, baseline, correction] {
     command->names_baseline = baseline->count() > 0;
+    command->names_correction = correction->count() > 0;
     print_table(*command);
   });
 }

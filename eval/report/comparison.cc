@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "engine/base/error.h"
+#include "eval/report/holm.h"
 #include "eval/report/stored_statistics.h"
 
 namespace skipbench {
@@ -42,7 +43,10 @@ class Comparer {
   Comparer(ResultStore& store, ResultTable& table, const ComparisonOptions& options)
       : store_(store), table_(table), options_(options) {}
 
-  void run() {
+  // Data set as shown, number of tests, and the scores that have so many.
+  using Families = std::map<std::string, std::map<int64_t, std::vector<std::string>>>;
+
+  Families run() {
     check_baseline(table_, options_.baseline);
     for (const StoredDataset& dataset : table_.config.datasets) {
       for (const StoredMetric& metric : stored_metrics(store_, table_.run_id, dataset)) {
@@ -50,6 +54,7 @@ class Comparer {
         for (const std::string& shown : shown_names(dataset.name)) compare(shown, *metric.metric);
       }
     }
+    return families_;
   }
 
  private:
@@ -89,12 +94,38 @@ class Comparer {
         set(*row, score.score.name, [&](TableScore& found) { found.p_value = score.p_value; });
       }
     }
+    correct(metric, dataset, rows);
     for (const TableRow* row : rows) add_intervals(metric, *row);
     std::vector<double> targets;
     for (const TableRow* row : rows) {
       if (std::find(targets.begin(), targets.end(), row->target) != targets.end()) continue;
       targets.push_back(row->target);
       mark_best(metric, rows, row->target);
+    }
+  }
+
+  // The tests of one score on one data set are a family.
+  void correct(const Metric& metric, const std::string& dataset,
+               const std::vector<const TableRow*>& rows) {
+    if (rows.empty()) return;
+    const std::string signature = signature_of(*rows[0]);
+    for (const Score& one : metric.scores(statistics(*rows[0]).sum())) {
+      std::vector<const TableRow*> tested;
+      std::vector<double> p_values;
+      for (const TableRow* row : rows) {
+        const TableScore* score = find_score(*row, one.name, signature);
+        if (score == nullptr || !score->p_value) continue;
+        tested.push_back(row);
+        p_values.push_back(*score->p_value);
+      }
+      const std::vector<double> corrected = holm_adjusted(p_values);
+      for (size_t i = 0; i < tested.size(); ++i) {
+        set(*tested[i], one.name, [&](TableScore& found) {
+          found.p_holm = corrected[i];
+          found.tests = std::ssize(tested);
+        });
+      }
+      if (!tested.empty()) families_[dataset][std::ssize(tested)].push_back(one.name);
     }
   }
 
@@ -231,9 +262,23 @@ class Comparer {
   ResultStore& store_;
   ResultTable& table_;
   const ComparisonOptions& options_;
+  Families families_;
   const StoredMetric* stored_ = nullptr;  // the one at hand
   std::map<int64_t, SegmentStats> statistics_;
 };
+
+std::string sizes_text(const Comparer::Families& families) {
+  std::vector<std::string> texts;
+  for (const auto& [dataset, sizes] : families) {
+    std::vector<std::string> parts;
+    for (const auto& [tests, scores] : sizes) {
+      parts.push_back(fmt::format("{} of {}", tests, fmt::join(scores, ", ")));
+    }
+    texts.push_back(
+        fmt::format("{}{}", families.size() > 1 ? dataset + ": " : "", fmt::join(parts, ", ")));
+  }
+  return fmt::format("{}", fmt::join(texts, "; "));
+}
 
 }  // namespace
 
@@ -249,7 +294,7 @@ void check_baseline(const ResultTable& table, const std::string& baseline) {
 }
 
 void compare_strategies(ResultStore& store, ResultTable& table, const ComparisonOptions& options) {
-  Comparer(store, table, options).run();
+  const Comparer::Families families = Comparer(store, table, options).run();
   for (TableRow& row : table.rows) {
     if (row.seeds == 1 || row.strategy == options.baseline) continue;
     for (TableScore& score : row.scores) {
@@ -269,6 +314,14 @@ void compare_strategies(ResultStore& store, ResultTable& table, const Comparison
           ? fmt::format("{} resamples", options.settings.resamples)
           : fmt::format("{} trials", options.settings.trials),
       options.settings.seed, options.alpha);
+  table.shows_correction = options.shows_correction;
+  if (!families.empty()) {
+    table.correction = fmt::format(
+        "p Holm: p corrected (Holm 1979) for all tests of a score on a data set, every strategy's "
+        "of "
+        "the run, whatever rows are shown, once for all its batch sizes: {}.",
+        sizes_text(families));
+  }
   table.interval = fmt::format(
       "low and high: 95 % bootstrap interval, {} resamples of the texts or, where references were "
       "read, of these; seed {}",

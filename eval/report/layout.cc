@@ -254,6 +254,7 @@ std::vector<TableField> table_fields(const ResultTable& table, const std::string
     fields.push_back(score_field(column));
     if (table.comparison.empty()) continue;
     fields.push_back(p_value_field(column));
+    fields.push_back(corrected_p_field(column, !table.shows_correction));
     for (TableField& field : interval_fields(column)) fields.push_back(std::move(field));
   }
   for (const Column& column : trailing_columns()) fields.push_back(fixed_field(column));

@@ -23,6 +23,7 @@ std::string markdown_notes(const ResultTable& table, const TableLayout& layout) 
     text += "\n";
   }
   if (!table.comparison.empty()) text += table.comparison + "\n\n";
+  if (table.shows_correction && !table.correction.empty()) text += table.correction + "\n\n";
   const std::vector<std::string> reading = reading_notes(table);
   for (const std::string& line : reading) text += line + "\n";
   if (!reading.empty()) text += "\n";
@@ -40,6 +41,7 @@ std::string render_latex(const ResultTable& table, const TableLayout& layout) {
   std::string text;
   for (Grid& grid : table_grids(table, layout)) {
     if (!table.comparison.empty()) grid.notes.push_back(table.comparison);
+    if (table.shows_correction && !table.correction.empty()) grid.notes.push_back(table.correction);
     for (std::string& note : untested_notes(table)) grid.notes.push_back(std::move(note));
     grid.remarks = row_notes(table);
     for (std::string& note : measuring_notes(table)) grid.remarks.push_back(std::move(note));
@@ -122,6 +124,8 @@ OrderedJson row_json(const ResultTable& table, const TableRow& row) {
     if (compared) {
       OrderedJson& last = json["scores"].back();
       last["p_value"] = score.p_value ? OrderedJson(*score.p_value) : OrderedJson(nullptr);
+      last["p_value_holm"] = score.p_holm ? OrderedJson(*score.p_holm) : OrderedJson(nullptr);
+      if (score.p_holm) last["tests"] = score.tests;
       last["low"] = score.low ? OrderedJson(*score.low) : OrderedJson(nullptr);
       last["high"] = score.high ? OrderedJson(*score.high) : OrderedJson(nullptr);
       last["best"] = score.best;
@@ -173,6 +177,7 @@ std::string render_json(const ResultTable& table) {
   for (const TableRow& row : table.rows) json["rows"].push_back(row_json(table, row));
   if (!table.comparison.empty()) {
     json["comparison"] = table.comparison;
+    json["correction"] = table.correction;
     json["interval"] = table.interval;
   }
   for (const auto* columns : {&leading_columns(), &trailing_columns()}) {

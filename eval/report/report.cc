@@ -40,6 +40,9 @@ std::string tables_section(const ResultTable& table) {
   if (!table.comparison.empty()) {
     text += "<p class=notes>" + html_note(table.comparison) + "</p>\n";
   }
+  if (table.shows_correction && !table.correction.empty()) {
+    text += "<p class=notes>" + html_note(table.correction) + "</p>\n";
+  }
   const std::vector<std::string> reading = reading_notes(table);
   if (!reading.empty()) text += list_of(reading);
   return text + "<details><summary>What the columns mean</summary>\n" +

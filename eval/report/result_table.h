@@ -21,6 +21,8 @@ struct TableScore {
   std::optional<double> deviation;  // over seeds
   // Where compare_strategies was asked (eval/report/comparison.h).
   std::optional<double> p_value;
+  std::optional<double> p_holm;  // p_value corrected for the `tests` of its family
+  int64_t tests = 0;
   std::optional<double> low, high;  // 95 % of resamples lie between
   bool best = false;
   bool higher_is_better = true;
@@ -127,6 +129,8 @@ struct ResultTable {
   std::vector<ResultStore::RunVariant> variants;  // of a run with a matrix
   std::string comparison;                         // how p-values were found; empty: not asked
   std::string interval;                           // likewise of low and high
+  std::string correction;                         // likewise of p_holm
+  bool shows_correction = false;  // in Markdown, LaTeX and HTML, without being named
 };
 
 // The cells that run `run` asked for, by default the latest. Throws Error for a results file

@@ -44,6 +44,22 @@ int shown_digits(const ResultTable& table, const TableScore& of) {
   return 4;
 }
 
+TableField p_field(const ScoreColumn& column, const char* name,
+                   std::optional<double> TableScore::*p_value) {
+  const std::string title = fmt::format("{} {}", column.title, name);
+  TableField field{title, title, ""};
+  field.value = [column, p_value](const TableRow& row) -> std::optional<double> {
+    const TableScore* score = find_score(row, column);
+    return score == nullptr ? std::nullopt : score->*p_value;
+  };
+  field.text = [value = field.value](const TableRow& row) -> std::optional<std::string> {
+    const auto p = value(row);
+    if (!p) return std::nullopt;
+    return *p < 0.001 ? "<0.001" : fmt::format("{:.3f}", *p);
+  };
+  return field;
+}
+
 }  // namespace
 
 std::vector<ScoreColumn> score_columns(const ResultTable& table, const std::string& dataset) {
@@ -89,16 +105,15 @@ TableField score_field(const ScoreColumn& column) {
 }
 
 TableField p_value_field(const ScoreColumn& column) {
-  TableField field{column.title + " p", column.title + " p", ""};
-  field.value = [column](const TableRow& row) -> std::optional<double> {
-    const TableScore* score = find_score(row, column);
-    return score == nullptr ? std::nullopt : score->p_value;
-  };
-  field.text = [value = field.value](const TableRow& row) -> std::optional<std::string> {
-    const auto p = value(row);
-    if (!p) return std::nullopt;
-    return *p < 0.001 ? "<0.001" : fmt::format("{:.3f}", *p);
-  };
+  return p_field(column, "p", &TableScore::p_value);
+}
+
+TableField corrected_p_field(const ScoreColumn& column, bool on_request) {
+  TableField field = p_field(column, "p Holm", &TableScore::p_holm);
+  field.on_request = on_request;
+  // Where it is usual, the table's own note says more.
+  if (on_request)
+    field.definition = "p corrected (Holm 1979) for all tests of the score on its data";
   return field;
 }
 

@@ -23,6 +23,7 @@ TableField score_field(const ScoreColumn& column);
 
 // What a comparison found (eval/report/comparison.h).
 TableField p_value_field(const ScoreColumn& column);
+TableField corrected_p_field(const ScoreColumn& column, bool on_request);
 std::vector<TableField> interval_fields(const ScoreColumn& column);  // low and high, on request
 
 }  // namespace skipbench

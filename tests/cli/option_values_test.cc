@@ -47,6 +47,17 @@ TEST(OptionValues, AnEmptyOneIsNotTheDefault) {
   expect_refused({"table", " "}, {"db", "got ' '"});
 }
 
+TEST(OptionValues, ACorrectionIsOfTests) {
+  expect_refused({"table", "r.db", "--correction", "holm"},
+                 {"--correction: a table without tests does not read this option; expected it with "
+                  "--significance, got holm"});
+  const Arguments tested = {"table", "r.db", "--significance", "paired-ar"};
+  expect_refused(joined(tested, {"--correction", "holms"}), {"unknown correction 'holms'", "holm"});
+  expect_refused(
+      {"report", "r.db", "-o", "r.html", "--significance", "none", "--correction", "holm"},
+      {"--correction: a page without tests does not read this option"});
+}
+
 TEST(OptionValues, NothingBetweenTwoCommasIsNoValue) {
   const Arguments bench = {"bench", "--model", fixture("bloom-7layers"), "-p", "1", "-n", "1"};
   expect_refused(joined(bench, {"-b", "1,,2"}), {"--batch", "from 1 to 65536", "got ''"});

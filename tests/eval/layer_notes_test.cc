@@ -23,7 +23,7 @@ TableRow scored_row(const std::string& strategy, double target, double layers) {
   return row;
 }
 
-ResultTable table_of(std::vector<TableRow> rows) {
+ResultTable table_with(std::vector<TableRow> rows) {
   ResultTable table;
   table.run.config = "{}";
   table.run.num_layers = 30;
@@ -33,9 +33,9 @@ ResultTable table_of(std::vector<TableRow> rows) {
 
 TEST(BudgetNotes, NameDirectionAndNumbers) {
   const ResultTable table =
-      table_of({scored_row("full", 1, 30), scored_row("unified", 2, 15),
-                scored_row("skip_decode", 2, 18.1), scored_row("adaskip", 2, 14.02),
-                scored_row("skip_decode", 3, 12.5), scored_row("adaskip", 3, 9.95)});
+      table_with({scored_row("full", 1, 30), scored_row("unified", 2, 15),
+                  scored_row("skip_decode", 2, 18.1), scored_row("adaskip", 2, 14.02),
+                  scored_row("skip_decode", 3, 12.5), scored_row("adaskip", 3, 9.95)});
   EXPECT_EQ(layer_notes(table),
             (Notes{"While scored, these rows ran over 1 % more layers per decoding step than their "
                    "budget K, which favours their quality: skip_decode 2x (18.10 of 15), 3x (12.50 "
@@ -47,10 +47,10 @@ TEST(BudgetNotes, NameDirectionAndNumbers) {
 // The tolerance is that of a calibration.
 TEST(BudgetNotes, OnePercentIsOnBudget) {
   for (const double on : {14.86, 15.14, 15.0}) {
-    EXPECT_EQ(layer_notes(table_of({scored_row("random", 2, on)})), Notes{}) << on;
+    EXPECT_EQ(layer_notes(table_with({scored_row("random", 2, on)})), Notes{}) << on;
   }
   for (const double off : {14.84, 15.16}) {
-    EXPECT_EQ(layer_notes(table_of({scored_row("random", 2, off)})).size(), 1u) << off;
+    EXPECT_EQ(layer_notes(table_with({scored_row("random", 2, off)})).size(), 1u) << off;
   }
 }
 
@@ -61,12 +61,12 @@ TEST(BudgetNotes, RowsWithoutABudgetAreNotNamed) {
   TableRow chosen = scored_row("layers", 1, 7), failed = scored_row("unified", 2, 0);
   failed.layers.reset();
   const TableRow beyond = scored_row("unified", 40, 2);
-  EXPECT_EQ(layer_notes(table_of({full, drafts, chosen, failed, beyond})), Notes{});
-  ResultTable unknown = table_of({scored_row("unified", 2, 9)});
+  EXPECT_EQ(layer_notes(table_with({full, drafts, chosen, failed, beyond})), Notes{});
+  ResultTable unknown = table_with({scored_row("unified", 2, 9)});
   unknown.run.num_layers = 0;
   EXPECT_EQ(layer_notes(unknown), Notes{});
   // A list that was given a target is measured by it, and so is a plug-in's strategy.
-  EXPECT_EQ(layer_notes(table_of({scored_row("layers", 2, 7), scored_row("plugged", 3, 11)})),
+  EXPECT_EQ(layer_notes(table_with({scored_row("layers", 2, 7), scored_row("plugged", 3, 11)})),
             (Notes{"While scored, these rows ran over 1 % more layers per decoding step than their "
                    "budget K, which favours their quality: plugged 3x (11.00 of 10).",
                    "While scored, these rows ran over 1 % fewer layers per decoding step than "
@@ -77,8 +77,8 @@ TEST(BudgetNotes, ACalibrationOffTargetSaysItAlready) {
   TableRow marked = scored_row("ffn_skip", 2, 22.3), on = scored_row("early_exit", 2, 16);
   marked.calibration = TableCalibration{.budget = 15, .realised_budget = 22, .on_target = false};
   on.calibration = TableCalibration{.budget = 15, .realised_budget = 15, .on_target = true};
-  EXPECT_EQ(layer_notes(table_of({marked})), Notes{});
-  const Notes notes = layer_notes(table_of({marked, on}));
+  EXPECT_EQ(layer_notes(table_with({marked})), Notes{});
+  const Notes notes = layer_notes(table_with({marked, on}));
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_TRUE(notes[0].ends_with(": early_exit 2x (16.00 of 15) (beside those marked off target)."))
       << notes[0];
@@ -102,7 +102,7 @@ TEST(BudgetNotes, ManyRowsAreOneLine) {
   }
   const std::string points =
       " 2x (16.00 of 15), 2.5x (13.00 of 12), 3x (11.00 of 10), 5x (7.00 of 6), 10x (4.00 of 3)";
-  EXPECT_EQ(layer_notes(table_of(rows)),
+  EXPECT_EQ(layer_notes(table_with(rows)),
             (Notes{"While scored, these rows ran over 1 % more layers per decoding step than their "
                    "budget K, which favours their quality: skip_decode, de-en," +
                    points + "; adaskip, de-en," + points + "; skip_decode, zh-en," + points +
@@ -113,7 +113,7 @@ TEST(BudgetNotes, ManyRowsAreOneLine) {
 TEST(BudgetNotes, OfThePointsModel) {
   TableRow row = scored_row("unified", 2, 15);
   row.variant = "model=small";
-  ResultTable table = table_of({row});
+  ResultTable table = table_with({row});
   EXPECT_EQ(layer_notes(table), Notes{});
   table.variants.push_back({.variant = "model=small", .num_layers = 24});
   ASSERT_EQ(layer_notes(table).size(), 1u);
