@@ -70,10 +70,12 @@ void add_table(CLI::App& app) {
            "columns that come first and order the rows, comma-separated");
   add_list(*sub, "--columns", command->layout.columns,
            "the columns to show, comma-separated, by their keys in csv; more than the usual ones: "
-           "differs_from_full, first_token_ms, step_p50_ms (p90, p95, p99), cache_mib, needed_mib, "
-           "peak_memory_mib, sm_clock_mhz, memory_clock_mhz, temperature_c, clock_reasons, "
-           "adapter, weights, machine, natural_decode_tokens_per_second (of quality decoding: "
-           "natural length, in the batch natural_batch, not in turns)");
+           "paired_speedup, speedup_low, speedup_high (its 95 % interval; likewise "
+           "paired_total_speedup, total_speedup_low, total_speedup_high), differs_from_full, "
+           "first_token_ms, step_p50_ms (p90, p95, p99), cache_mib, needed_mib, peak_memory_mib, "
+           "sm_clock_mhz, memory_clock_mhz, temperature_c, clock_reasons, adapter, weights, "
+           "machine, natural_decode_tokens_per_second (of quality decoding: natural length, in the "
+           "batch natural_batch, not in turns)");
   sub->add_option("--where", command->layout.where,
                   "only rows with COLUMN=VALUE or COLUMN=VALUE,VALUE; repeatable")
       ->allow_extra_args(false);

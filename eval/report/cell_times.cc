@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "eval/report/speed_interval.h"
 #include "eval/store/stored_json.h"
 
 namespace skipbench {
@@ -28,13 +29,25 @@ void add_percentiles(TableRow& row, std::vector<double> step_us) {
   row.step_p99_ms = percentile_ms(99);
 }
 
+// Nothing where a repetition has no speed (no token was decoded, or in no time at all).
+std::optional<RatioInterval> known_interval(const std::vector<double>& speeds,
+                                            const std::vector<double>& reference) {
+  const auto is_speed = [](double speed) { return speed > 0 && std::isfinite(speed); };
+  if (speeds.size() != reference.size() || !std::ranges::all_of(speeds, is_speed) ||
+      !std::ranges::all_of(reference, is_speed)) {
+    return std::nullopt;
+  }
+  return ratio_interval(speeds, reference);
+}
+
 }  // namespace
 
 std::optional<Speeds> speeds_of(Database& database, int64_t cell, int64_t group) {
   Statement statement(database,
                       "SELECT sum(prefill_us), sum(decode_us), sum(prompt_tokens),"
                       " sum(decode_tokens), sum(rows) FROM samples"
-                      " WHERE cell_id = ? AND group_id = ? GROUP BY repetition");
+                      " WHERE cell_id = ? AND group_id = ? GROUP BY repetition"
+                      " ORDER BY repetition");
   statement.bind(cell, group);
   std::vector<double> total, decode;
   while (statement.step()) {
@@ -48,9 +61,22 @@ std::optional<Speeds> speeds_of(Database& database, int64_t cell, int64_t group)
   if (total.empty()) return std::nullopt;
   const auto [low, high] = std::minmax_element(decode.begin(), decode.end());
   const double middle = middle_of(decode);
-  Speeds speeds{middle_of(total), middle, std::nullopt};
+  Speeds speeds{middle_of(total), middle, std::nullopt, total, decode};
   if (decode.size() > 1) speeds.spread = (*high - *low) / middle;
   return speeds;
+}
+
+void add_speed_intervals(const Speeds& speeds, const Speeds& full, TableRow& row) {
+  if (const auto found = known_interval(speeds.decode_of_each, full.decode_of_each)) {
+    row.paired_speedup = found->mean;
+    row.speedup_low = found->low;
+    row.speedup_high = found->high;
+  }
+  if (const auto found = known_interval(speeds.total_of_each, full.total_of_each)) {
+    row.paired_total_speedup = found->mean;
+    row.total_speedup_low = found->low;
+    row.total_speedup_high = found->high;
+  }
 }
 
 void add_timed_batches(Database& database, int64_t cell, int64_t group, TableRow& row) {

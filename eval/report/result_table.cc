@@ -279,6 +279,7 @@ class TableLoader {
       if (full_speeds) {
         row.speedup = speeds->decode / full_speeds->decode;
         row.total_speedup = speeds->total / full_speeds->total;
+        if (*full != cell.id) add_speed_intervals(*speeds, *full_speeds, row);
       }
       row.memory_saved = saved_share(row.needed_mib, needed_mib(database_, *full, *cell.group));
     }

@@ -83,6 +83,10 @@ struct TableRow {
   std::optional<double> speedup;            // decode, against `full` of the same group
   std::optional<double> speedup_deviation;  // over seeds
   std::optional<double> total_speedup;      // total, likewise
+  // Geometric means over the repetitions of their pairs with `full`'s, and the 95 % intervals of
+  // these (speed_interval.h); none of `full` itself and of means over seeds.
+  std::optional<double> paired_speedup, paired_total_speedup;
+  std::optional<double> speedup_low, speedup_high, total_speedup_low, total_speedup_high;
   std::optional<double> bound;
   std::optional<double> first_token_ms;  // median of the timed batches' prefills
   // Over decoding steps of the timed batches.

@@ -150,6 +150,12 @@ TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
   folded.strategy = group;
   folded.seeds = std::ssize(rows);
   folded.calibration.reset();
+  // Intervals are of one run's repetitions.
+  for (const OptionalField field :
+       {&TableRow::paired_speedup, &TableRow::paired_total_speedup, &TableRow::speedup_low,
+        &TableRow::speedup_high, &TableRow::total_speedup_low, &TableRow::total_speedup_high}) {
+    (folded.*field).reset();
+  }
   fold_layers(folded, rows);
   fold_drift(folded, rows);
   fold_machines(folded, rows);

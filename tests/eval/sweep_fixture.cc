@@ -148,11 +148,29 @@ Json SweepFolder::rows(const std::string& results) const {
 Json SweepFolder::untimed_rows(const std::string& results) const {
   Json all = rows(results);
   for (Json& row : all) {
-    for (const char* key : {"total_tokens_per_second", "decode_tokens_per_second", "decode_spread",
-                            "speedup", "total_speedup", "speedup_per_target", "bound",
-                            "first_token_ms", "step_p50_ms", "step_p90_ms", "step_p95_ms",
-                            "step_p99_ms", "exit_test_share", "natural_decode_tokens_per_second",
-                            "natural_batch", "peak_memory_mib", "joules_per_token"}) {
+    for (const char* key : {"total_tokens_per_second",
+                            "decode_tokens_per_second",
+                            "decode_spread",
+                            "speedup",
+                            "paired_speedup",
+                            "paired_total_speedup",
+                            "speedup_low",
+                            "speedup_high",
+                            "total_speedup",
+                            "total_speedup_low",
+                            "total_speedup_high",
+                            "speedup_per_target",
+                            "bound",
+                            "first_token_ms",
+                            "step_p50_ms",
+                            "step_p90_ms",
+                            "step_p95_ms",
+                            "step_p99_ms",
+                            "exit_test_share",
+                            "natural_decode_tokens_per_second",
+                            "natural_batch",
+                            "peak_memory_mib",
+                            "joules_per_token"}) {
       row.erase(key);
     }
   }
