@@ -33,6 +33,7 @@ void report(const GateResult& result) {
   for (const SeriesVerdict& one : result.series) {
     std::cout << kNames[static_cast<int>(one.comparison.verdict)] << ": " << one.series << ": "
               << one.comparison.why << '\n';
+    if (!one.note.empty()) std::cout << "  note: " << one.note << '\n';
   }
   std::cout << kNames[static_cast<int>(result.verdict)] << '\n' << std::flush;
   if (result.verdict == Verdict::kRegression) throw ExitWith{ExitCode::kCellFailed};
@@ -107,8 +108,8 @@ void add_settings(CLI::App& sub, RegressSettings& settings) {
 }
 
 constexpr char kExitCodes[] =
-    "Exit codes: 0 no regression, 1 regression, 2 cannot judge (too few runs, different machines, "
-    "unsteady speed) or wrong input.";
+    "Exit codes: 0 no regression, 1 regression, 2 cannot judge (too few runs, different machines "
+    "or clocks, a slowed card, unsteady speed) or wrong input.";
 
 void add_regress_run(CLI::App& parent, const std::shared_ptr<RegressCommand>& command) {
   CLI::App* run = parent.add_subcommand("run", "Measure two builds in turns and compare them");

@@ -10,7 +10,9 @@
 
 #include "engine/base/error.h"
 #include "eval/bench/schema_version.h"
+#include "eval/regress/conditions.h"
 #include "eval/regress/rank_test.h"
+#include "eval/telemetry/device_monitor.h"
 
 namespace skipbench {
 namespace {
@@ -99,6 +101,10 @@ BenchRun bench_run(const Json& row, const std::string& where) {
     run.label = text_or_empty(row, "label");
     run.commit = row.at("build_commit").get<std::string>();
     run.machine = machine_name(row);
+    run.slowdowns = spoiling_clock_reasons(text_or_empty(row, "clock_reasons"));
+    if (is_known(row, "sm_clock_mhz")) run.sm_clock_mhz = row.at("sm_clock_mhz").get<double>();
+    run.driver = text_or_empty(row, "driver_version");
+    run.time = text_or_empty(row, "test_time");
     run.tokens_per_second = median(row.at("samples_ts").get<std::vector<double>>());
     return run;
   } catch (const Json::exception& error) {
@@ -113,13 +119,8 @@ bool is_of(const BenchRun& run, const std::string& name) {
   return run.label == name || (name.size() >= 7 && run.commit.starts_with(name));
 }
 
-// Empty, or why the runs of a series say nothing about the code.
-std::string distrust(std::span<const BenchRun> runs, std::span<const double> baseline,
-                     const RegressSettings& settings) {
-  for (const BenchRun& run : runs) {
-    if (run.machine == runs[0].machine) continue;
-    return fmt::format("measured on different machines: {}; {}", runs[0].machine, run.machine);
-  }
+// Empty, or how the machine's speed changed while the baseline was measured.
+std::string unsteady_speed(std::span<const double> baseline, const RegressSettings& settings) {
   const auto first = baseline.first(baseline.size() / 2);
   const auto second = baseline.subspan(baseline.size() / 2);
   if (first.empty()) return "";
@@ -135,19 +136,33 @@ std::string distrust(std::span<const BenchRun> runs, std::span<const double> bas
       100 * change);
 }
 
+struct SeriesSide {
+  std::vector<BenchRun> runs;
+  std::vector<double> speeds;
+};
+
+SeriesSide side_of(std::span<const BenchRun> runs, const std::string& series,
+                   const std::string& name) {
+  SeriesSide side;
+  for (const BenchRun& run : runs) {
+    if (run.series != series || !is_of(run, name)) continue;
+    side.runs.push_back(run);
+    side.speeds.push_back(run.tokens_per_second);
+  }
+  return side;
+}
+
 SeriesVerdict judge_series(std::span<const BenchRun> runs, const std::string& series,
                            const std::string& baseline, const std::string& candidate,
                            const RegressSettings& settings) {
-  std::vector<BenchRun> ours;
-  std::vector<double> before, after;
-  for (const BenchRun& run : runs) {
-    if (run.series != series) continue;
-    if (is_of(run, baseline)) before.push_back(run.tokens_per_second);
-    if (is_of(run, candidate)) after.push_back(run.tokens_per_second);
-    if (is_of(run, baseline) || is_of(run, candidate)) ours.push_back(run);
-  }
-  SeriesVerdict result{series, compare_runs(before, after, settings)};
-  const std::string why = distrust(ours, before, settings);
+  const SeriesSide before = side_of(runs, series, baseline);
+  const SeriesSide after = side_of(runs, series, candidate);
+  SeriesVerdict result{.series = series,
+                       .comparison = compare_runs(before.speeds, after.speeds, settings),
+                       .note = driver_note(before.runs, after.runs)};
+  std::string why = unlike_conditions(before.runs, after.runs, settings.min_effect);
+  result.is_refused = !why.empty();
+  if (!result.is_refused) why = unsteady_speed(before.speeds, settings);
   if (!why.empty()) {
     result.comparison.verdict = Verdict::kCannotJudge;
     result.comparison.why = why;
@@ -255,11 +270,15 @@ GateResult compare_in_turns(const std::function<std::vector<BenchRun>(bool is_ca
     const double margin = std::pow(1 + 1 / std::sqrt(static_cast<double>(pairs)), 2);
     return std::min(static_cast<int>(std::ceil(result.runs_needed * margin)), settings.max_runs);
   };
-  for (int target = wanted(); pairs < target; target = wanted()) {
+  const auto is_refused = [&] {
+    return std::ranges::any_of(result.series, &SeriesVerdict::is_refused);
+  };
+  for (int target = wanted(); pairs < target && !is_refused(); target = wanted()) {
     while (pairs < target) add_pair(runs, pairs++);
     result = judge(runs);
     say(fmt::format("after {} runs a side: {} are asked for", pairs, result.runs_needed));
   }
+  if (is_refused()) say("more runs like these could not be judged either: measuring stops");
   if (result.verdict != Verdict::kRegression) return result;
   say(fmt::format("a slowdown; measuring {} runs a side again to confirm it", pairs));
   std::vector<BenchRun> again;

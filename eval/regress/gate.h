@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +18,12 @@ struct BenchRun {
   std::string commit;   // build_commit
   std::string machine;  // device, GPU, CPU, instruction set, threads: speeds compare within one
   double tokens_per_second = 0;  // median of the process's repetitions
+  // Of a card that says it: why the driver lowered its clocks, as far as that spoils a timing
+  // (spoiling_clock_reasons), and the SM clock, MHz, mean at the ends of the run's batches.
+  std::vector<std::string> slowdowns;
+  std::optional<double> sm_clock_mhz;
+  std::string driver;  // "550.54.15"; empty: no card, or not known
+  std::string time;    // when it was measured, as the row says it
 };
 
 // `text`: what bench or `export --to llama-bench` printed, or a history of JSON lines, one row
@@ -31,6 +38,8 @@ std::string history_lines(const std::string& bench_json, const std::string& labe
 struct SeriesVerdict {
   std::string series;
   Comparison comparison;
+  bool is_refused = false;  // for the runs' conditions, which more runs would not mend
+  std::string note;         // a sentence beside the verdict: other drivers; empty: none
 };
 
 struct GateResult {
@@ -40,9 +49,9 @@ struct GateResult {
 };
 
 // `baseline`, `candidate`: a label, or the beginning (at least 7 characters) of a commit. alpha is
-// shared out among the series (Bonferroni). Runs of several machines, or a baseline that itself
-// changed its speed between its first and second half, cannot be judged. Throws Error for a name
-// that no run has.
+// shared out among the series (Bonferroni). Runs of several machines, on a slowed card or at other
+// clocks (conditions.h), or a baseline that itself changed its speed between its first and second
+// half, cannot be judged. Another driver is noted. Throws Error for a name that no run has.
 GateResult judge_runs(std::span<const BenchRun> runs, const std::string& baseline,
                       const std::string& candidate, const RegressSettings& settings);
 
@@ -53,7 +62,8 @@ struct AbSettings {
 };
 
 // Measures in turns (baseline, candidate, candidate, baseline, ...): a pilot, then as many runs as
-// the noise asks for, and after a regression a second round of as many that must show it too.
+// the noise asks for, and after a regression a second round of as many that must show it too. Stops
+// early where the conditions of the runs forbid a verdict.
 // `measure(is_candidate)` runs one fresh process. `say` gets a line about each step.
 GateResult compare_in_turns(const std::function<std::vector<BenchRun>(bool is_candidate)>& measure,
                             const AbSettings& settings,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace skipbench {
@@ -19,6 +20,12 @@ struct DeviceState {
 // Why a card runs below its highest clocks, in words; idleness, which is no reason under load, is
 // left out. A bit of a later driver is "reason 0x200". `bits`: NVML's clocks event reasons.
 std::vector<std::string> clock_reason_words(int64_t bits);
+
+// Of such words, with "; " between them as rows of `bench` have them, those that spoil a timing:
+// heat, the power supply's brake, a slowdown by hardware, and what this version does not know. Not
+// the settings of clocks, sync boost and the power limit, under which a card may run for good: they
+// matter where they give clocks that differ.
+std::vector<std::string> spoiling_clock_reasons(std::string_view words);
 
 class DeviceMonitor {
  public:

@@ -3,7 +3,10 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "engine/base/printable.h"
@@ -37,17 +40,18 @@ using LongNumber = Return (*)(Device, unsigned long long*);  // bits; millijoule
 // Bits of nvmlDeviceGetCurrentClocksEventReasons ("NvmlClocksEventReasons" of the same guide).
 struct ClockReason {
   int64_t bit;
-  const char* words;
+  std::string_view words;
+  bool spoils = false;  // a timing (spoiling_clock_reasons)
 };
 constexpr int64_t kReasonIdle = 0x1;
 constexpr ClockReason kClockReasons[] = {
     {0x2, "a setting of application clocks"},
     {0x4, "its power limit"},
-    {0x8, "a slowdown by hardware (heat, power or the power brake)"},
+    {0x8, "a slowdown by hardware (heat, power or the power brake)", true},
     {0x10, "sync boost with another card"},
-    {0x20, "heat (slowdown by the driver)"},
-    {0x40, "heat (slowdown by hardware)"},
-    {0x80, "the power supply's brake"},
+    {0x20, "heat (slowdown by the driver)", true},
+    {0x40, "heat (slowdown by hardware)", true},
+    {0x80, "the power supply's brake", true},
     {0x100, "a setting of display clocks"}};
 
 class SharedLibrary {
@@ -164,7 +168,7 @@ std::vector<std::string> clock_reason_words(int64_t bits) {
   std::vector<std::string> words;
   bits &= ~kReasonIdle;
   for (const ClockReason& reason : kClockReasons) {
-    if ((bits & reason.bit) != 0) words.push_back(reason.words);
+    if ((bits & reason.bit) != 0) words.emplace_back(reason.words);
     bits &= ~reason.bit;
   }
   for (int shift = 0; shift < 63; ++shift) {
@@ -172,6 +176,18 @@ std::vector<std::string> clock_reason_words(int64_t bits) {
     if ((bits & bit) != 0) words.push_back(fmt::format("reason {:#x}", bit));
   }
   return words;
+}
+
+std::vector<std::string> spoiling_clock_reasons(std::string_view words) {
+  constexpr std::string_view kBetween = "; ";
+  std::vector<std::string> spoiling;
+  while (!words.empty()) {
+    const std::string_view one = words.substr(0, words.find(kBetween));
+    words.remove_prefix(std::min(one.size() + kBetween.size(), words.size()));
+    const auto known = std::ranges::find(kClockReasons, one, &ClockReason::words);
+    if (known == std::end(kClockReasons) || known->spoils) spoiling.emplace_back(one);
+  }
+  return spoiling;
 }
 
 std::unique_ptr<DeviceMonitor> open_nvml(const std::string& library,

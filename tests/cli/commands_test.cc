@@ -274,15 +274,15 @@ TEST(Synthetic, OneSeedOneModel) {
 TEST(Regress, ExitCodeIsTheVerdict) {
   const std::string folder = testing::TempDir() + "/regress";
   std::filesystem::create_directories(folder);
-  const auto program = [&](const std::string& name, int speed) {
+  const auto program = [&](const std::string& name, int speed, const std::string& reasons = "") {
     const std::string path = folder + "/" + name;
     std::ofstream(path)
         << "#!/bin/sh\necho '[{\"build_commit\":\"0123456789\",\"cpu_info\":\"c\","
            "\"backends\":\"cpu\",\"instruction_set\":\"\",\"model_type\":\"m\","
            "\"model_size\":5,\"n_threads\":1,\"type_k\":\"f32\",\"n_prompt\":0,"
            "\"n_gen\":8,\"n_depth\":4,\"strategy\":\"full\",\"target\":1,\"batch\":1,"
-           "\"samples_ts\":["
-        << speed << "]}]'\n";
+           "\"clock_reasons\":\""
+        << reasons << "\",\"samples_ts\":[" << speed << "]}]'\n";
     std::filesystem::permissions(path, std::filesystem::perms::owner_all);
     return path;
   };
@@ -299,6 +299,10 @@ TEST(Regress, ExitCodeIsTheVerdict) {
   EXPECT_EQ(few.exit_code, 2);
   EXPECT_NE(few.output.find("are needed"), std::string::npos) << few.output << few.errors;
   EXPECT_EQ(compare(folder + "/none", fast, "2").exit_code, 2);
+  const ProcessResult hot = compare(fast, program("hot", 80, "heat (slowdown by hardware)"), "8");
+  EXPECT_EQ(hot.exit_code, 2);
+  EXPECT_NE(hot.output.find("cannot judge: model_type=m"), std::string::npos) << hot.output;
+  EXPECT_NE(hot.output.find("slowed card"), std::string::npos) << hot.output << hot.errors;
   // The kept history says the same.
   const auto from_history = [&](const std::string& baseline, const std::string& min_effect) {
     return run_skipbench({"regress", "--history", folder + "/6.jsonl", "--baseline", baseline,

@@ -124,6 +124,19 @@ TEST(Nvml, ReasonsInWords) {
   EXPECT_FALSE(clock_reason_words(-1).empty());
 }
 
+// The bits are those of heat, hardware, its brake and of what is not known yet.
+TEST(Nvml, ReasonsThatSpoilATiming) {
+  EXPECT_TRUE(spoiling_clock_reasons("").empty());
+  for (int shift = 0; shift < 12; ++shift) {
+    const int64_t bit = int64_t{1} << shift;
+    for (const std::string& words : clock_reason_words(bit)) {
+      EXPECT_EQ(spoiling_clock_reasons(words).size(), (bit & 0xee8) != 0) << words;
+    }
+  }
+  EXPECT_EQ(spoiling_clock_reasons("its power limit; the power supply's brake; reason 0x200"),
+            (std::vector<std::string>{"the power supply's brake", "reason 0x200"}));
+}
+
 class KernelFolder : public testing::Test {
  protected:
   void SetUp() override { folder_ = make_temp_folder("telemetry"); }

@@ -1,0 +1,114 @@
+#include "eval/regress/conditions.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <set>
+#include <vector>
+
+namespace skipbench {
+namespace {
+
+struct SideRun {
+  const BenchRun* run = nullptr;
+  std::string name;  // "run 3 of 12 of the baseline (2026-12-01T10:00:00Z)"
+};
+
+std::vector<SideRun> named_runs(std::span<const BenchRun> baseline,
+                                std::span<const BenchRun> candidate) {
+  std::vector<SideRun> all;
+  const auto add = [&](std::span<const BenchRun> side, const char* name) {
+    for (size_t i = 0; i < side.size(); ++i) {
+      all.push_back({&side[i], fmt::format("run {} of {} of the {}{}", i + 1, side.size(), name,
+                                           side[i].time.empty() ? "" : " (" + side[i].time + ")")});
+    }
+  };
+  add(baseline, "baseline");
+  add(candidate, "candidate");
+  return all;
+}
+
+// ", as were 3 of 24 runs", where it is not the first alone.
+std::string shared_by(const std::vector<SideRun>& runs,
+                      const std::function<bool(const BenchRun&)>& is_such) {
+  const auto count =
+      std::ranges::count_if(runs, [&](const SideRun& one) { return is_such(*one.run); });
+  return count < 2 ? "" : fmt::format(", as were {} of {} runs", count, runs.size());
+}
+
+std::string other_machine(const std::vector<SideRun>& runs) {
+  const std::string& first = runs.front().run->machine;
+  for (const SideRun& one : runs) {
+    if (one.run->machine == first) continue;
+    return fmt::format("measured on different machines: {}; {}", first, one.run->machine);
+  }
+  return "";
+}
+
+std::string slowed_card(const std::vector<SideRun>& runs) {
+  const auto is_slowed = [](const BenchRun& run) { return !run.slowdowns.empty(); };
+  for (const SideRun& one : runs) {
+    if (!is_slowed(*one.run)) continue;
+    return fmt::format(
+        "measured on a slowed card: {} was made while the driver lowered the clocks for {}{}; "
+        "expected is no such reason: let the card cool or find what slows it, then measure both "
+        "sides again",
+        one.name, fmt::join(one.run->slowdowns, "; "), shared_by(runs, is_slowed));
+  }
+  return "";
+}
+
+std::string other_clocks(const std::vector<SideRun>& runs, std::span<const BenchRun> baseline,
+                         double tolerance) {
+  std::vector<double> clocks;
+  for (const BenchRun& run : baseline) {
+    if (run.sm_clock_mhz) clocks.push_back(*run.sm_clock_mhz);
+  }
+  if (clocks.empty()) return "";
+  const double expected = median(clocks);
+  const auto is_off = [&](const BenchRun& run) {
+    return run.sm_clock_mhz && std::abs(*run.sm_clock_mhz - expected) > tolerance * expected;
+  };
+  for (const SideRun& one : runs) {
+    if (!is_off(*one.run)) continue;
+    return fmt::format(
+        "measured at different clocks: {} was made at an SM clock of {:.0f} MHz{}; expected is "
+        "within {:g} % of {:.0f} MHz, the baseline's median: fix the card's clocks (nvidia-smi "
+        "--lock-gpu-clocks), then measure both sides again",
+        one.name, *one.run->sm_clock_mhz, shared_by(runs, is_off), 100 * tolerance, expected);
+  }
+  return "";
+}
+
+std::set<std::string> drivers_of(std::span<const BenchRun> runs) {
+  std::set<std::string> drivers;
+  for (const BenchRun& run : runs) {
+    if (!run.driver.empty()) drivers.insert(run.driver);
+  }
+  return drivers;
+}
+
+}  // namespace
+
+std::string unlike_conditions(std::span<const BenchRun> baseline,
+                              std::span<const BenchRun> candidate, double min_effect) {
+  const std::vector<SideRun> runs = named_runs(baseline, candidate);
+  if (runs.empty()) return "";
+  if (std::string why = other_machine(runs); !why.empty()) return why;
+  if (std::string why = slowed_card(runs); !why.empty()) return why;
+  return other_clocks(runs, baseline, std::min(kClockTolerance, min_effect));
+}
+
+std::string driver_note(std::span<const BenchRun> baseline, std::span<const BenchRun> candidate) {
+  const auto before = drivers_of(baseline), after = drivers_of(candidate);
+  if (before.empty() || after.empty() || before == after) return "";
+  return fmt::format(
+      "the card's driver differs too: {} at the baseline, {} at the candidate; a change of speed "
+      "may be the driver's",
+      fmt::join(before, " and "), fmt::join(after, " and "));
+}
+
+}  // namespace skipbench
