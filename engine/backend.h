@@ -273,6 +273,12 @@ class Recording {
   virtual bool replay() = 0;
 };
 
+// Versions of the libraries that a device's operations go through, "12.4" and "12.4.5"; empty: it
+// uses none, or does not say.
+struct LibraryVersions {
+  std::string cuda_runtime, cublaslt;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -286,6 +292,7 @@ class Backend {
   // Where a card sits ("0000:65:00.0"), by which its driver's library knows it; empty: it is no
   // card, or does not say.
   virtual std::string pci_bus_id() const { return ""; }
+  virtual LibraryVersions library_versions() const { return {}; }
 
   virtual DeviceBuffer allocate(size_t bytes) = 0;
   virtual void upload(void* device, const void* host, size_t bytes) = 0;

@@ -1,7 +1,11 @@
 #include "eval/provenance.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <cstdlib>
 #include <fstream>
+#include <vector>
 
 #include "build_info.h"
 
@@ -25,6 +29,19 @@ Build build_of(const Provenance& from) {
           from.flags,  from.instruction_set, from.device_name};
 }
 
+std::string card_text(const Provenance& provenance) {
+  const CardDescription& card = provenance.card;
+  const LibraryVersions& libraries = provenance.libraries;
+  std::vector<std::string> parts;
+  if (!card.driver.empty()) parts.push_back("driver " + card.driver);
+  if (!libraries.cuda_runtime.empty()) parts.push_back("CUDA " + libraries.cuda_runtime);
+  if (!libraries.cublaslt.empty()) parts.push_back("cuBLASLt " + libraries.cublaslt);
+  if (card.power_limit_watts) {
+    parts.push_back(fmt::format("power limit {:g} W", *card.power_limit_watts));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
 Provenance collect_provenance(const Backend& backend) {
   Provenance provenance;
   provenance.commit = build_info::kCommit;
@@ -36,6 +53,7 @@ Provenance collect_provenance(const Backend& backend) {
   provenance.cpu = cpu_model_name();
   provenance.threads = backend.threads();
   provenance.instruction_set = backend.instruction_set();
+  provenance.libraries = backend.library_versions();
   if (getloadavg(&provenance.load_average, 1) != 1) provenance.load_average = 0;
   return provenance;
 }

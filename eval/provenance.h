@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/backend.h"
+#include "eval/telemetry/device_monitor.h"
 
 namespace skipbench {
 
@@ -28,11 +29,15 @@ struct Provenance {
   int threads = 0;
   std::string instruction_set;
   double load_average = 0;  // of the last minute, when the run began
-  // The card's driver, "550.54.15"; empty: no card, not known, or nobody asked (driver_version).
-  std::string driver;
+  CardDescription card;     // empty: no card, not known, or nobody asked (describe_card)
+  LibraryVersions libraries;
 };
 
 Build build_of(const Provenance& provenance);
+
+// "driver 550.54.15, CUDA 12.4, cuBLASLt 12.4.5, power limit 700 W": what is known of these; empty
+// for a CPU.
+std::string card_text(const Provenance& provenance);
 
 Provenance collect_provenance(const Backend& backend);
 

@@ -12,6 +12,7 @@
 
 #include "engine/cuda/check.h"
 #include "engine/cuda/errors.h"
+#include "engine/cuda/gemm.h"
 #include "engine/cuda/graph.h"
 #include "engine/cuda/operations.h"
 #include "engine/cuda/stream.h"
@@ -61,6 +62,16 @@ std::string pci_bus_id_of(int device) {
   char text[32] = "";
   if (cudaDeviceGetPCIBusId(text, sizeof(text), device) == cudaSuccess) return text;
   cudaGetLastError();  // it must not show up in a later call
+  return "";
+}
+
+// "12.4"; empty where the runtime does not say.
+std::string runtime_version() {
+  int version = 0;  // 1000 * major + 10 * minor
+  if (cudaRuntimeGetVersion(&version) == cudaSuccess) {
+    return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+  }
+  cudaGetLastError();
   return "";
 }
 
@@ -148,6 +159,9 @@ class CudaBackend final : public Backend {
   DType activation_type() const override { return dtype_; }
   std::string instruction_set() const override { return architecture_; }
   std::string pci_bus_id() const override { return pci_bus_id_; }
+  LibraryVersions library_versions() const override {
+    return {.cuda_runtime = runtime_version(), .cublaslt = gemm_library_version()};
+  }
 
   DeviceBuffer allocate(size_t bytes) override { return allocate_device(held_, bytes); }
   void upload(void* device, const void* host, size_t bytes) override {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "engine/base/dtype.h"
 
@@ -38,5 +39,8 @@ class Gemm {
 };
 
 std::unique_ptr<Gemm> make_gemm();
+
+// cuBLASLt's, "12.4.5"; empty where it does not say, and on the emulated device, which has none.
+std::string gemm_library_version();
 
 }  // namespace skipbench::cuda

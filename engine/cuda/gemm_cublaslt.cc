@@ -164,4 +164,14 @@ class CublasLtGemm final : public Gemm {
 
 std::unique_ptr<Gemm> make_gemm() { return std::make_unique<CublasLtGemm>(); }
 
+std::string gemm_library_version() {
+  int major = 0, minor = 0, patch = 0;
+  if (cublasLtGetProperty(MAJOR_VERSION, &major) != CUBLAS_STATUS_SUCCESS ||
+      cublasLtGetProperty(MINOR_VERSION, &minor) != CUBLAS_STATUS_SUCCESS ||
+      cublasLtGetProperty(PATCH_LEVEL, &patch) != CUBLAS_STATUS_SUCCESS) {
+    return "";
+  }
+  return fmt::format("{}.{}.{}", major, minor, patch);
+}
+
 }  // namespace skipbench::cuda

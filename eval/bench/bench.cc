@@ -219,7 +219,7 @@ BenchContext bench_context(Model& model) {
     types += fmt::format("{}{}", types.empty() ? "" : ", ", dtype_name(type));
   }
   Provenance provenance = collect_provenance(model.backend());
-  provenance.driver = driver_version(model.backend());
+  provenance.card = describe_card(model.backend());
   return {
       .model = loaded.path,
       .model_type = fmt::format("{} {}L {}", loaded.config.family, loaded.config.num_layers, types),

@@ -70,7 +70,7 @@ nlohmann::ordered_json bench_fields(const BenchContext& context, const BenchRow&
   json["speedup"] = or_null(row.speedup);
   json["exit_depths_from"] = row.exit_depths;
   json["exit_test_share"] = row.exit_test_share;
-  json["driver_version"] = from.driver;
+  json["driver_version"] = from.card.driver;
   json["joules_per_token"] = or_null(row.joules_per_token);
   json["peak_memory_bytes"] = or_null(row.peak_memory_bytes);
   json["sm_clock_mhz"] = or_null(row.sm_clock_mhz);

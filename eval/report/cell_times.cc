@@ -118,7 +118,8 @@ void add_batch_use(Database& database, int64_t cell, int64_t group, TableRow& ro
   Statement sums(database,
                  "SELECT iif(count(energy_joules) = count(*), sum(energy_joules), NULL),"
                  " sum(rows + decode_tokens), max(peak_memory_bytes), avg(sm_clock_mhz),"
-                 " avg(memory_clock_mhz), max(temperature_c) FROM samples"
+                 " avg(memory_clock_mhz), max(temperature_c), avg(power_watts),"
+                 " max(foreign_processes), max(foreign_memory_bytes) FROM samples"
                  " WHERE cell_id = ? AND group_id = ?");
   if (!sums.bind(cell, group).step()) return;
   const auto value = [&](int column) -> std::optional<double> {
@@ -131,6 +132,9 @@ void add_batch_use(Database& database, int64_t cell, int64_t group, TableRow& ro
   row.sm_clock_mhz = value(3);
   row.memory_clock_mhz = value(4);
   row.temperature_c = value(5);
+  row.power_watts = value(6);
+  if (!sums.is_null(7)) row.foreign_processes = sums.integer(7);
+  if (!sums.is_null(8)) row.foreign_memory_bytes = sums.integer(8);
   Statement reasons(database,
                     "SELECT DISTINCT clock_reasons FROM samples WHERE cell_id = ? AND group_id = ?"
                     " AND clock_reasons IS NOT NULL");

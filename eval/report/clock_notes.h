@@ -1,4 +1,4 @@
-// Rows that were timed while the card held its clocks down.
+// Rows that were timed while the card held its clocks down, or worked for others too.
 #pragma once
 
 #include <string>
@@ -10,5 +10,9 @@ namespace skipbench {
 
 // One sentence for each set of reasons; none where no card said any.
 std::vector<std::string> clock_notes(const ResultTable& table);
+
+// A sentence on the rows that were timed while other processes computed on the card; none where
+// there were none, or no card said any.
+std::vector<std::string> foreign_process_notes(const ResultTable& table);
 
 }  // namespace skipbench

@@ -71,6 +71,11 @@ Value acceptance(const TableRow& row) {
   return static_cast<double>(*row.accepted) / static_cast<double>(*row.drafted);
 }
 
+Value as_value(const std::optional<int64_t>& number) {
+  if (!number) return std::nullopt;
+  return static_cast<double>(*number);
+}
+
 Text clock_reasons_text(const TableRow& row) {
   if (!row.clock_reasons) return std::nullopt;
   return fmt::format("{}", fmt::join(clock_reason_words(*row.clock_reasons), "; "));
@@ -291,6 +296,13 @@ const std::vector<Column>& trailing_columns() {
       {"°C", "temperature_c", "its highest temperature at the end of a timed batch",
        [](const TableRow& row) { return formatted(row.temperature_c, "{:.0f}"); },
        [](const TableRow& row) { return row.temperature_c; }, /*on_request=*/true},
+      {"W", "power_watts", "the whole card's power at the end of the timed batches, mean",
+       [](const TableRow& row) { return formatted(row.power_watts, "{:.0f}"); },
+       [](const TableRow& row) { return row.power_watts; }, /*on_request=*/true},
+      {"foreign processes", "foreign_processes",
+       "most other processes that computed on the card before or after a timed batch",
+       [](const TableRow& row) { return formatted(row.foreign_processes, "{}"); },
+       [](const TableRow& row) { return as_value(row.foreign_processes); }, /*on_request=*/true},
       {"clocks lowered for", "clock_reasons",
        "what kept the card's clocks low at the beginning or end of a timed batch; empty: nothing, "
        "or not known",

@@ -92,7 +92,7 @@ BenchContext context_of(const ResultTable& table, const TimedPoint& point) {
     context.provenance.device_name = variant.device_name;
   }
   Provenance& from = context.provenance;
-  from.driver = point.driver;
+  from.card.driver = point.driver;
   take_texts(point.resolved, "build", {&from.commit, &from.dirty_hash, &from.compiler});
   take_texts(point.resolved, "machine",
              {&from.device, &from.device_name, &from.cpu, nullptr, &from.instruction_set});

@@ -266,6 +266,7 @@ std::vector<std::string> row_notes(const ResultTable& table) {
         "adds in another order, which can turn a token.");
   }
   for (std::string& note : clock_notes(table)) notes.push_back(std::move(note));
+  for (std::string& note : foreign_process_notes(table)) notes.push_back(std::move(note));
   for (std::string& note : layer_notes(table)) notes.push_back(std::move(note));
   for (std::string& note : adapter_notes(table)) notes.push_back(std::move(note));
   for (std::string& note : weight_notes(table)) notes.push_back(std::move(note));
@@ -293,10 +294,11 @@ std::vector<std::string> measuring_notes(const ResultTable& table) {
   const std::vector<MachineUse> used = machines_used(table);
   const bool is_runs_own = used.empty() || (used.size() == 1 && is_run_of(run, *used[0].machine));
   if (is_runs_own) {
-    notes.push_back(fmt::format(
-        "Device {} ({}), {} threads{}{}, load {:.2f} at the start.", from.device, from.device_name,
-        from.threads, from.instruction_set.empty() ? "" : ", " + from.instruction_set,
-        from.driver.empty() ? "" : ", driver " + from.driver, from.load_average));
+    const std::string card = card_text(from);
+    notes.push_back(fmt::format("Device {} ({}), {} threads{}{}, load {:.2f} at the start.",
+                                from.device, from.device_name, from.threads,
+                                from.instruction_set.empty() ? "" : ", " + from.instruction_set,
+                                card.empty() ? "" : ", " + card, from.load_average));
   }
   if (const std::string draws = decoding_note(table); !draws.empty()) notes.push_back(draws);
   for (const std::string& note : replay_notes(table.config)) notes.push_back(note);

@@ -14,6 +14,10 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
+OrderedJson number_or_null(const std::optional<double>& number) {
+  return number ? OrderedJson(*number) : OrderedJson();
+}
+
 std::string markdown_notes(const ResultTable& table, const TableLayout& layout) {
   std::string text;
   const std::vector<std::string> definitions = column_definitions(table, layout);
@@ -205,7 +209,11 @@ std::string render_json(const ResultTable& table) {
                  {"threads", from.threads},
                  {"instruction_set", from.instruction_set},
                  {"load_average", from.load_average},
-                 {"driver", from.driver},
+                 {"driver", from.card.driver},
+                 {"gpu_uuid", from.card.uuid},
+                 {"power_limit_watts", number_or_null(from.card.power_limit_watts)},
+                 {"cuda_runtime", from.libraries.cuda_runtime},
+                 {"cublaslt", from.libraries.cublaslt},
                  {"peak_read_bytes_per_second", table.peak_read_bytes_per_second},
                  {"peak_flops_per_second", table.peak_flops_per_second},
                  {"other_builds", table.other_builds},

@@ -53,7 +53,8 @@ class TableLoader {
     Statement statement(database_,
                         "SELECT id, command, config, commit_hash, dirty_hash, compiler, flags,"
                         " device, device_name, cpu, threads, instruction_set, load_average, model,"
-                        " model_hash, num_layers, started, driver FROM runs WHERE id = ?");
+                        " model_hash, num_layers, started, driver, gpu_uuid, power_limit_watts,"
+                        " cuda_runtime, cublaslt FROM runs WHERE id = ?");
     statement.bind(run_).step();
     RunRecord& run = table_.run;
     run.command = statement.text(1);
@@ -62,8 +63,10 @@ class TableLoader {
                       statement.text(5),  statement.text(6),
                       statement.text(7),  statement.text(8),
                       statement.text(9),  static_cast<int>(statement.integer(10)),
-                      statement.text(11), statement.real(12),
-                      statement.text(17)};
+                      statement.text(11), statement.real(12)};
+    run.provenance.card = {.driver = statement.text(17), .uuid = statement.text(18)};
+    run.provenance.libraries = {statement.text(20), statement.text(21)};
+    if (!statement.is_null(19)) run.provenance.card.power_limit_watts = statement.real(19);
     run.model = statement.text(13);
     run.model_hash = statement.text(14);
     run.num_layers = static_cast<int>(statement.integer(15));

@@ -99,11 +99,13 @@ struct TableRow {
   // does not need.
   std::optional<double> needed_mib, memory_saved;
   // Measured at the timed batches, where the machine says it (eval/telemetry/batch_meter.h): energy
-  // over output tokens, the highest peak, means of the clocks, the highest temperature; and the
-  // bits of the reasons for lower clocks, of all batches together.
+  // over output tokens, the highest peak, means of the clocks and the power, the highest
+  // temperature; and the bits of the reasons for lower clocks, of all batches together.
   std::optional<double> joules_per_token, peak_memory_mib;
-  std::optional<double> sm_clock_mhz, memory_clock_mhz, temperature_c;
+  std::optional<double> sm_clock_mhz, memory_clock_mhz, temperature_c, power_watts;
   std::optional<int64_t> clock_reasons;
+  // Likewise the most of other processes on the card, and of its memory that they held.
+  std::optional<int64_t> foreign_processes, foreign_memory_bytes;
   // Of the scored outputs, under a strategy that drafts: a check is a pass of the whole model over
   // a row's draft.
   std::optional<int64_t> drafted, accepted, verify_calls;

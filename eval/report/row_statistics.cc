@@ -61,6 +61,7 @@ constexpr OptionalField kMeans[] = {&TableRow::timed_layers,
                                     &TableRow::sm_clock_mhz,
                                     &TableRow::memory_clock_mhz,
                                     &TableRow::temperature_c,
+                                    &TableRow::power_watts,
                                     &TableRow::output_difference,
                                     &TableRow::differs_from_full};
 
@@ -165,6 +166,8 @@ TableRow fold(const std::string& group, std::span<const TableRow* const> rows) {
     if (row->clock_reasons) {
       folded.clock_reasons = folded.clock_reasons.value_or(0) | *row->clock_reasons;
     }
+    folded.foreign_processes = std::max(folded.foreign_processes, row->foreign_processes);
+    folded.foreign_memory_bytes = std::max(folded.foreign_memory_bytes, row->foreign_memory_bytes);
   }
   for (const OptionalField field : kMeans) {
     const std::vector<double> values = values_of(rows, field);

@@ -198,6 +198,18 @@ CREATE TABLE external_scores(
   cell_id INTEGER NOT NULL REFERENCES cells, signature TEXT NOT NULL, idx INTEGER NOT NULL,
   score REAL NOT NULL, PRIMARY KEY(cell_id, signature, idx)) WITHOUT ROWID;
 )sql",
+    R"sql(
+-- Of a run on a card: its UUID, the power limit that was enforced when it began, and the versions
+-- of CUDA's runtime and cuBLASLt. Empty or null: no card, not known, or an older version's run.
+ALTER TABLE runs ADD COLUMN gpu_uuid TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN power_limit_watts REAL;
+ALTER TABLE runs ADD COLUMN cuda_runtime TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN cublaslt TEXT NOT NULL DEFAULT '';
+-- Other processes that computed on the card before or after a timed batch, the most of both
+-- moments, and what they held of its memory. Null: not known, or not measured.
+ALTER TABLE samples ADD COLUMN foreign_processes INTEGER;
+ALTER TABLE samples ADD COLUMN foreign_memory_bytes INTEGER;
+)sql",
 };
 
 int64_t pragma(Database& database, const std::string& name) {

@@ -100,11 +100,13 @@ int64_t ResultStore::begin_run(const RunRecord& run) {
   Statement(*database_,
             "INSERT INTO runs(started, state, command, config, commit_hash, dirty_hash, compiler,"
             " flags, device, device_name, cpu, threads, instruction_set, load_average, model,"
-            " model_hash, num_layers, driver)"
-            " VALUES(?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            " model_hash, num_layers, driver, gpu_uuid, power_limit_watts, cuda_runtime, cublaslt)"
+            " VALUES(?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(utc_now(), run.command, run.config, from.commit, from.dirty_hash, from.compiler,
             from.flags, from.device, from.device_name, from.cpu, from.threads, from.instruction_set,
-            from.load_average, run.model, run.model_hash, run.num_layers, from.driver)
+            from.load_average, run.model, run.model_hash, run.num_layers, from.card.driver,
+            from.card.uuid, from.card.power_limit_watts, from.libraries.cuda_runtime,
+            from.libraries.cublaslt)
       .run();
   return database_->last_insert_id();
 }
@@ -215,14 +217,16 @@ void ResultStore::insert_sample(int64_t cell, int64_t group, const SampleRecord&
             "INSERT INTO samples(cell_id, group_id, repetition, batch_index, rows, prefill_us,"
             " decode_us, prompt_tokens, decode_tokens, exit_tests, exit_test_us, kv_cache_bytes,"
             " step_us, drafted, accepted, verify_calls, energy_joules, peak_memory_bytes,"
-            " sm_clock_mhz, memory_clock_mhz, temperature_c, power_watts, clock_reasons)"
-            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            " sm_clock_mhz, memory_clock_mhz, temperature_c, power_watts, clock_reasons,"
+            " foreign_processes, foreign_memory_bytes)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(cell, group, sample.repetition, sample.batch_index, sample.rows, times.prefill_us,
             times.decode_us, times.prompt_tokens, times.decode_tokens, times.exit_tests,
             times.exit_test_us, times.kv_cache_bytes, dump(Json(times.step_us)), times.drafted,
             times.accepted, times.verify_calls, use.energy_joules, use.peak_memory_bytes,
             use.state.sm_clock_mhz, use.state.memory_clock_mhz, use.state.temperature_c,
-            use.state.power_watts, use.state.clock_reasons)
+            use.state.power_watts, use.state.clock_reasons, use.state.foreign_processes,
+            use.state.foreign_memory_bytes)
       .run();
 }
 

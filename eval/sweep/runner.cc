@@ -206,13 +206,15 @@ bool can_begin(std::span<SweepSetup> variants, const std::vector<std::vector<boo
   return some;
 }
 
-// Of the first point on a card that says it.
-std::string driver_of(std::span<const SweepSetup> variants, const TelemetrySources& sources) {
+// Of the first point on a card that says which driver it has; where none does, of the last card.
+void add_card(std::span<const SweepSetup> variants, const TelemetrySources& sources,
+              Provenance& provenance) {
   for (const SweepSetup& setup : variants) {
-    const std::string driver = driver_version(*setup.backend, sources);
-    if (!driver.empty()) return driver;
+    if (setup.backend->pci_bus_id().empty()) continue;
+    provenance.libraries = setup.backend->library_versions();
+    provenance.card = describe_card(*setup.backend, sources);
+    if (!provenance.card.driver.empty()) return;
   }
-  return "";
 }
 
 // The run with its cells. If it starts over, it takes the place of all that the file holds, at
@@ -223,7 +225,7 @@ int64_t begin_run(ResultStore& store, std::span<const SweepSetup> variants,
   RunRecord record{options.command,          resolved_json(first.config).dump(),
                    first.context.provenance, first.config.model.path,
                    first.context.model_hash, first.context.num_layers};
-  record.provenance.driver = driver_of(variants, options.telemetry);
+  add_card(variants, options.telemetry, record.provenance);
   Transaction transaction(store.database());
   if (starts_over) store.clear();
   const int64_t run = store.begin_run(record);

@@ -1,5 +1,7 @@
 #include "eval/telemetry/batch_meter.h"
 
+#include <algorithm>
+
 namespace skipbench {
 
 std::unique_ptr<DeviceMonitor> monitor_of(const Backend& backend, const TelemetrySources& sources) {
@@ -9,9 +11,9 @@ std::unique_ptr<DeviceMonitor> monitor_of(const Backend& backend, const Telemetr
   return backend.name() == "cpu" ? open_powercap(sources.powercap_folder) : nullptr;
 }
 
-std::string driver_version(const Backend& backend, const TelemetrySources& sources) {
+CardDescription describe_card(const Backend& backend, const TelemetrySources& sources) {
   const auto monitor = monitor_of(backend, sources);
-  return monitor == nullptr ? "" : monitor->driver_version();
+  return monitor == nullptr ? CardDescription{} : monitor->card();
 }
 
 void BatchMeter::begin() {
@@ -19,10 +21,10 @@ void BatchMeter::begin() {
   is_asked_ = true;
   has_peak_ = backend_.peak_memory_bytes().has_value() || process_.reset_peak();
   backend_.reset_peak_memory();
-  first_reasons_.reset();
+  first_ = {};
   first_joules_.reset();
   if (monitor_ == nullptr) return;
-  first_reasons_ = monitor_->state().clock_reasons;
+  first_ = monitor_->state();
   first_joules_ = monitor_->energy_joules();  // last, and first in `end`: nothing but the batch
 }
 
@@ -35,9 +37,13 @@ BatchUse BatchMeter::end() {
       use.energy_joules = *joules - *first_joules_;
     }
     use.state = monitor_->state();
-    if (first_reasons_) {
-      use.state.clock_reasons = use.state.clock_reasons.value_or(0) | *first_reasons_;
+    if (first_.clock_reasons) {
+      use.state.clock_reasons = use.state.clock_reasons.value_or(0) | *first_.clock_reasons;
     }
+    // Nothing is less than a number.
+    use.state.foreign_processes = std::max(use.state.foreign_processes, first_.foreign_processes);
+    use.state.foreign_memory_bytes =
+        std::max(use.state.foreign_memory_bytes, first_.foreign_memory_bytes);
   }
   if (!has_peak_) return use;
   const auto on_device = backend_.peak_memory_bytes();

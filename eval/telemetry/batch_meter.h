@@ -27,14 +27,16 @@ struct BatchUse {
   // Of a device with memory of its own what the backend held at once, else the process's pages in
   // RAM: models and caches of strategies that take turns are in both.
   std::optional<int64_t> peak_memory_bytes;
-  DeviceState state;  // at the end; the reasons of lower clocks are those of the beginning too
+  // At the end. The reasons of lower clocks are those of the beginning too, foreign processes and
+  // their memory the most of both moments.
+  DeviceState state;
 };
 
 // NVML for a backend that names its card, powercap for the CPU, null for neither.
 std::unique_ptr<DeviceMonitor> monitor_of(const Backend& backend, const TelemetrySources& sources);
 
-// "550.54.15" of a card's driver; empty for a CPU, and where it is not known.
-std::string driver_version(const Backend& backend, const TelemetrySources& sources = {});
+// Driver, UUID and power limit of a card; empty for a CPU, and where it is not known.
+CardDescription describe_card(const Backend& backend, const TelemetrySources& sources = {});
 
 // begin, the batch, end: asks the machine before and after, never while a batch runs, which is
 // timed. Throws nothing: what the machine does not say is missing.
@@ -52,7 +54,7 @@ class BatchMeter {
   ProcessMemory process_;
   std::unique_ptr<DeviceMonitor> monitor_;  // opened by the first batch; null: there is none
   bool is_asked_ = false, has_peak_ = false;
-  std::optional<int64_t> first_reasons_;
+  DeviceState first_;
   std::optional<double> first_joules_;
 };
 

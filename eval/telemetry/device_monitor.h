@@ -15,6 +15,15 @@ struct DeviceState {
   std::optional<int64_t> temperature_c;
   std::optional<double> power_watts;     // of the whole card
   std::optional<int64_t> clock_reasons;  // bits, as clock_reason_words knows them
+  // Processes with work on the card other than this one, and what they hold of its memory.
+  std::optional<int64_t> foreign_processes, foreign_memory_bytes;
+};
+
+// What does not change while a program runs; empty or nothing: it is no card, or does not say.
+struct CardDescription {
+  std::string driver;                       // its version, "550.54.15"
+  std::string uuid;                         // "GPU-" and 36 characters: this one card
+  std::optional<double> power_limit_watts;  // that is enforced, of the whole card
 };
 
 // Why a card runs below its highest clocks, in words; idleness, which is no reason under load, is
@@ -31,7 +40,7 @@ class DeviceMonitor {
  public:
   virtual ~DeviceMonitor() = default;
 
-  virtual std::string driver_version() const { return ""; }  // "550.54.15"; empty: not known
+  virtual CardDescription card() const { return {}; }
   virtual DeviceState state() { return {}; }
   // Joules since a moment of the device's own: differences alone mean something. Nothing: the
   // device does not count, or counts more than what this process uses of it.

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -21,20 +22,37 @@ using Return = int;
 using Device = void*;
 constexpr Return kSuccess = 0;           // NVML_SUCCESS
 constexpr Return kNotSupported = 3;      // NVML_ERROR_NOT_SUPPORTED
+constexpr Return kNoRoom = 7;            // NVML_ERROR_INSUFFICIENT_SIZE
 constexpr Return kFunctionMissing = 13;  // NVML_ERROR_FUNCTION_NOT_FOUND
 constexpr int kClockSm = 1;              // NVML_CLOCK_SM
 constexpr int kClockMemory = 2;          // NVML_CLOCK_MEM
 constexpr int kSensorGpu = 0;            // NVML_TEMPERATURE_GPU
 constexpr unsigned kMigEnabled = 1;      // NVML_DEVICE_MIG_ENABLE
 constexpr size_t kVersionBytes = 80;     // NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE
+constexpr size_t kUuidBytes = 96;        // NVML_DEVICE_UUID_V2_BUFFER_SIZE
+
+constexpr unsigned long long kNotAvailable = ~0ULL;  // NVML_VALUE_NOT_AVAILABLE
 
 using Plain = Return (*)();                                  // nvmlInit_v2, nvmlShutdown
 using DriverVersion = Return (*)(char*, unsigned);           // text, its bytes
 using HandleByPciBusId = Return (*)(const char*, Device*);   // "domain:bus:device.function"
 using MigMode = Return (*)(Device, unsigned*, unsigned*);    // current, after the next reset
 using TypedNumber = Return (*)(Device, int, unsigned*);      // clocks in MHz, degrees Celsius
-using PowerUsage = Return (*)(Device, unsigned*);            // milliwatts
+using Uuid = Return (*)(Device, char*, unsigned);            // text, its bytes
+using Power = Return (*)(Device, unsigned*);                 // milliwatts
 using LongNumber = Return (*)(Device, unsigned long long*);  // bits; millijoules
+
+struct OldProcess {  // nvmlProcessInfo_v1_t
+  unsigned pid;
+  unsigned long long memory_bytes;
+};
+struct Process {  // nvmlProcessInfo_v2_t
+  unsigned pid;
+  unsigned long long memory_bytes;
+  unsigned gpu_instance, compute_instance;
+};
+using OldProcesses = Return (*)(Device, unsigned*, OldProcess*);  // room, then how many there are
+using Processes = Return (*)(Device, unsigned*, Process*);
 }  // namespace nvml_abi
 
 // Bits of nvmlDeviceGetCurrentClocksEventReasons ("NvmlClocksEventReasons" of the same guide).
@@ -96,13 +114,23 @@ class NvmlMonitor final : public DeviceMonitor {
     return true;
   }
 
-  std::string driver_version() const override {
-    const auto ask = library_.find<nvml_abi::DriverVersion>("nvmlSystemGetDriverVersion");
-    std::array<char, nvml_abi::kVersionBytes + 1> text{};  // ends with a NUL whatever is written
-    if (ask == nullptr || ask(text.data(), nvml_abi::kVersionBytes) != nvml_abi::kSuccess) {
-      return "";
+  CardDescription card() const override {
+    CardDescription card;
+    std::array<char, nvml_abi::kVersionBytes + 1> version{};  // ends with a NUL, come what may
+    const auto ask_version = library_.find<nvml_abi::DriverVersion>("nvmlSystemGetDriverVersion");
+    if (ask_version != nullptr &&
+        ask_version(version.data(), nvml_abi::kVersionBytes) == nvml_abi::kSuccess) {
+      card.driver = printable(version.data());
     }
-    return printable(text.data());
+    std::array<char, nvml_abi::kUuidBytes + 1> uuid{};
+    const auto ask_uuid = library_.find<nvml_abi::Uuid>("nvmlDeviceGetUUID");
+    if (ask_uuid != nullptr &&
+        ask_uuid(card_, uuid.data(), nvml_abi::kUuidBytes) == nvml_abi::kSuccess) {
+      card.uuid = printable(uuid.data());
+    }
+    card.power_limit_watts =
+        watts(library_.find<nvml_abi::Power>("nvmlDeviceGetEnforcedPowerLimit"));
+    return card;
   }
 
   DeviceState state() override {
@@ -111,8 +139,11 @@ class NvmlMonitor final : public DeviceMonitor {
     state.sm_clock_mhz = number<unsigned>(clock_, nvml_abi::kClockSm);
     state.memory_clock_mhz = number<unsigned>(clock_, nvml_abi::kClockMemory);
     state.temperature_c = number<unsigned>(temperature_, nvml_abi::kSensorGpu);
-    if (const auto milliwatts = number<unsigned>(is_whole_ ? power_ : nullptr)) {
-      state.power_watts = static_cast<double>(*milliwatts) / 1e3;
+    state.power_watts = watts(is_whole_ ? power_ : nullptr);
+    if (processes_ != nullptr) {
+      add_foreign(listed(processes_), state);
+    } else if (old_processes_ != nullptr) {
+      add_foreign(listed(old_processes_), state);
     }
     return state;
   }
@@ -127,12 +158,57 @@ class NvmlMonitor final : public DeviceMonitor {
   void find_functions() {
     clock_ = library_.find<nvml_abi::TypedNumber>("nvmlDeviceGetClockInfo");
     temperature_ = library_.find<nvml_abi::TypedNumber>("nvmlDeviceGetTemperature");
-    power_ = library_.find<nvml_abi::PowerUsage>("nvmlDeviceGetPowerUsage");
+    power_ = library_.find<nvml_abi::Power>("nvmlDeviceGetPowerUsage");
     energy_ = library_.find<nvml_abi::LongNumber>("nvmlDeviceGetTotalEnergyConsumption");
     reasons_ = library_.find<nvml_abi::LongNumber>("nvmlDeviceGetCurrentClocksEventReasons");
     if (reasons_ == nullptr) {  // its name before driver 535
       reasons_ = library_.find<nvml_abi::LongNumber>("nvmlDeviceGetCurrentClocksThrottleReasons");
     }
+    // The newer of these sees all parts of a divided card; drivers before both have other entries.
+    for (const char* name :
+         {"nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"}) {
+      if (processes_ == nullptr) processes_ = library_.find<nvml_abi::Processes>(name);
+    }
+    old_processes_ = library_.find<nvml_abi::OldProcesses>("nvmlDeviceGetComputeRunningProcesses");
+  }
+
+  // The processes that compute on the card; nothing where it does not say.
+  template <typename Entry>
+  std::optional<std::vector<Entry>> listed(nvml_abi::Return (*ask)(nvml_abi::Device, unsigned*,
+                                                                   Entry*)) const {
+    constexpr unsigned kMostProcesses = 1 << 14;
+    for (unsigned room = 1 << 6; room <= kMostProcesses; room *= 4) {
+      // Some drivers of series 535 write 32 bytes an entry, 8 more than others: room for them too.
+      std::vector<Entry> entries(size_t{2} * room);
+      unsigned count = room;
+      const nvml_abi::Return code = ask(card_, &count, entries.data());
+      if (code == nvml_abi::kNoRoom) continue;
+      if (code != nvml_abi::kSuccess || count > room) return std::nullopt;
+      entries.resize(count);
+      return entries;
+    }
+    return std::nullopt;
+  }
+
+  // All but this process. Within a container the driver lists ids of outside, or none at all: as
+  // this process works on the card, one of those listed is it, and nobody knows which.
+  template <typename Entry>
+  static void add_foreign(const std::optional<std::vector<Entry>>& entries, DeviceState& state) {
+    if (!entries || entries->empty()) return;
+    const auto own = static_cast<unsigned>(getpid());
+    const auto ours = std::ranges::count(*entries, own, &Entry::pid);
+    state.foreign_processes = std::ssize(*entries) - std::max<int64_t>(1, ours);
+    if (ours == 0 && *state.foreign_processes > 0) return;
+    int64_t bytes = 0;
+    for (const Entry& one : *entries) {
+      if (one.pid == own || ours == 0) continue;
+      if (one.memory_bytes == nvml_abi::kNotAvailable ||
+          std::cmp_greater(one.memory_bytes, INT64_MAX - bytes)) {
+        return;
+      }
+      bytes += static_cast<int64_t>(one.memory_bytes);
+    }
+    state.foreign_memory_bytes = bytes;
   }
 
   // Whether the card is divided, or will not say so: then its energy may be that of others too.
@@ -143,6 +219,12 @@ class NvmlMonitor final : public DeviceMonitor {
     const nvml_abi::Return code = ask(card_, &current, &pending);
     if (code == nvml_abi::kNotSupported || code == nvml_abi::kFunctionMissing) return false;
     return code != nvml_abi::kSuccess || current == nvml_abi::kMigEnabled;
+  }
+
+  std::optional<double> watts(nvml_abi::Power ask) const {
+    const auto milliwatts = number<unsigned>(ask);
+    if (!milliwatts) return std::nullopt;
+    return static_cast<double>(*milliwatts) / 1e3;
   }
 
   template <typename Number, typename Function, typename... Which>
@@ -158,8 +240,10 @@ class NvmlMonitor final : public DeviceMonitor {
   nvml_abi::Device card_ = nullptr;
   nvml_abi::Plain shutdown_ = nullptr;
   nvml_abi::TypedNumber clock_ = nullptr, temperature_ = nullptr;
-  nvml_abi::PowerUsage power_ = nullptr;
+  nvml_abi::Power power_ = nullptr;
   nvml_abi::LongNumber energy_ = nullptr, reasons_ = nullptr;
+  nvml_abi::Processes processes_ = nullptr;
+  nvml_abi::OldProcesses old_processes_ = nullptr;
 };
 
 }  // namespace

@@ -64,4 +64,6 @@ class LoopGemm : public Gemm {
 
 std::unique_ptr<Gemm> make_gemm() { return std::make_unique<LoopGemm>(); }
 
+std::string gemm_library_version() { return ""; }
+
 }  // namespace skipbench::cuda

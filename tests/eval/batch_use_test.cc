@@ -54,9 +54,14 @@ TEST(BatchUse, OfACpuIsStoredWithEachTimedBatch) {
   };
   EXPECT_GT(count("group_id > 0"), 0);
   EXPECT_EQ(count("group_id > 0 AND (peak_memory_bytes != 3145728 OR energy_joules != 0)"), 0);
-  EXPECT_EQ(count("sm_clock_mhz IS NOT NULL OR clock_reasons IS NOT NULL"), 0);
+  EXPECT_EQ(count("sm_clock_mhz IS NOT NULL OR clock_reasons IS NOT NULL OR"
+                  " foreign_processes IS NOT NULL"),
+            0);
   EXPECT_EQ(count("group_id = 0 AND peak_memory_bytes IS NOT NULL"), 0) << "of timed ones alone";
-  EXPECT_EQ(text_in(folder.path("a.db"), "SELECT driver FROM runs"), "");
+  EXPECT_EQ(text_in(folder.path("a.db"),
+                    "SELECT driver || gpu_uuid || cuda_runtime || cublaslt ||"
+                    " coalesce(power_limit_watts, '') FROM runs"),
+            "");
   for (const Json& row : folder.rows("a.db")) {
     EXPECT_EQ(row.at("peak_memory_mib"), 3.0);
     EXPECT_TRUE(row.at("joules_per_token").is_null()) << "the counter did not move";
@@ -64,7 +69,8 @@ TEST(BatchUse, OfACpuIsStoredWithEachTimedBatch) {
     EXPECT_EQ(row.at("clock_reasons"), "");
   }
   const std::string text = render_table(table_in(folder, "a.db"), "md");
-  for (const char* absent : {"J/token", "peak MiB", "SM MHz", "The card", "driver"}) {
+  for (const char* absent :
+       {"J/token", "peak MiB", "SM MHz", "The card", "driver", "power limit", "Other"}) {
     EXPECT_EQ(text.find(absent), std::string::npos) << absent;
   }
 }
@@ -155,6 +161,45 @@ TEST(BatchUse, SlowedRowsAreNoted) {
   EXPECT_NE(json.at("notes").dump().find("its power limit"), std::string::npos);
   change_results(folder, "a.db", "UPDATE samples SET clock_reasons = 0x48 WHERE group_id > 0");
   EXPECT_NE(notes().find("It did while all rows were timed"), std::string::npos) << notes();
+}
+
+TEST(BatchUse, ForeignProcessesAndTheCardAreNoted) {
+  const SweepFolder folder;
+  ASSERT_EQ(folder.run("a.db", kSmall), SweepOutcome::kDone);
+  change_results(folder, "a.db",
+                 "UPDATE samples SET foreign_processes = 0, foreign_memory_bytes = 0, power_watts ="
+                 " 400 + 100 * repetition WHERE group_id > 0;"
+                 "UPDATE runs SET driver = '550.54.15', gpu_uuid = 'GPU-1', power_limit_watts ="
+                 " 699.5, cuda_runtime = '12.4', cublaslt = '12.4.5'");
+  EXPECT_TRUE(foreign_process_notes(table_in(folder, "a.db")).empty());
+  change_results(
+      folder, "a.db",
+      "UPDATE samples SET foreign_processes = 1 + repetition, foreign_memory_bytes = 3 << 19 WHERE"
+      " cell_id IN (SELECT cell_id FROM run_cells WHERE strategy = 'unified' AND batch = 3)");
+  const ResultTable table = table_in(folder, "a.db");
+  const std::string note =
+      "Other processes computed on the card: up to 2, with up to 1.5 MiB of its memory. They were "
+      "there while these rows were timed (unified 3x, batch 3): their times and J/token may hold "
+      "the work of those.";
+  EXPECT_EQ(foreign_process_notes(table), std::vector<std::string>{note});
+  const std::string text =
+      render_table(table, "md", {.columns = {"power_watts", "foreign_processes"}});
+  EXPECT_NE(text.find(note), std::string::npos) << text;
+  EXPECT_NE(text.find("| 450 |                 2 |"), std::string::npos) << text;
+  EXPECT_NE(text.find(", driver 550.54.15, CUDA 12.4, cuBLASLt 12.4.5, power limit 699.5 W, load "),
+            std::string::npos)
+      << text;
+  const Json json = Json::parse(render_table(table, "json"));
+  EXPECT_EQ(json.at("run").at("gpu_uuid"), "GPU-1");
+  EXPECT_EQ(json.at("run").at("power_limit_watts"), 699.5);
+  EXPECT_EQ(json.at("run").at("cuda_runtime"), "12.4");
+  EXPECT_EQ(json.at("run").at("cublaslt"), "12.4.5");
+  EXPECT_EQ(json.at("rows").back().at("foreign_processes"), 2.0);
+  change_results(folder, "a.db",
+                 "UPDATE samples SET foreign_processes = 1, foreign_memory_bytes = NULL");
+  EXPECT_EQ(foreign_process_notes(table_in(folder, "a.db")).at(0),
+            "Other processes computed on the card: up to 1. They were there while all rows were "
+            "timed: their times and J/token may hold the work of those.");
 }
 
 // What version 7 timed has no such numbers, and says so by showing none; merged files keep theirs.

@@ -2,6 +2,7 @@
 // error.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -77,6 +78,9 @@ TEST(EmulatedTelemetry, ClocksEnergyAndMemoryAreThoseOfTheTimedBatches) {
   auto& card = *static_cast<FakeCard*>(dlsym(library, "fake_card"));
   card.more_millijoules = 6000;  // of each batch, which is read before and after
   card.reasons = 0x20;
+  card.processes[0] = {static_cast<unsigned>(getpid()), 1 << 20};
+  card.processes[1] = {static_cast<unsigned>(getpid()) + 1, 4096};
+  card.num_processes = 2;
   const SweepFolder folder;
   SweepOptions options;
   options.telemetry.nvml_library = SKIPBENCH_FAKE_NVML;
@@ -92,7 +96,12 @@ TEST(EmulatedTelemetry, ClocksEnergyAndMemoryAreThoseOfTheTimedBatches) {
   EXPECT_EQ(card.opened, 0);
   ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
   const ResultTable table = load_result_table(store);
-  EXPECT_EQ(table.run.provenance.driver, "550.54.15\\x1b");
+  const CardDescription& described = table.run.provenance.card;
+  EXPECT_EQ(described.driver, "550.54.15\\x1b");
+  EXPECT_EQ(described.uuid, "GPU-8f5c1a2e-0000-1111-2222-333344445555");
+  EXPECT_EQ(described.power_limit_watts, 700);
+  EXPECT_NE(table.run.provenance.libraries.cuda_runtime, "");
+  EXPECT_EQ(table.run.provenance.libraries.cublaslt, "") << "the emulated device has none";
   ASSERT_EQ(table.rows.size(), 2u);
   for (const TableRow& row : table.rows) {
     EXPECT_DOUBLE_EQ(row.joules_per_token.value(), 6.0 / 6) << "two rows of three tokens";
@@ -100,6 +109,8 @@ TEST(EmulatedTelemetry, ClocksEnergyAndMemoryAreThoseOfTheTimedBatches) {
     EXPECT_EQ(row.memory_clock_mhz, 2619);
     EXPECT_EQ(row.temperature_c, 61);
     EXPECT_EQ(row.clock_reasons, 0x20);
+    EXPECT_EQ(row.foreign_processes, 1);
+    EXPECT_EQ(row.foreign_memory_bytes, 4096);
     // The device held at least what the strategy needs.
     EXPECT_GE(row.peak_memory_mib.value(), row.needed_mib.value());
     EXPECT_LT(row.peak_memory_mib.value(), row.needed_mib.value() + 1) << "and scratch";

@@ -81,7 +81,7 @@ TEST(Store, VersionsThatTheTablesAreNotOf) {
   Database(path, OpenMode::kReadWrite).execute("PRAGMA journal_mode = DELETE");
   for (const int64_t version :
        {int64_t{-1}, int64_t{-4}, int64_t{-2147483648}, int64_t{0}, int64_t{1}, int64_t{2},
-        int64_t{3}, int64_t{4}, int64_t{5}, int64_t{6}, int64_t{7}, int64_t{8}}) {
+        int64_t{3}, int64_t{4}, int64_t{5}, int64_t{6}, int64_t{7}, int64_t{8}, int64_t{9}}) {
     Database(path, OpenMode::kReadWrite)
         .execute("PRAGMA user_version = " + std::to_string(version));
     const std::string before = bytes_of(path);
@@ -173,7 +173,9 @@ TEST_P(OlderVersion, KeepsRunsCellsAndScores) {
     EXPECT_EQ(table.rows[0].scores[2].name, "ROUGE-L");
     EXPECT_EQ(table.rows[0].dataset, "d");
     EXPECT_EQ(table.run.command, "cmd");
-    EXPECT_EQ(table.run.provenance.driver, "");
+    EXPECT_EQ(table.run.provenance.card.driver + table.run.provenance.card.uuid, "");
+    EXPECT_FALSE(table.run.provenance.card.power_limit_watts);
+    EXPECT_EQ(table.run.provenance.libraries.cuda_runtime, "");
     EXPECT_EQ(store.outputs(1).at(0).text, "text");
   };
   const auto version = [&] {

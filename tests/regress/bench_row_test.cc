@@ -69,7 +69,7 @@ TEST(BenchRow, WhatIsNotKnownIsNull) {
 
 TEST(BenchRow, SaysWhatTheMachineSaid) {
   BenchContext context = context_on("cuda", "NVIDIA H200");
-  context.provenance.driver = "550.54.15";
+  context.provenance.card.driver = "550.54.15";
   BenchRow row = kRow;
   row.joules_per_token = 0.25;
   row.peak_memory_bytes = 4096;

@@ -1,6 +1,6 @@
 // A stand-in for libnvidia-ml.so.1 with the functions that skipbench asks for, and answers that a
-// test plants. SKIPBENCH_OLD_NVML: as an old driver's, without energy, MIG and the reasons' new
-// name.
+// test plants. SKIPBENCH_OLD_NVML: as an old driver's, without energy, MIG, UUID, power limit and
+// the newer names of reasons and processes.
 #include "tests/eval/telemetry/fake_nvml.h"
 
 #include <cstring>
@@ -13,7 +13,26 @@ FakeCard fake_card = {.mig_code = 3,
                       .celsius = 61,
                       .milliwatts = 612345,
                       .reasons = 0,
-                      .millijoules = 5'000'000};
+                      .millijoules = 5'000'000,
+                      .limit_milliwatts = 700'000};
+
+}  // extern "C"
+
+// The entries of both versions begin alike.
+template <typename Entry>
+static int processes_into(unsigned* count, Entry* entries) {
+  const unsigned room = *count;
+  *count = fake_card.num_processes;
+  if (fake_card.processes_code != 0) return fake_card.processes_code;
+  if (*count > room) return 7;
+  for (unsigned i = 0; i < *count; ++i) {
+    entries[i].pid = fake_card.processes[i].pid;
+    entries[i].bytes = fake_card.processes[i].bytes;
+  }
+  return 0;
+}
+
+extern "C" {
 
 int nvmlInit_v2() {
   if (fake_card.init_code == 0) ++fake_card.opened;
@@ -62,7 +81,27 @@ static int reasons_into(unsigned long long* reasons) {
 int nvmlDeviceGetCurrentClocksThrottleReasons(void*, unsigned long long* reasons) {
   return reasons_into(reasons);
 }
+int nvmlDeviceGetComputeRunningProcesses(void*, unsigned* count, FakeCard::Process* entries) {
+  return processes_into(count, entries);
+}
 #else
+int nvmlDeviceGetUUID(void* device, char* text, unsigned bytes) {
+  if (device != &fake_card || bytes < 41) return 2;
+  std::memcpy(text, "GPU-8f5c1a2e-0000-1111-2222-333344445555", 41);
+  return fake_card.value_code;
+}
+int nvmlDeviceGetEnforcedPowerLimit(void*, unsigned* milliwatts) {
+  *milliwatts = fake_card.limit_milliwatts;
+  return fake_card.value_code;
+}
+struct FakeProcess {
+  unsigned pid;
+  unsigned long long bytes;
+  unsigned gpu_instance, compute_instance;
+};
+int nvmlDeviceGetComputeRunningProcesses_v3(void*, unsigned* count, FakeProcess* entries) {
+  return processes_into(count, entries);
+}
 int nvmlDeviceGetCurrentClocksEventReasons(void*, unsigned long long* reasons) {
   return reasons_into(reasons);
 }

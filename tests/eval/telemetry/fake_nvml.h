@@ -8,6 +8,15 @@ struct FakeCard {
   unsigned sm_mhz, memory_mhz, celsius, milliwatts;
   unsigned long long reasons, millijoules;
   unsigned long long more_millijoules;  // the counter grows so much at each reading
-  int opened;                           // nvmlInit_v2 less nvmlShutdown
-  char asked_for[64];                   // the address that was looked for last
+  unsigned limit_milliwatts;
+  // Of processes on the card: pid and bytes, `num_processes` of them; more than there is room for
+  // are refused as NVML does.
+  struct Process {
+    unsigned pid;
+    unsigned long long bytes;
+  } processes[80];
+  unsigned num_processes;
+  int processes_code;
+  int opened;          // nvmlInit_v2 less nvmlShutdown
+  char asked_for[64];  // the address that was looked for last
 };

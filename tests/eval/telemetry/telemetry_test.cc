@@ -2,7 +2,9 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -33,6 +35,10 @@ class FakeNvml {
   FakeNvml& operator=(const FakeNvml&) = delete;
 
   FakeCard& card() { return *card_; }
+  void plant(const std::vector<FakeCard::Process>& processes) {
+    std::ranges::copy(processes, card_->processes);
+    card_->num_processes = static_cast<unsigned>(processes.size());
+  }
   std::unique_ptr<DeviceMonitor> open() const { return open_nvml(path_, kCard); }
 
  private:
@@ -50,8 +56,10 @@ TEST(Nvml, SaysWhatTheCardSays) {
     ASSERT_NE(monitor, nullptr);
     EXPECT_EQ(fake.card().opened, 1);
     EXPECT_STREQ(fake.card().asked_for, kCard);
-    const std::string version = monitor->driver_version();
-    EXPECT_EQ(version, "550.54.15\\x1b");  // its end is marked, and its escape sequence is none
+    const CardDescription card = monitor->card();
+    EXPECT_EQ(card.driver, "550.54.15\\x1b");  // its end is marked, its escape sequence is none
+    EXPECT_EQ(card.uuid, "GPU-8f5c1a2e-0000-1111-2222-333344445555");
+    EXPECT_EQ(card.power_limit_watts, 700);
     const DeviceState state = monitor->state();
     EXPECT_EQ(state.sm_clock_mhz, 1755);
     EXPECT_EQ(state.memory_clock_mhz, 2619);
@@ -83,6 +91,8 @@ TEST(Nvml, ACallThatFailsLeavesItsNumberOut) {
   EXPECT_FALSE(state.sm_clock_mhz || state.memory_clock_mhz || state.temperature_c ||
                state.power_watts || state.clock_reasons);
   EXPECT_FALSE(monitor->energy_joules());
+  EXPECT_EQ(monitor->card().uuid, "");
+  EXPECT_FALSE(monitor->card().power_limit_watts);
   fake.card().value_code = 0;
   fake.card().millijoules = ~0ULL;  // no number of ours
   EXPECT_FALSE(monitor->energy_joules());
@@ -96,6 +106,43 @@ TEST(Nvml, AnOldDriversNamesAndGaps) {
   EXPECT_EQ(monitor->state().clock_reasons, 0x40);
   EXPECT_EQ(monitor->state().power_watts, 612.345);
   EXPECT_FALSE(monitor->energy_joules());
+  EXPECT_EQ(monitor->card().driver, "550.54.15\\x1b");
+  EXPECT_EQ(monitor->card().uuid, "");
+  EXPECT_FALSE(monitor->card().power_limit_watts);
+  fake.plant({{static_cast<unsigned>(getpid()), 5}, {7, 100}});
+  EXPECT_EQ(monitor->state().foreign_processes, 1);
+  EXPECT_EQ(monitor->state().foreign_memory_bytes, 100);
+}
+
+TEST(Nvml, ForeignProcessesAreAllButThisOne) {
+  FakeNvml fake(SKIPBENCH_FAKE_NVML);
+  const auto own = static_cast<unsigned>(getpid());
+  constexpr unsigned long long kNotAvailable = ~0ULL;
+  const auto monitor = fake.open();
+  const auto check = [&](const std::vector<FakeCard::Process>& listed,
+                         std::optional<int64_t> processes, std::optional<int64_t> bytes) {
+    fake.plant(listed);
+    const DeviceState state = monitor->state();
+    EXPECT_EQ(state.foreign_processes, processes) << listed.size();
+    EXPECT_EQ(state.foreign_memory_bytes, bytes) << listed.size();
+  };
+  check({{own, 1000}}, 0, 0);
+  check({{7, 100}, {own, 1000}, {8, 20}}, 2, 120);
+  check({{7, 100}, {own, kNotAvailable}}, 1, 100);
+  check({{7, kNotAvailable}, {own, 1000}}, 1, std::nullopt);
+  check({{7, 1ULL << 63}, {own, 1000}}, 1, std::nullopt);
+  check({{7, INT64_MAX}, {8, INT64_MAX}, {own, 1}}, 2, std::nullopt);
+  // Ids of outside a container: one of them is this process.
+  check({{own + 1, 1000}}, 0, 0);
+  check({{own + 1, 1000}, {own + 2, 50}}, 1, std::nullopt);
+  check({}, std::nullopt, std::nullopt);
+  std::vector<FakeCard::Process> many(80, {own + 1, 3});  // more than are asked for at first
+  many[70].pid = own;
+  check(many, 79, 3 * 79);
+  fake.card().processes_code = 4;  // NVML_ERROR_NO_PERMISSION
+  check({{7, 100}, {own, 1000}}, std::nullopt, std::nullopt);
+  fake.card().processes_code = 7;  // never enough room
+  check({{7, 100}, {own, 1000}}, std::nullopt, std::nullopt);
 }
 
 TEST(Nvml, EnergyOfADividedCardIsNotThisProcesss) {
@@ -241,7 +288,11 @@ TEST_F(KernelFolder, OfABatchOnTheCpu) {
     BatchMeter meter(*cpu, sources);  // nothing there to ask
     meter.begin();
     const BatchUse use = meter.end();
-    EXPECT_FALSE(use.energy_joules || use.peak_memory_bytes || use.state.sm_clock_mhz);
+    EXPECT_FALSE(use.energy_joules || use.peak_memory_bytes || use.state.sm_clock_mhz ||
+                 use.state.foreign_processes);
+    const CardDescription card = describe_card(*cpu, sources);
+    EXPECT_TRUE(card.driver.empty() && card.uuid.empty() && !card.power_limit_watts);
+    EXPECT_EQ(cpu->library_versions().cuda_runtime + cpu->library_versions().cublaslt, "");
   }
   write("clear_refs", "");
   write("status", "VmHWM:\t 10 kB\n");
