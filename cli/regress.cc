@@ -33,7 +33,7 @@ void report(const GateResult& result) {
   for (const SeriesVerdict& one : result.series) {
     std::cout << kNames[static_cast<int>(one.comparison.verdict)] << ": " << one.series << ": "
               << one.comparison.why << '\n';
-    if (!one.note.empty()) std::cout << "  note: " << one.note << '\n';
+    for (const std::string& note : one.notes) std::cout << "  note: " << note << '\n';
   }
   std::cout << kNames[static_cast<int>(result.verdict)] << '\n' << std::flush;
   if (result.verdict == Verdict::kRegression) throw ExitWith{ExitCode::kCellFailed};

@@ -118,6 +118,8 @@ struct RowPair {
     if (const auto reasons = use.state.clock_reasons) {
       row.clock_reasons = row.clock_reasons.value_or(0) | *reasons;
     }
+    row.foreign_processes = std::max(row.foreign_processes, use.state.foreign_processes);
+    row.foreign_memory_bytes = std::max(row.foreign_memory_bytes, use.state.foreign_memory_bytes);
   }
 
   std::vector<std::optional<double>> joules_;

@@ -17,13 +17,16 @@ using Json = nlohmann::ordered_json;
 
 // What the rows' tests took beside time, where the machine says it.
 std::string use_lines(std::span<const BenchRow> rows) {
-  std::string joules;
+  std::string joules, shared;
   std::map<std::vector<std::string>, std::string> slowed;  // by reasons
   for (const BenchRow& row : rows) {
     const std::string name =
         fmt::format("{} {:g}x, batch {}, {}", row.strategy, row.target, row.batch, row.test);
     if (row.joules_per_token) {
       joules += fmt::format("{}{} {:.3g}", joules.empty() ? "" : "; ", name, *row.joules_per_token);
+    }
+    if (row.foreign_processes.value_or(0) > 0) {
+      shared += fmt::format("{}{} ({})", shared.empty() ? "" : "; ", name, *row.foreign_processes);
     }
     const auto words = clock_reason_words(row.clock_reasons.value_or(0));
     if (words.empty()) continue;
@@ -38,6 +41,10 @@ std::string use_lines(std::span<const BenchRow> rows) {
   for (const auto& [words, names] : slowed) {
     lines += fmt::format("The card lowered its clocks for: {}, while it ran {}.\n",
                          fmt::join(words, "; "), names);
+  }
+  if (!shared.empty()) {
+    lines +=
+        fmt::format("Other processes computed on the card (how many) while it ran {}.\n", shared);
   }
   return lines;
 }

@@ -76,6 +76,12 @@ nlohmann::ordered_json bench_fields(const BenchContext& context, const BenchRow&
   json["sm_clock_mhz"] = or_null(row.sm_clock_mhz);
   json["clock_reasons"] =
       fmt::format("{}", fmt::join(clock_reason_words(row.clock_reasons.value_or(0)), "; "));
+  json["gpu_uuid"] = from.card.uuid;
+  json["power_limit_watts"] = or_null(from.card.power_limit_watts);
+  json["cuda_runtime"] = from.libraries.cuda_runtime;
+  json["cublaslt"] = from.libraries.cublaslt;
+  json["foreign_processes"] = or_null(row.foreign_processes);
+  json["foreign_memory_bytes"] = or_null(row.foreign_memory_bytes);
   json["schema_version"] = kBenchSchemaVersion;
   return json;
 }

@@ -83,12 +83,22 @@ std::string other_clocks(const std::vector<SideRun>& runs, std::span<const Bench
   return "";
 }
 
-std::set<std::string> drivers_of(std::span<const BenchRun> runs) {
-  std::set<std::string> drivers;
-  for (const BenchRun& run : runs) {
-    if (!run.driver.empty()) drivers.insert(run.driver);
-  }
-  return drivers;
+// Empty, or that the sides are known to differ in `field`, which is the card's `name`.
+std::string differing_note(std::span<const BenchRun> baseline, std::span<const BenchRun> candidate,
+                           std::string BenchRun::*field, const char* name) {
+  const auto known = [&](std::span<const BenchRun> runs) {
+    std::set<std::string> values;
+    for (const BenchRun& run : runs) {
+      if (!(run.*field).empty()) values.insert(run.*field);
+    }
+    return values;
+  };
+  const auto before = known(baseline), after = known(candidate);
+  if (before.empty() || after.empty() || before == after) return "";
+  return fmt::format(
+      "the card's {} differs too: {} at the baseline, {} at the candidate; a change of speed may "
+      "come of that",
+      name, fmt::join(before, " and "), fmt::join(after, " and "));
 }
 
 }  // namespace
@@ -102,13 +112,23 @@ std::string unlike_conditions(std::span<const BenchRun> baseline,
   return other_clocks(runs, baseline, std::min(kClockTolerance, min_effect));
 }
 
-std::string driver_note(std::span<const BenchRun> baseline, std::span<const BenchRun> candidate) {
-  const auto before = drivers_of(baseline), after = drivers_of(candidate);
-  if (before.empty() || after.empty() || before == after) return "";
-  return fmt::format(
-      "the card's driver differs too: {} at the baseline, {} at the candidate; a change of speed "
-      "may be the driver's",
-      fmt::join(before, " and "), fmt::join(after, " and "));
+std::vector<std::string> condition_notes(std::span<const BenchRun> baseline,
+                                         std::span<const BenchRun> candidate) {
+  std::vector<std::string> notes = {
+      differing_note(baseline, candidate, &BenchRun::driver, "driver"),
+      differing_note(baseline, candidate, &BenchRun::gpu_uuid, "UUID")};
+  int64_t shared = 0;
+  for (const std::span<const BenchRun> side : {baseline, candidate}) {
+    shared += std::ranges::count_if(
+        side, [](const BenchRun& run) { return run.foreign_processes.value_or(0) > 0; });
+  }
+  if (shared > 0) {
+    notes.push_back(fmt::format(
+        "other processes computed on the card during {} of {} runs: their work may be in the times",
+        shared, baseline.size() + candidate.size()));
+  }
+  std::erase(notes, "");
+  return notes;
 }
 
 }  // namespace skipbench

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "eval/regress/gate.h"
 
@@ -21,7 +22,9 @@ constexpr double kClockTolerance = 0.02;
 std::string unlike_conditions(std::span<const BenchRun> baseline,
                               std::span<const BenchRun> candidate, double min_effect);
 
-// Empty, or a sentence on the drivers of the two sides, where they are known and not the same.
-std::string driver_note(std::span<const BenchRun> baseline, std::span<const BenchRun> candidate);
+// Sentences on what does not forbid a verdict and should be known beside it: drivers or cards that
+// are known and not the same on both sides, and other processes on the card.
+std::vector<std::string> condition_notes(std::span<const BenchRun> baseline,
+                                         std::span<const BenchRun> candidate);
 
 }  // namespace skipbench

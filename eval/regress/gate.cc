@@ -104,6 +104,10 @@ BenchRun bench_run(const Json& row, const std::string& where) {
     run.slowdowns = spoiling_clock_reasons(text_or_empty(row, "clock_reasons"));
     if (is_known(row, "sm_clock_mhz")) run.sm_clock_mhz = row.at("sm_clock_mhz").get<double>();
     run.driver = text_or_empty(row, "driver_version");
+    run.gpu_uuid = text_or_empty(row, "gpu_uuid");
+    if (is_known(row, "foreign_processes")) {
+      run.foreign_processes = row.at("foreign_processes").get<int64_t>();
+    }
     run.time = text_or_empty(row, "test_time");
     run.tokens_per_second = median(row.at("samples_ts").get<std::vector<double>>());
     return run;
@@ -159,7 +163,7 @@ SeriesVerdict judge_series(std::span<const BenchRun> runs, const std::string& se
   const SeriesSide after = side_of(runs, series, candidate);
   SeriesVerdict result{.series = series,
                        .comparison = compare_runs(before.speeds, after.speeds, settings),
-                       .note = driver_note(before.runs, after.runs)};
+                       .notes = condition_notes(before.runs, after.runs)};
   std::string why = unlike_conditions(before.runs, after.runs, settings.min_effect);
   result.is_refused = !why.empty();
   if (!result.is_refused) why = unsteady_speed(before.speeds, settings);

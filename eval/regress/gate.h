@@ -22,8 +22,10 @@ struct BenchRun {
   // (spoiling_clock_reasons), and the SM clock, MHz, mean at the ends of the run's batches.
   std::vector<std::string> slowdowns;
   std::optional<double> sm_clock_mhz;
-  std::string driver;  // "550.54.15"; empty: no card, or not known
-  std::string time;    // when it was measured, as the row says it
+  std::string driver;                        // "550.54.15"; empty: no card, or not known
+  std::string gpu_uuid;                      // likewise
+  std::optional<int64_t> foreign_processes;  // others on the card, the most at a batch
+  std::string time;                          // when it was measured, as the row says it
 };
 
 // `text`: what bench or `export --to llama-bench` printed, or a history of JSON lines, one row
@@ -38,8 +40,8 @@ std::string history_lines(const std::string& bench_json, const std::string& labe
 struct SeriesVerdict {
   std::string series;
   Comparison comparison;
-  bool is_refused = false;  // for the runs' conditions, which more runs would not mend
-  std::string note;         // a sentence beside the verdict: other drivers; empty: none
+  bool is_refused = false;         // for the runs' conditions, which more runs would not mend
+  std::vector<std::string> notes;  // sentences beside the verdict (condition_notes)
 };
 
 struct GateResult {
@@ -51,7 +53,8 @@ struct GateResult {
 // `baseline`, `candidate`: a label, or the beginning (at least 7 characters) of a commit. alpha is
 // shared out among the series (Bonferroni). Runs of several machines, on a slowed card or at other
 // clocks (conditions.h), or a baseline that itself changed its speed between its first and second
-// half, cannot be judged. Another driver is noted. Throws Error for a name that no run has.
+// half, cannot be judged. Another driver or card and foreign
+// processes are noted. Throws Error for a name that no run has.
 GateResult judge_runs(std::span<const BenchRun> runs, const std::string& baseline,
                       const std::string& candidate, const RegressSettings& settings);
 

@@ -28,7 +28,9 @@ struct TimedPoint {
   double target = 1;
   int64_t batch = 1;
   OrderedJson resolved;  // what the cell is identified by
-  std::string test_time, driver;
+  std::string test_time;
+  CardDescription card;
+  LibraryVersions libraries;
   std::vector<Repetition> repetitions;  // of the cell's last group
 };
 
@@ -37,7 +39,7 @@ std::vector<TimedPoint> timed_points(ResultStore& store, int64_t run) {
                  "SELECT r.ordinal, r.strategy, r.dataset, r.variant, r.target, r.batch,"
                  " sum(s.prefill_us), sum(s.decode_us), sum(s.prompt_tokens),"
                  " sum(s.decode_tokens), sum(s.rows), sum(s.exit_test_us), c.resolved, m.started,"
-                 " m.driver"
+                 " m.driver, m.gpu_uuid, m.power_limit_watts, m.cuda_runtime, m.cublaslt"
                  " FROM run_cells r JOIN cells c ON"
                  " c.id = r.cell_id JOIN samples s ON s.cell_id = c.id AND s.group_id = c.group_id"
                  " JOIN timing_groups g ON g.id = c.group_id JOIN runs m ON m.id = g.run_id"
@@ -56,7 +58,9 @@ std::vector<TimedPoint> timed_points(ResultStore& store, int64_t run) {
                         .batch = rows.integer(5),
                         .resolved = OrderedJson::parse(rows.text(12), nullptr, false),
                         .test_time = rows.text(13),
-                        .driver = rows.text(14)});
+                        .card = {.driver = rows.text(14), .uuid = rows.text(15)},
+                        .libraries = {rows.text(17), rows.text(18)}});
+      if (!rows.is_null(16)) points.back().card.power_limit_watts = rows.real(16);
     }
     last = rows.integer(0);
     points.back().repetitions.push_back(
@@ -92,7 +96,8 @@ BenchContext context_of(const ResultTable& table, const TimedPoint& point) {
     context.provenance.device_name = variant.device_name;
   }
   Provenance& from = context.provenance;
-  from.card.driver = point.driver;
+  from.card = point.card;
+  from.libraries = point.libraries;
   take_texts(point.resolved, "build", {&from.commit, &from.dirty_hash, &from.compiler});
   take_texts(point.resolved, "machine",
              {&from.device, &from.device_name, &from.cpu, nullptr, &from.instruction_set});
@@ -126,6 +131,8 @@ BenchRow bench_row(const TimedPoint& point, bool decoding, const TableRow* shown
     }
     row.sm_clock_mhz = shown->sm_clock_mhz;
     row.clock_reasons = shown->clock_reasons;
+    row.foreign_processes = shown->foreign_processes;
+    row.foreign_memory_bytes = shown->foreign_memory_bytes;
   }
   if (!decoding) return row;
   row.n_gen = static_cast<int>(std::lround(generated));

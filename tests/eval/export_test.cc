@@ -286,10 +286,12 @@ TEST(ExportTimings, ACellKeepsWhoTimedIt) {
     database.execute(
         "UPDATE cells SET resolved = json_set(resolved, '$.build[0]', 'c0ffee',"
         " '$.machine[0]', 'cuda', '$.machine[1]', 'NVIDIA H200') WHERE kind = 'timing';"
-        "UPDATE runs SET driver = '550.54.15';"
+        "UPDATE runs SET driver = '550.54.15', gpu_uuid = 'GPU-1', power_limit_watts = 700,"
+        " cuda_runtime = '12.4', cublaslt = '12.4.5';"
         "UPDATE samples SET energy_joules = 10 * rows, peak_memory_bytes = 4097, sm_clock_mhz = "
         "1980,"
-        " clock_reasons = 4 WHERE group_id > 0");
+        " clock_reasons = 4, foreign_processes = 1, foreign_memory_bytes = 512"
+        " WHERE group_id > 0");
   }
   ResultStore store(folder.path("a.db"), OpenMode::kReadOnly);
   for (const Json& row : Json::parse(export_timings(store, "llama-bench"))) {
@@ -297,6 +299,12 @@ TEST(ExportTimings, ACellKeepsWhoTimedIt) {
     EXPECT_EQ(row.at("backends"), "cuda");
     EXPECT_EQ(row.at("gpu_info"), "NVIDIA H200");
     EXPECT_EQ(row.at("driver_version"), "550.54.15");
+    EXPECT_EQ(row.at("gpu_uuid"), "GPU-1");
+    EXPECT_EQ(row.at("power_limit_watts"), 700.0);
+    EXPECT_EQ(row.at("cuda_runtime"), "12.4");
+    EXPECT_EQ(row.at("cublaslt"), "12.4.5");
+    EXPECT_EQ(row.at("foreign_processes"), 1);
+    EXPECT_EQ(row.at("foreign_memory_bytes"), 512);
     EXPECT_EQ(row.at("peak_memory_bytes"), 4097);
     EXPECT_EQ(row.at("sm_clock_mhz"), 1980.0);
     EXPECT_EQ(row.at("clock_reasons"), "its power limit");

@@ -33,7 +33,7 @@ TEST(BenchRow, NamesTheGpuAsLlamaBenchDoes) {
   const Json on_cpu = bench_json(context_on("cpu", "a CPU"), kRow);
   EXPECT_EQ(on_cpu["cpu_info"], "a CPU");
   EXPECT_EQ(on_cpu["gpu_info"], "");
-  EXPECT_EQ(on_cpu["schema_version"], 2);
+  EXPECT_EQ(on_cpu["schema_version"], 3);
   const BenchContext h200 = context_on("cuda", "NVIDIA H200");
   EXPECT_EQ(bench_json(h200, kRow)["gpu_info"], "NVIDIA H200");
   const BenchRow rows[] = {kRow, kRow};
@@ -58,24 +58,36 @@ TEST(BenchRow, WhatIsNotKnownIsNull) {
   const Json json = bench_json(context, row);
   EXPECT_TRUE(json["model_size"].is_null() && json["layers"].is_null());
   EXPECT_EQ(json["speedup"], 1.0);
-  for (const char* key : {"joules_per_token", "peak_memory_bytes", "sm_clock_mhz"}) {
+  for (const char* key : {"joules_per_token", "peak_memory_bytes", "sm_clock_mhz",
+                          "power_limit_watts", "foreign_processes", "foreign_memory_bytes"}) {
     EXPECT_TRUE(json[key].is_null()) << key;
   }
   EXPECT_EQ(json["clock_reasons"], "");
-  EXPECT_EQ(json["driver_version"], "");
+  for (const char* key : {"driver_version", "gpu_uuid", "cuda_runtime", "cublaslt"}) {
+    EXPECT_EQ(json[key], "") << key;
+  }
   const BenchRow rows[] = {row};
   EXPECT_EQ(format_bench(context, rows, "md").find("J per"), std::string::npos);
 }
 
 TEST(BenchRow, SaysWhatTheMachineSaid) {
   BenchContext context = context_on("cuda", "NVIDIA H200");
-  context.provenance.card.driver = "550.54.15";
+  context.provenance.card = {.driver = "550.54.15", .uuid = "GPU-1", .power_limit_watts = 700.0};
+  context.provenance.libraries = {.cuda_runtime = "12.4", .cublaslt = "12.4.5"};
   BenchRow row = kRow;
   row.joules_per_token = 0.25;
   row.peak_memory_bytes = 4096;
   row.clock_reasons = 0x5;
+  row.foreign_processes = 2;
+  row.foreign_memory_bytes = 8192;
   const Json json = bench_json(context, row);
   EXPECT_EQ(json["driver_version"], "550.54.15");
+  EXPECT_EQ(json["gpu_uuid"], "GPU-1");
+  EXPECT_EQ(json["power_limit_watts"], 700.0);
+  EXPECT_EQ(json["cuda_runtime"], "12.4");
+  EXPECT_EQ(json["cublaslt"], "12.4.5");
+  EXPECT_EQ(json["foreign_processes"], 2);
+  EXPECT_EQ(json["foreign_memory_bytes"], 8192);
   EXPECT_EQ(json["joules_per_token"], 0.25);
   EXPECT_EQ(json["peak_memory_bytes"], 4096);
   EXPECT_EQ(json["clock_reasons"], "its power limit");
@@ -84,6 +96,10 @@ TEST(BenchRow, SaysWhatTheMachineSaid) {
   EXPECT_NE(text.find("full 1x, batch 1, pp4 0.25\n"), std::string::npos) << text;
   EXPECT_NE(text.find("The card lowered its clocks for: its power limit, while it ran full 1x, "
                       "batch 1, pp4.\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("Other processes computed on the card (how many) while it ran full 1x, batch "
+                      "1, pp4 (2).\n"),
             std::string::npos)
       << text;
 }

@@ -11,7 +11,7 @@ namespace {
 
 // What a row of `bench` says of its card; empty, as rows of version 1: nothing.
 struct Card {
-  std::string reasons, clock, driver;
+  std::string reasons, clock, driver, uuid, processes;
 };
 
 std::string card_fields(const Card& card) {
@@ -19,6 +19,8 @@ std::string card_fields(const Card& card) {
   if (!card.reasons.empty()) fields += R"(,"clock_reasons":")" + card.reasons + "\"";
   if (!card.clock.empty()) fields += R"(,"sm_clock_mhz":)" + card.clock;
   if (!card.driver.empty()) fields += R"(,"driver_version":")" + card.driver + "\"";
+  if (!card.uuid.empty()) fields += R"(,"gpu_uuid":")" + card.uuid + "\"";
+  if (!card.processes.empty()) fields += R"(,"foreign_processes":)" + card.processes;
   return fields;
 }
 
@@ -111,17 +113,30 @@ TEST(Conditions, WhatRowsDoNotSayIsJudgedAsBefore) {
   EXPECT_EQ(verdict_between({.clock = "1755"}, {}).comparison.verdict, Verdict::kRegression);
   EXPECT_EQ(verdict_between({.clock = "null"}, {.clock = "null"}).comparison.verdict,
             Verdict::kRegression);
-  EXPECT_TRUE(verdict_between({}, {.driver = "550.54.15"}).note.empty());
+  EXPECT_TRUE(verdict_between({}, {.driver = "550.54.15"}).notes.empty());
   EXPECT_THROW(runs_on({.clock = "\"fast\""}, "old", 1, 100), Error);
 }
 
-TEST(Conditions, AnotherDriverIsNoted) {
-  const SeriesVerdict other = verdict_between({.driver = "550.54.15"}, {.driver = "570.10"});
+TEST(Conditions, AnotherDriverOrCardIsNoted) {
+  const SeriesVerdict other = verdict_between({.driver = "550.54.15", .uuid = "GPU-1"},
+                                              {.driver = "570.10", .uuid = "GPU-2"});
   EXPECT_EQ(other.comparison.verdict, Verdict::kRegression);
-  EXPECT_EQ(other.note,
-            "the card's driver differs too: 550.54.15 at the baseline, 570.10 at the candidate; a "
-            "change of speed may be the driver's");
-  EXPECT_TRUE(verdict_between({.driver = "550"}, {.driver = "550"}).note.empty());
+  EXPECT_EQ(other.notes,
+            (std::vector<std::string>{
+                "the card's driver differs too: 550.54.15 at the baseline, 570.10 at the "
+                "candidate; a change of speed may come of that",
+                "the card's UUID differs too: GPU-1 at the baseline, GPU-2 at the candidate; a "
+                "change of speed may come of that"}));
+  const Card same{.driver = "550", .uuid = "GPU-1", .processes = "0"};
+  EXPECT_TRUE(verdict_between(same, same).notes.empty());
+}
+
+TEST(Conditions, OtherProcessesAreNoted) {
+  const SeriesVerdict shared = verdict_between({.processes = "0"}, {.processes = "2"});
+  EXPECT_EQ(shared.comparison.verdict, Verdict::kRegression);
+  EXPECT_EQ(shared.notes,
+            std::vector<std::string>{"other processes computed on the card during 12 of 24 runs: "
+                                     "their work may be in the times"});
 }
 
 TEST(Conditions, MeasuringInTurnsStopsWhereMoreRunsMendNothing) {
