@@ -75,8 +75,7 @@ void add_table(CLI::App& app) {
            "first_token_ms, step_p50_ms (p90, p95, p99), cache_mib, needed_mib, peak_memory_mib, "
            "sm_clock_mhz, memory_clock_mhz, temperature_c, power_watts, foreign_processes, "
            "clock_reasons, adapter, weights, machine, natural_decode_tokens_per_second (of quality "
-           "decoding: natural length, in the "
-           "batch natural_batch, not in turns)");
+           "decoding: natural length, in the batch natural_batch, not in turns)");
   sub->add_option("--where", command->layout.where,
                   "only rows with COLUMN=VALUE or COLUMN=VALUE,VALUE; repeatable")
       ->allow_extra_args(false);
