@@ -53,8 +53,8 @@ struct GateResult {
 // `baseline`, `candidate`: a label, or the beginning (at least 7 characters) of a commit. alpha is
 // shared out among the series (Bonferroni). Runs of several machines, on a slowed card or at other
 // clocks (conditions.h), or a baseline that itself changed its speed between its first and second
-// half, cannot be judged. Another driver or card and foreign
-// processes are noted. Throws Error for a name that no run has.
+// half, cannot be judged. Another driver or card and foreign processes are noted. Throws Error for
+// a name that no run has.
 GateResult judge_runs(std::span<const BenchRun> runs, const std::string& baseline,
                       const std::string& candidate, const RegressSettings& settings);
 

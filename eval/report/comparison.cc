@@ -318,8 +318,7 @@ void compare_strategies(ResultStore& store, ResultTable& table, const Comparison
   if (!families.empty()) {
     table.correction = fmt::format(
         "p Holm: p corrected (Holm 1979) for all tests of a score on a data set, every strategy's "
-        "of "
-        "the run, whatever rows are shown, once for all its batch sizes: {}.",
+        "of the run, whatever rows are shown, once for all its batch sizes: {}.",
         sizes_text(families));
   }
   table.interval = fmt::format(
