@@ -40,23 +40,23 @@ std::string p_text(std::optional<double> p) {
   return *p < 0.001 ? "<0.001" : fmt::format("{:.3f}", *p);
 }
 
-struct ComparedScore {
+struct FileScoreColumn {
   std::string name, signature;
   std::string header;  // the name, numbered where several signatures have it
 };
 
 // Of the points of one data set, as they are met.
-std::vector<ComparedScore> compared_scores(const FileComparison& comparison,
-                                       const std::string& dataset) {
-  std::vector<ComparedScore> columns;
+std::vector<FileScoreColumn> file_score_columns(const FileComparison& comparison,
+                                                const std::string& dataset) {
+  std::vector<FileScoreColumn> columns;
   for (const PointPair& point : comparison.points) {
     if (point.a.dataset != dataset) continue;
     for (const ScorePair& score : point.scores) {
-      const auto same = [&](const ComparedScore& column) {
+      const auto same = [&](const FileScoreColumn& column) {
         return column.name == score.name && column.signature == score.signature;
       };
       if (std::ranges::any_of(columns, same)) continue;
-      const auto number = 1 + std::ranges::count(columns, score.name, &ComparedScore::name);
+      const auto number = 1 + std::ranges::count(columns, score.name, &FileScoreColumn::name);
       columns.push_back({score.name, score.signature,
                          number == 1 ? score.name : fmt::format("{} #{}", score.name, number)});
     }
@@ -65,9 +65,9 @@ std::vector<ComparedScore> compared_scores(const FileComparison& comparison,
 }
 
 Grid grid_of(const FileComparison& comparison, const std::string& dataset) {
-  const std::vector<ComparedScore> columns = compared_scores(comparison, dataset);
+  const std::vector<FileScoreColumn> columns = file_score_columns(comparison, dataset);
   Grid grid{.title = dataset, .header = {"strategy", "target", "batch"}};
-  for (const ComparedScore& column : columns) {
+  for (const FileScoreColumn& column : columns) {
     grid.header.insert(grid.header.end(), {column.header, "B - A"});
     if (comparison.test) grid.header.push_back("p");
   }
@@ -78,7 +78,7 @@ Grid grid_of(const FileComparison& comparison, const std::string& dataset) {
     const TableRow &a = point.a, &b = point.b;
     std::vector<std::string> cells = {a.strategy, fmt::format("{:g}", a.target),
                                       a.batch ? std::to_string(*a.batch) : ""};
-    for (const ComparedScore& column : columns) {
+    for (const FileScoreColumn& column : columns) {
       const auto score = std::ranges::find_if(point.scores, [&](const ScorePair& pair) {
         return pair.name == column.name && pair.signature == column.signature;
       });
