@@ -109,12 +109,14 @@ struct RowPair {
  private:
   void add_use(BenchRow& row, const BatchUse& use) {
     row.peak_memory_bytes = std::max(row.peak_memory_bytes, use.peak_memory_bytes);
-    if (const auto clock = use.state.sm_clock_mhz) {
-      // A mean of as many as there are.
-      const auto before = static_cast<double>(row.samples_ns.size());
-      row.sm_clock_mhz =
-          (row.sm_clock_mhz.value_or(0) * before + static_cast<double>(*clock)) / (before + 1);
-    }
+    // Means of as many as there are.
+    const auto batches = static_cast<double>(row.samples_ns.size());
+    const auto add_clock = [&](std::optional<double>& mean, std::optional<int64_t> clock) {
+      if (!clock) return;
+      mean = (mean.value_or(0) * batches + static_cast<double>(*clock)) / (batches + 1);
+    };
+    add_clock(row.sm_clock_mhz, use.state.sm_clock_mhz);
+    add_clock(row.memory_clock_mhz, use.state.memory_clock_mhz);
     if (const auto reasons = use.state.clock_reasons) {
       row.clock_reasons = row.clock_reasons.value_or(0) | *reasons;
     }

@@ -80,6 +80,7 @@ nlohmann::ordered_json bench_fields(const BenchContext& context, const BenchRow&
   json["power_limit_watts"] = or_null(from.card.power_limit_watts);
   json["cuda_runtime"] = from.libraries.cuda_runtime;
   json["cublaslt"] = from.libraries.cublaslt;
+  json["memory_clock_mhz"] = or_null(row.memory_clock_mhz);
   json["foreign_processes"] = or_null(row.foreign_processes);
   json["foreign_memory_bytes"] = or_null(row.foreign_memory_bytes);
   json["schema_version"] = kBenchSchemaVersion;

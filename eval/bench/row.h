@@ -31,6 +31,7 @@ struct BenchRow {
   std::optional<double> joules_per_token;
   std::optional<int64_t> peak_memory_bytes;  // the highest, of the process: of all strategies
   std::optional<double> sm_clock_mhz;        // mean at their ends
+  std::optional<double> memory_clock_mhz;    // likewise
   std::optional<int64_t> clock_reasons;      // bits of all of them together
   // The most of other processes on the card, and of its memory that they held.
   std::optional<int64_t> foreign_processes, foreign_memory_bytes;

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "engine/base/error.h"
+#include "engine/base/printable.h"
 #include "engine/base/subprocess.h"
 
 namespace skipbench {
@@ -75,21 +77,27 @@ void check_lengths(std::span<const std::string> sources, std::span<const std::st
        .got = fmt::format("{}, {} and {}", sources.size(), hypotheses.size(), references.size())});
 }
 
-// Of every segment; 0 when it varies.
-int common_count(std::span<const std::vector<std::string>> references) {
+// A name's columns and a signature are split at '|' and stand between backquotes; what turns the
+// direction of writing would change what a reader sees of its neighbours.
+bool is_plain(const std::string& text) {
+  constexpr const char* kForbidden[] = {"|",      "`",      "\n",     "\t",     "\u2028",
+                                        "\u2029", "\u202a", "\u202b", "\u202c", "\u202d",
+                                        "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"};
+  return printable(text) == text && std::ranges::none_of(kForbidden, [&](const char* part) {
+           return text.find(part) != std::string::npos;
+         });
+}
+
+bool is_blank(const std::string& text) { return text.find_first_not_of(' ') == std::string::npos; }
+
+}  // namespace
+
+int common_reference_count(std::span<const std::vector<std::string>> references) {
   for (const auto& list : references) {
     if (list.size() != references[0].size()) return 0;
   }
-  return static_cast<int>(references[0].size());
+  return references.empty() ? 0 : static_cast<int>(references[0].size());
 }
-
-// A signature separates by '|' and stands between backquotes.
-bool is_plain(const std::string& text) {
-  return std::ranges::none_of(
-      text, [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '|' || c == '`'; });
-}
-
-}  // namespace
 
 std::unique_ptr<Metric> make_external_metric(const std::string& name,
                                              const std::string& program_signature,
@@ -137,14 +145,20 @@ ExternalScores run_external_metric(const ExternalRequest& request,
     throw refuse("wrong number of scores", fmt::format("{}", hypotheses.size()),
                  fmt::format("{}", scores.size()));
   }
-  const auto text = [&](const char* key) {
-    return answer.contains(key) && answer[key].is_string() ? answer[key].get<std::string>() : "";
-  };
-  const bool higher = !answer.contains("higher_is_better") || answer["higher_is_better"] != false;
-  for (const char* key : {"name", "signature"}) {
-    if (is_plain(text(key)) && (text(key) != "" || key != std::string("name"))) continue;
-    throw refuse(fmt::format("\"{}\" cannot stand in a signature", key),
-                 "printable characters without '|' and '`'", answer[key].dump());
+  if (answer.contains("signature") && !answer["signature"].is_string()) {
+    throw refuse("\"signature\" is no text", "a text, or no \"signature\"",
+                 answer["signature"].dump());
+  }
+  if (answer.contains("higher_is_better") && !answer["higher_is_better"].is_boolean()) {
+    throw refuse("\"higher_is_better\" is neither true nor false", "true, false or nothing (true)",
+                 answer["higher_is_better"].dump());
+  }
+  const std::string name = answer["name"], signature = answer.value("signature", "");
+  for (const auto& [key, value] : {std::pair("name", name), std::pair("signature", signature)}) {
+    if (is_plain(value) && (value != name || !is_blank(value))) continue;
+    throw refuse(fmt::format("\"{}\" cannot stand in a table", key),
+                 "printable characters without '|' and '`', of a name not blanks alone",
+                 "'" + value + "'");
   }
   std::vector<double> values;
   for (size_t i = 0; i < scores.size(); ++i) {
@@ -153,10 +167,15 @@ ExternalScores run_external_metric(const ExternalRequest& request,
     }
     values.push_back(scores[i].get<double>());
   }
-  return {.name = text("name"),
-          .program_signature = text("signature"),
-          .metric = make_external_metric(text("name"), text("signature"), higher),
-          .stats = external_statistics(values, common_count(references))};
+  if (!std::isfinite(std::accumulate(values.begin(), values.end(), 0.0))) {
+    throw refuse("the scores have no finite sum", "numbers whose mean is a number",
+                 "scores up to " + fmt::format("{:g}", *std::ranges::max_element(values)));
+  }
+  const bool higher_is_better = answer.value("higher_is_better", true);
+  return {.name = name,
+          .program_signature = signature,
+          .metric = make_external_metric(name, signature, higher_is_better),
+          .stats = external_statistics(values, common_reference_count(references))};
 }
 
 }  // namespace skipbench

@@ -30,6 +30,8 @@ struct ExternalScores {
 std::unique_ptr<Metric> make_external_metric(const std::string& name,
                                              const std::string& program_signature,
                                              bool higher_is_better);
+// The number of references of every segment; 0 when it varies.
+int common_reference_count(std::span<const std::vector<std::string>> references);
 SegmentStats external_statistics(std::span<const double> scores, int n_references);
 
 // sources may be empty; else all three have the same length. Throws Error, with the end of what the

@@ -61,29 +61,42 @@ std::string slowed_card(const std::vector<SideRun>& runs) {
   return "";
 }
 
-std::string other_clocks(const std::vector<SideRun>& runs, std::span<const BenchRun> baseline,
-                         double tolerance) {
+struct CardClock {
+  const char* name;
+  const char* option;  // of nvidia-smi, which fixes it
+  std::optional<double> BenchRun::*mhz;
+};
+
+// Decoding reads memory, prompts compute.
+constexpr CardClock kClocks[] = {
+    {"an SM clock", "--lock-gpu-clocks", &BenchRun::sm_clock_mhz},
+    {"a memory clock", "--lock-memory-clocks", &BenchRun::memory_clock_mhz},
+};
+
+std::string other_clock(const std::vector<SideRun>& runs, std::span<const BenchRun> baseline,
+                        double tolerance, const CardClock& clock) {
   std::vector<double> clocks;
   for (const BenchRun& run : baseline) {
-    if (run.sm_clock_mhz) clocks.push_back(*run.sm_clock_mhz);
+    if (run.*clock.mhz) clocks.push_back(*(run.*clock.mhz));
   }
   if (clocks.empty()) return "";
   const double expected = median(clocks);
   const auto is_off = [&](const BenchRun& run) {
-    return run.sm_clock_mhz && std::abs(*run.sm_clock_mhz - expected) > tolerance * expected;
+    return run.*clock.mhz && std::abs(*(run.*clock.mhz) - expected) > tolerance * expected;
   };
   for (const SideRun& one : runs) {
     if (!is_off(*one.run)) continue;
     return fmt::format(
-        "measured at different clocks: {} was made at an SM clock of {:.0f} MHz{}; expected is "
-        "within {:g} % of {:.0f} MHz, the baseline's median: fix the card's clocks (nvidia-smi "
-        "--lock-gpu-clocks), then measure both sides again",
-        one.name, *one.run->sm_clock_mhz, shared_by(runs, is_off), 100 * tolerance, expected);
+        "measured at different clocks: {} was made at {} of {:.0f} MHz{}; expected is within {:g} "
+        "% of {:.0f} MHz, the baseline's median: fix the card's clocks (nvidia-smi {}), then "
+        "measure both sides again",
+        one.name, clock.name, *(one.run->*clock.mhz), shared_by(runs, is_off), 100 * tolerance,
+        expected, clock.option);
   }
   return "";
 }
 
-// Empty, or that the sides are known to differ in `field`, which is the card's `name`.
+// Empty, or that the sides are known to differ in `field`, which is called `name`.
 std::string differing_note(std::span<const BenchRun> baseline, std::span<const BenchRun> candidate,
                            std::string BenchRun::*field, const char* name) {
   const auto known = [&](std::span<const BenchRun> runs) {
@@ -96,7 +109,7 @@ std::string differing_note(std::span<const BenchRun> baseline, std::span<const B
   const auto before = known(baseline), after = known(candidate);
   if (before.empty() || after.empty() || before == after) return "";
   return fmt::format(
-      "the card's {} differs too: {} at the baseline, {} at the candidate; a change of speed may "
+      "the {} differs: {} at the baseline, {} at the candidate; a change of speed may "
       "come of that",
       name, fmt::join(before, " and "), fmt::join(after, " and "));
 }
@@ -109,14 +122,20 @@ std::string unlike_conditions(std::span<const BenchRun> baseline,
   if (runs.empty()) return "";
   if (std::string why = other_machine(runs); !why.empty()) return why;
   if (std::string why = slowed_card(runs); !why.empty()) return why;
-  return other_clocks(runs, baseline, std::min(kClockTolerance, min_effect));
+  for (const CardClock& clock : kClocks) {
+    std::string why = other_clock(runs, baseline, std::min(kClockTolerance, min_effect), clock);
+    if (!why.empty()) return why;
+  }
+  return "";
 }
 
 std::vector<std::string> condition_notes(std::span<const BenchRun> baseline,
                                          std::span<const BenchRun> candidate) {
   std::vector<std::string> notes = {
-      differing_note(baseline, candidate, &BenchRun::driver, "driver"),
-      differing_note(baseline, candidate, &BenchRun::gpu_uuid, "UUID")};
+      differing_note(baseline, candidate, &BenchRun::driver, "card's driver"),
+      differing_note(baseline, candidate, &BenchRun::gpu_uuid, "card's UUID"),
+      differing_note(baseline, candidate, &BenchRun::cuda_runtime, "version of CUDA's runtime"),
+      differing_note(baseline, candidate, &BenchRun::cublaslt, "version of cuBLASLt")};
   int64_t shared = 0;
   for (const std::span<const BenchRun> side : {baseline, candidate}) {
     shared += std::ranges::count_if(

@@ -103,7 +103,12 @@ BenchRun bench_run(const Json& row, const std::string& where) {
     run.machine = machine_name(row);
     run.slowdowns = spoiling_clock_reasons(text_or_empty(row, "clock_reasons"));
     if (is_known(row, "sm_clock_mhz")) run.sm_clock_mhz = row.at("sm_clock_mhz").get<double>();
+    if (is_known(row, "memory_clock_mhz")) {
+      run.memory_clock_mhz = row.at("memory_clock_mhz").get<double>();
+    }
     run.driver = text_or_empty(row, "driver_version");
+    run.cuda_runtime = text_or_empty(row, "cuda_runtime");
+    run.cublaslt = text_or_empty(row, "cublaslt");
     run.gpu_uuid = text_or_empty(row, "gpu_uuid");
     if (is_known(row, "foreign_processes")) {
       run.foreign_processes = row.at("foreign_processes").get<int64_t>();

@@ -19,11 +19,12 @@ struct BenchRun {
   std::string machine;  // device, GPU, CPU, instruction set, threads: speeds compare within one
   double tokens_per_second = 0;  // median of the process's repetitions
   // Of a card that says it: why the driver lowered its clocks, as far as that spoils a timing
-  // (spoiling_clock_reasons), and the SM clock, MHz, mean at the ends of the run's batches.
+  // (spoiling_clock_reasons), and its clocks, MHz, means at the ends of the run's batches.
   std::vector<std::string> slowdowns;
-  std::optional<double> sm_clock_mhz;
+  std::optional<double> sm_clock_mhz, memory_clock_mhz;
   std::string driver;                        // "550.54.15"; empty: no card, or not known
   std::string gpu_uuid;                      // likewise
+  std::string cuda_runtime, cublaslt;        // likewise
   std::optional<int64_t> foreign_processes;  // others on the card, the most at a batch
   std::string time;                          // when it was measured, as the row says it
 };

@@ -130,6 +130,7 @@ BenchRow bench_row(const TimedPoint& point, bool decoding, const TableRow* shown
       row.peak_memory_bytes = std::llround(*mib * (1 << 20));
     }
     row.sm_clock_mhz = shown->sm_clock_mhz;
+    row.memory_clock_mhz = shown->memory_clock_mhz;
     row.clock_reasons = shown->clock_reasons;
     row.foreign_processes = shown->foreign_processes;
     row.foreign_memory_bytes = shown->foreign_memory_bytes;

@@ -64,8 +64,7 @@ class PairTester {
   void test(const TableRow& a, const TableRow& b, std::map<std::string, double>& p_values) {
     for (const StoredDataset& dataset : comparison_.table_a.config.datasets) {
       if (dataset.name != a.data_name) continue;
-      for (const StoredMetric& metric :
-           stored_metrics(a_, comparison_.table_a.run_id, dataset)) {
+      for (const StoredMetric& metric : stored_metrics(a_, comparison_.table_a.run_id, dataset)) {
         const SegmentStats before = stored_statistics(a_, a.quality_cell, metric);
         const SegmentStats after[] = {stored_statistics(b_, b.quality_cell, metric)};
         if (before.n_segments == 0 || before.n_segments != after[0].n_segments) continue;

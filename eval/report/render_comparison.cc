@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -11,6 +12,7 @@
 #include "engine/base/error.h"
 #include "eval/report/file_comparison.h"
 #include "eval/report/grid.h"
+#include "eval/report/score_fields.h"
 
 namespace skipbench {
 namespace {
@@ -43,6 +45,7 @@ std::string p_text(std::optional<double> p) {
 struct FileScoreColumn {
   std::string name, signature;
   std::string header;  // the name, numbered where several signatures have it
+  double most = 0;     // of both files' scores, without sign
 };
 
 // Of the points of one data set, as they are met.
@@ -55,10 +58,16 @@ std::vector<FileScoreColumn> file_score_columns(const FileComparison& comparison
       const auto same = [&](const FileScoreColumn& column) {
         return column.name == score.name && column.signature == score.signature;
       };
-      if (std::ranges::any_of(columns, same)) continue;
+      const double most = std::max(std::abs(score.a), std::abs(score.b));
+      const auto known = std::ranges::find_if(columns, same);
+      if (known != columns.end()) {
+        known->most = std::max(known->most, most);
+        continue;
+      }
       const auto number = 1 + std::ranges::count(columns, score.name, &FileScoreColumn::name);
       columns.push_back({score.name, score.signature,
-                         number == 1 ? score.name : fmt::format("{} #{}", score.name, number)});
+                         number == 1 ? score.name : fmt::format("{} #{}", score.name, number),
+                         most});
     }
   }
   return columns;
@@ -83,8 +92,9 @@ Grid grid_of(const FileComparison& comparison, const std::string& dataset) {
         return pair.name == column.name && pair.signature == column.signature;
       });
       const bool there = score != point.scores.end();
-      cells.push_back(there ? both(score->a, score->b, 2) : "");
-      cells.push_back(there ? fmt::format("{:+.2f}", score->b - score->a) : "");
+      const int digits = score_digits(column.signature, column.most);
+      cells.push_back(there ? both(score->a, score->b, digits) : "");
+      cells.push_back(there ? fmt::format("{:+.{}f}", score->b - score->a, digits) : "");
       if (comparison.test) cells.push_back(there ? p_text(score->p_value) : "");
     }
     const auto decode_b = point.same_batch ? b.decode_per_second : std::nullopt;

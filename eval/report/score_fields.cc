@@ -33,15 +33,14 @@ TableField interval_field(const ScoreColumn& column, const char* end,
   return field;
 }
 
-// COMET's scores and their like are from 0 to 1, and differ in the third digit.
 int shown_digits(const ResultTable& table, const TableScore& of) {
-  if (of.signature.find("|external:") == std::string::npos) return 2;
+  double most = 0;
   for (const TableRow& row : table.rows) {
     for (const TableScore& score : row.scores) {
-      if (score.signature == of.signature && std::abs(score.value) > 1) return 2;
+      if (score.signature == of.signature) most = std::max(most, std::abs(score.value));
     }
   }
-  return 4;
+  return score_digits(of.signature, most);
 }
 
 TableField p_field(const ScoreColumn& column, const char* name,
@@ -61,6 +60,11 @@ TableField p_field(const ScoreColumn& column, const char* name,
 }
 
 }  // namespace
+
+int score_digits(const std::string& signature, double most) {
+  const bool is_external = signature.find("|external:") != std::string::npos;
+  return is_external && most <= 1 ? 4 : 2;
+}
 
 std::vector<ScoreColumn> score_columns(const ResultTable& table, const std::string& dataset) {
   std::vector<ScoreColumn> columns;

@@ -13,8 +13,12 @@ struct ScoreColumn {
   std::string title;
   std::string name;
   std::string signature;
-  int digits = 2;  // shown after the point: four of another program's metric from -1 to 1
+  int digits = 2;  // score_digits
 };
+
+// Digits after the point of scores of at most `most`, without its sign: COMET's and their like are
+// from 0 to 1 and differ in the third digit.
+int score_digits(const std::string& signature, double most);
 
 // Of the rows of `dataset`; empty: of all.
 std::vector<ScoreColumn> score_columns(const ResultTable& table, const std::string& dataset);

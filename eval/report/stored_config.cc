@@ -10,13 +10,13 @@ namespace {
 using Json = nlohmann::json;
 
 DataFiles files_of(const Json& json) {
-  return {.source = json.value("source", ""),
-          .references = json.value("reference", std::vector<std::string>{}),
-          .jsonl = json.value("jsonl", ""),
-          .tsv = json.value("tsv", ""),
-          .source_field = json.value("source_field", "source"),
-          .reference_fields =
-              json.value("reference_fields", std::vector<std::string>{"reference"})};
+  return {
+      .source = json.value("source", ""),
+      .references = json.value("reference", std::vector<std::string>{}),
+      .jsonl = json.value("jsonl", ""),
+      .tsv = json.value("tsv", ""),
+      .source_field = json.value("source_field", "source"),
+      .reference_fields = json.value("reference_fields", std::vector<std::string>{"reference"})};
 }
 
 StoredDataset dataset_of(const Json& json) {

@@ -48,7 +48,7 @@ std::vector<StoredMetric> stored_metrics(ResultStore& store, int64_t run,
                        .responses = find_response_metric(name)});
   }
   for (const std::string& signature : asked_external(store, run, dataset.name)) {
-    const auto found = find_external_metric(store, signature);
+    const auto found = find_external_metric(store.database(), signature);
     metrics.push_back({.name = found->name,
                        .metric = make_external_metric(found->name, found->program_signature,
                                                       found->higher_is_better),
@@ -75,7 +75,7 @@ SegmentStats stored_statistics(ResultStore& store, int64_t cell, const StoredMet
 }
 
 bool is_higher_better(ResultStore& store, const std::string& signature) {
-  if (const auto external = find_external_metric(store, signature)) {
+  if (const auto external = find_external_metric(store.database(), signature)) {
     return external->higher_is_better;
   }
   for (const MetricEntry& entry : metric_table()) {

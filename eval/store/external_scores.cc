@@ -1,5 +1,7 @@
 #include "eval/store/external_scores.h"
 
+#include <fmt/format.h>
+
 #include <numeric>
 
 #include "eval/store/row_copy.h"
@@ -8,30 +10,31 @@ namespace skipbench {
 namespace {
 
 constexpr char kExternalColumns[] =
-    "SELECT signature, name, program_signature, higher_is_better, n_references, command"
-    " FROM external_metrics";
+    "SELECT signature, name, program_signature, higher_is_better, n_references, with_sources,"
+    " command FROM external_metrics";
 
-StoredExternalMetric external_metric_of(Statement& row) {
+StoredExternalMetric external_metric_of(const Statement& row) {
   return {.signature = row.text(0),
           .name = row.text(1),
           .program_signature = row.text(2),
           .higher_is_better = row.integer(3) != 0,
           .n_references = static_cast<int>(row.integer(4)),
-          .command = row.text(5)};
+          .with_sources = row.integer(5) != 0,
+          .command = row.text(6)};
 }
 
 }  // namespace
 
-std::vector<StoredExternalMetric> external_metrics(ResultStore& store) {
-  Statement rows(store.database(), std::string(kExternalColumns) + " ORDER BY signature");
+std::vector<StoredExternalMetric> external_metrics(Database& database) {
+  Statement rows(database, std::string(kExternalColumns) + " ORDER BY signature");
   std::vector<StoredExternalMetric> metrics;
   while (rows.step()) metrics.push_back(external_metric_of(rows));
   return metrics;
 }
 
-std::optional<StoredExternalMetric> find_external_metric(ResultStore& store,
+std::optional<StoredExternalMetric> find_external_metric(Database& database,
                                                          const std::string& signature) {
-  Statement rows(store.database(), std::string(kExternalColumns) + " WHERE signature = ?");
+  Statement rows(database, std::string(kExternalColumns) + " WHERE signature = ?");
   if (!rows.bind(signature).step()) return std::nullopt;
   return external_metric_of(rows);
 }
@@ -44,18 +47,33 @@ std::vector<double> external_scores(ResultStore& store, int64_t cell,
   rows.bind(cell, signature);
   std::vector<double> scores;
   while (rows.step()) scores.push_back(rows.real(0));
-  return scores;
+  if (scores.empty() || std::ssize(scores) == store.num_outputs(cell)) return scores;
+  throw StoreError({.what = "results file: stored scores are damaged",
+                    .where = fmt::format("{}: {}", store.database().path(), signature),
+                    .expected = fmt::format("{} scores of cell {}", store.num_outputs(cell), cell),
+                    .got = fmt::format("{}", scores.size()),
+                    .hint = "score the outputs again: `skipbench rescore --again`"});
 }
 
-void put_external_scores(ResultStore& store, int64_t cell, const StoredExternalMetric& metric,
-                         std::span<const double> scores) {
-  Database& database = store.database();
+void put_external_metric(Database& database, const StoredExternalMetric& metric) {
+  const auto known = find_external_metric(database, metric.signature);
+  if (known && !(known->is_same_metric(metric) && known->command == metric.command)) {
+    for (const char* table : {"external_scores", "scores"}) {
+      Statement(database, fmt::format("DELETE FROM {} WHERE signature = ?", table))
+          .bind(metric.signature)
+          .run();
+    }
+  }
   Statement(database,
             "INSERT OR REPLACE INTO external_metrics(signature, name, program_signature,"
-            " higher_is_better, n_references, command) VALUES(?, ?, ?, ?, ?, ?)")
+            " higher_is_better, n_references, with_sources, command) VALUES(?, ?, ?, ?, ?, ?, ?)")
       .bind(metric.signature, metric.name, metric.program_signature, metric.higher_is_better,
-            metric.n_references, metric.command)
+            metric.n_references, metric.with_sources, metric.command)
       .run();
+}
+
+void put_external_scores(Database& database, int64_t cell, const StoredExternalMetric& metric,
+                         std::span<const double> scores) {
   Statement(database, "DELETE FROM external_scores WHERE cell_id = ? AND signature = ?")
       .bind(cell, metric.signature)
       .run();
@@ -73,12 +91,27 @@ void put_external_scores(ResultStore& store, int64_t cell, const StoredExternalM
       .run();
 }
 
-void ask_for_external_score(ResultStore& store, int64_t run, int64_t ordinal,
+void forget_other_metrics(Database& database, int64_t run, const StoredExternalMetric& metric) {
+  for (const StoredExternalMetric& other : external_metrics(database)) {
+    if (other.command != metric.command || other.with_sources != metric.with_sources ||
+        other.is_same_metric(metric)) {
+      continue;
+    }
+    Statement(database, "UPDATE external_metrics SET command = '' WHERE signature = ?")
+        .bind(other.signature)
+        .run();
+    Statement(database, "DELETE FROM run_scores WHERE run_id = ? AND signature = ?")
+        .bind(run, other.signature)
+        .run();
+  }
+}
+
+void ask_for_external_score(Database& database, int64_t run, int64_t ordinal,
                             const std::string& signature) {
-  Statement known(store.database(),
+  Statement known(database,
                   "SELECT 1 FROM run_scores WHERE run_id = ? AND ordinal = ? AND signature = ?");
   if (known.bind(run, ordinal, signature).step()) return;
-  Statement(store.database(),
+  Statement(database,
             "INSERT INTO run_scores(run_id, ordinal, position, signature)"
             " SELECT ?1, ?2, coalesce(max(position), -1) + 1, ?3 FROM run_scores"
             " WHERE run_id = ?1 AND ordinal = ?2")
@@ -86,12 +119,16 @@ void ask_for_external_score(ResultStore& store, int64_t run, int64_t ordinal,
       .run();
 }
 
-void copy_external_metrics(Database& input, Database& output) {
-  Statement rows(input, "SELECT * FROM external_metrics");
-  while (rows.step()) {
-    Statement known(output, "SELECT 1 FROM external_metrics WHERE signature = ?");
-    if (!known.bind(rows.text(0)).step()) copy_row(rows, output, "external_metrics", {});
+std::string copy_external_metrics(Database& input, Database& output) {
+  for (const StoredExternalMetric& theirs : external_metrics(input)) {
+    const auto ours = find_external_metric(output, theirs.signature);
+    if (!ours) {
+      put_external_metric(output, theirs);
+    } else if (!ours->is_same_metric(theirs)) {
+      return theirs.name;
+    }
   }
+  return "";
 }
 
 void copy_external_scores(Database& input, int64_t from, Database& output, int64_t to,

@@ -11,6 +11,7 @@
 
 #include "engine/base/error.h"
 #include "eval/store/cell_settings.h"
+#include "eval/store/external_scores.h"
 #include "eval/store/row_copy.h"
 #include "eval/store/store.h"
 
@@ -110,6 +111,19 @@ void add_point(Database& output, int64_t run, int64_t ordinal, int64_t source_ru
   }
 }
 
+// What `rescore` added to the cell in another of the joined runs.
+void add_external_scores(Database& output, std::span<const int64_t> latest, int64_t run,
+                         int64_t ordinal, int64_t cell) {
+  for (const int64_t source : latest) {
+    Statement rows(output,
+                   "SELECT s.signature FROM run_scores s JOIN run_cells c ON c.run_id = s.run_id"
+                   " AND c.ordinal = s.ordinal JOIN external_metrics e ON"
+                   " e.signature = s.signature WHERE s.run_id = ? AND c.cell_id = ?");
+    rows.bind(source, cell);
+    while (rows.step()) ask_for_external_score(output, run, ordinal, rows.text(0));
+  }
+}
+
 void add_joint_variants(Database& output, std::span<const int64_t> latest, int64_t run) {
   std::set<std::string> known;
   int64_t position = 0;
@@ -137,7 +151,9 @@ MergeSummary add_joint_run(Database& output, std::span<const int64_t> latest,
   const auto points = joint_cells(output, latest);
   MergeSummary summary;
   for (const JointPoint& point : points) {
-    add_point(output, run, summary.cells++, point.run, point.ordinal);
+    const int64_t ordinal = summary.cells++;
+    add_point(output, run, ordinal, point.run, point.ordinal);
+    add_external_scores(output, latest, run, ordinal, point.cell);
     summary.done += point.done ? 1 : 0;
   }
   add_joint_variants(output, latest, run);

@@ -8,9 +8,9 @@
 #include <optional>
 #include <set>
 
+#include "eval/store/external_scores.h"
 #include "eval/store/id_map.h"
 #include "eval/store/joint_run.h"
-#include "eval/store/external_scores.h"
 #include "eval/store/merge_responses.h"
 #include "eval/store/probes.h"
 #include "eval/store/row_copy.h"
@@ -38,7 +38,8 @@ class Merger {
     copy_calibration_data();
     copy_calibrations();
     copy_layer_scores();
-    copy_external_metrics(*input_, output_);
+    const std::string differing = copy_external_metrics(*input_, output_);
+    if (!differing.empty()) conflict("{}: an error rate in one file, none in another", differing);
     merge_probes(*input_, output_);
     copy_groups();
     copy_cells();
@@ -195,9 +196,8 @@ class Merger {
 
   // What stands there is not finished: the other file's takes its place.
   void replace(Statement& row, int64_t from, int64_t to) {
-    for (const char* table :
-         {"outputs", "samples", "scores", "external_scores", "response_scores", "step_drift",
-          "layer_drift"}) {
+    for (const char* table : {"outputs", "samples", "scores", "external_scores", "response_scores",
+                              "step_drift", "layer_drift"}) {
       Statement(output_, fmt::format("DELETE FROM {} WHERE cell_id = ?", table)).bind(to).run();
     }
     Statement(output_, "DELETE FROM cells WHERE id = ?").bind(to).run();
@@ -279,7 +279,12 @@ class Merger {
       Statement rows(*input_, fmt::format("SELECT * FROM {}", table));
       while (rows.step()) {
         const int64_t run = runs_.at(rows.integer(0));
-        if (!new_runs_.contains(run)) continue;
+        if (!new_runs_.contains(run)) {  // `rescore` may have added to one of two copies
+          if (std::string(table) == "run_scores") {
+            ask_for_external_score(output_, run, rows.integer(1), rows.text(3));
+          }
+          continue;
+        }
         Replaced ids = {{"run_id", run}};
         if (std::string(table) == "run_cells") {
           ids["cell_id"] = cells_.at(rows.integer(rows.index("cell_id")));

@@ -192,7 +192,9 @@ ALTER TABLE runs ADD COLUMN driver TEXT NOT NULL DEFAULT '';
 -- Metrics that other programs computed of stored outputs.
 CREATE TABLE external_metrics(
   signature TEXT PRIMARY KEY, name TEXT NOT NULL, program_signature TEXT NOT NULL,
-  higher_is_better INTEGER NOT NULL, n_references INTEGER NOT NULL, command TEXT NOT NULL
+  higher_is_better INTEGER NOT NULL, n_references INTEGER NOT NULL,
+  with_sources INTEGER NOT NULL,
+  command TEXT NOT NULL                   -- empty: it computes another metric since
 ) WITHOUT ROWID;
 CREATE TABLE external_scores(
   cell_id INTEGER NOT NULL REFERENCES cells, signature TEXT NOT NULL, idx INTEGER NOT NULL,

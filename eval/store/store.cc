@@ -42,8 +42,8 @@ int lock_file(const std::string& path) {
   close(descriptor);
   throw StoreError({.what = "another run is writing to this results file",
                     .where = path,
-                    .hint = "wait until it ends, or write to another file (run: --set "
-                            "results=PATH, probe: --results PATH)"});
+                    .hint = "wait until it ends; `run` (--set results=PATH) and `probe` (--results "
+                            "PATH) can write to another file"});
 }
 
 // JSON strings must be UTF-8; texts were made so before they got here.

@@ -108,7 +108,7 @@ TEST_F(Rescore, ScoresEveryOutputInOneStartAndKeepsWhatItHas) {
     for (const TableRow& row : table.rows) {
       const TableScore* score = length_of(row);
       ASSERT_NE(score, nullptr) << row.strategy;
-      EXPECT_EQ(score->signature.find("LEN|nrefs:1|external:LEN|by:v1|version:"), 0u);
+      EXPECT_EQ(score->signature.find("LEN|nrefs:1|external:LEN|by:v1"), 0u);
       EXPECT_FALSE(score->higher_is_better);
       const auto scores = external_scores(store, row.quality_cell, score->signature);
       const auto outputs = store.outputs(row.quality_cell);
@@ -187,7 +187,7 @@ TEST_F(Rescore, NothingIsWrittenWhereSomethingIsWrong) {
   RescoreRequest failing = request();
   failing.program.command = "cat >/dev/null; echo out of memory >&2; exit 3";
   EXPECT_NE(refused(failing).find("out of memory"), std::string::npos) << refused(failing);
-  EXPECT_NE(refused(request("'a|b'")).find("cannot stand in a signature"), std::string::npos);
+  EXPECT_NE(refused(request("'a|b'")).find("cannot stand in a table"), std::string::npos);
   RescoreRequest of_no_run = request();
   of_no_run.run = 9;
   EXPECT_NE(refused(of_no_run).find("9"), std::string::npos);
@@ -224,15 +224,86 @@ TEST_F(Rescore, AnotherMetricOfTheSameCommandIsRefusedUntilAllIsScoredAgain) {
   more.push_back("strategies=[full, fixed_exit]");
   ASSERT_EQ(folder_.run("a.db", more), SweepOutcome::kDone);
   const std::string message = message_of([&] { rescored("a.db", asked); });
-  EXPECT_NE(message.find("expected LEN, v1, got WIDTH, v1"), std::string::npos) << message;
+  EXPECT_NE(message.find("expected LEN, v1 (lower is better), got WIDTH, v1 (lower is better)"),
+            std::string::npos)
+      << message;
   EXPECT_EQ(count_in(folder_.path("a.db"), "SELECT count(*) FROM external_metrics"), 1);
   asked.again = true;
   EXPECT_EQ(rescored("a.db", asked).scored, 3);
+  // From now on the command computes this one, for cells that are added too.
+  asked.again = false;
+  more.back() = "strategies=[full, fixed_exit, random]";
+  ASSERT_EQ(folder_.run("a.db", more), SweepOutcome::kDone);
+  const RescoreSummary added = rescored("a.db", asked);
+  EXPECT_EQ(added.name, "WIDTH");
+  EXPECT_EQ(added.scored, 2);
+  EXPECT_EQ(added.kept, 3);
+  // And back: one of them is shown at a time.
+  folder_.write("name", "LEN");
+  asked.again = true;
+  rescored("a.db", asked);
+  asked.again = false;
+  EXPECT_EQ(rescored("a.db", asked).name, "LEN");
+  folder_.write("name", "WIDTH");
+  asked.again = true;
+  rescored("a.db", asked);
   ResultStore store(folder_.path("a.db"), OpenMode::kReadOnly);
   for (const TableRow& row : load_result_table(store).rows) {
     EXPECT_NE(std::ranges::find(row.scores, "WIDTH", &TableScore::name), row.scores.end());
     EXPECT_EQ(length_of(row), nullptr) << "asked of the earlier run";
   }
+}
+
+// A command's sourceless scores are another metric, and another command's of one name are refused.
+TEST_F(Rescore, OneSignatureIsOfOneProgramAndOneInput) {
+  ASSERT_EQ(folder_.run("a.db", untimed_), SweepOutcome::kDone);
+  RescoreRequest without = request();
+  without.with_sources = false;
+  EXPECT_EQ(rescored("a.db", without).scored, 5);
+  EXPECT_EQ(rescored("a.db", request()).scored, 5);
+  EXPECT_EQ(rescored("a.db", without).kept, 5);
+  EXPECT_EQ(text_in(folder_.path("a.db"),
+                    "SELECT group_concat(signature, ' ') FROM external_metrics ORDER BY signature"),
+            "LEN|nrefs:1|external:LEN|by:v1 LEN|nrefs:1|external:LEN|by:v1|sources:no");
+  RescoreRequest other = request();
+  other.program.command += " # another";
+  const std::string message = message_of([&] { rescored("a.db", other); });
+  EXPECT_NE(message.find("another command has scored outputs under the same name"),
+            std::string::npos)
+      << message;
+  other.again = true;
+  EXPECT_EQ(rescored("a.db", other).scored, 5);
+  EXPECT_EQ(rescored("a.db", other).scored, 5);
+  other.again = false;
+  EXPECT_EQ(rescored("a.db", other).kept, 5);
+  const std::string refused = message_of([&] { rescored("a.db", request()); });
+  EXPECT_NE(refused.find("# another"), std::string::npos) << refused;
+}
+
+TEST_F(Rescore, DamagedOutputsAndScoresAreNamed) {
+  ASSERT_EQ(folder_.run("a.db", untimed_), SweepOutcome::kDone);
+  rescored("a.db", request());
+  const std::string path = folder_.path("a.db");
+  const auto change = [&](const std::string& sql) {
+    Database(path, OpenMode::kReadWrite).execute(sql);
+  };
+  change("DELETE FROM external_scores WHERE idx = 6 AND cell_id = 1");
+  const auto refused = [&] { return message_of([&] { rescored("a.db", request()); }); };
+  EXPECT_NE(refused().find("expected 7 scores of cell 1, got 6"), std::string::npos) << refused();
+  change("DELETE FROM external_scores WHERE cell_id = 1");
+  change("DELETE FROM outputs WHERE cell_id = 1 AND idx = 3");
+  EXPECT_NE(refused().find("3 of 6 in cell 1"), std::string::npos) << refused();
+  change("DELETE FROM outputs WHERE cell_id = 1");
+  EXPECT_NE(refused().find("0 of 0 in cell 1"), std::string::npos) << refused();
+}
+
+TEST_F(Rescore, NamesOfColumnsAreRefused) {
+  ASSERT_EQ(folder_.run("a.db", untimed_), SweepOutcome::kDone);
+  for (const char* name : {"layers", "speedup", "'BLEU p'", "'BLEU low'", "'x p Holm'"}) {
+    const std::string message = message_of([&] { rescored("a.db", request(name)); });
+    EXPECT_NE(message.find("the name of a column"), std::string::npos) << name << message;
+  }
+  EXPECT_EQ(rescored("a.db", request("BLEU")).name, "BLEU");
 }
 
 TEST_F(Rescore, MergeKeepsTheScoresAndFreshForgetsThem) {
@@ -242,7 +313,27 @@ TEST_F(Rescore, MergeKeepsTheScoresAndFreshForgetsThem) {
     ASSERT_EQ(folder_.run(name, untimed_, {.shard = {part, 2}}), SweepOutcome::kDone);
     files.push_back(folder_.path(name));
   }
+  // The column is in a merged table whichever of two copies has it.
+  std::filesystem::copy_file(folder_.path("1.db"), folder_.path("plain.db"));
   const RescoreSummary summary = rescored("1.db", request());
+  for (const std::vector<std::string>& order :
+       {std::vector<std::string>{"plain.db", "1.db"}, {"1.db", "plain.db"}}) {
+    const std::string joined = folder_.path("of copies, " + order[0]);
+    const std::vector<std::string> copies = {folder_.path(order[0]), folder_.path(order[1])};
+    merge_stores(copies, joined, "");
+    ResultStore store(joined, OpenMode::kReadOnly);
+    int64_t shown = 0;
+    for (const TableRow& row : load_result_table(store).rows) shown += length_of(row) ? 1 : 0;
+    EXPECT_EQ(shown, summary.scored) << order[0];
+  }
+  // Not of two minds about what is better.
+  std::filesystem::copy_file(folder_.path("1.db"), folder_.path("turned.db"));
+  Database(folder_.path("turned.db"), OpenMode::kReadWrite)
+      .execute("UPDATE external_metrics SET higher_is_better = 1");
+  const std::vector<std::string> turned = {folder_.path("1.db"), folder_.path("turned.db")};
+  const std::string conflict =
+      message_of([&] { merge_stores(turned, folder_.path("conflict.db"), ""); });
+  EXPECT_NE(conflict.find("LEN: an error rate in one file"), std::string::npos) << conflict;
   merge_stores(files, folder_.path("all.db"), "");
   {
     ResultStore store(folder_.path("all.db"), OpenMode::kReadOnly);

@@ -57,6 +57,18 @@ TEST(ExternalMetric, FailsWithWhatTheProgramSaid) {
   EXPECT_TRUE(contains(error(R"(echo '{"name": "x", "scores": [1]}')"), "expected 2, got 1"));
   EXPECT_TRUE(contains(error(R"(echo '{"name": "x", "scores": [1, null]}')"), "score 1 is not"));
   EXPECT_TRUE(contains(error(R"(echo '{"name": 3, "scores": [1, 2]}')"), "wrong form"));
+  for (const char* field : {R"("signature": 5)", R"("higher_is_better": "no")",
+                            R"("higher_is_better": 0)", R"("signature": "a|b")"}) {
+    const std::string command =
+        std::string("echo '{\"name\": \"x\", \"scores\": [1, 2], ") + field + "}'";
+    EXPECT_TRUE(contains(error(command), "external metric: \"")) << error(command);
+  }
+  for (const char* name : {"a`b", "  ", "", "\\u009b1m", "\\u202eCBA", "a\\nb"}) {
+    const std::string command =
+        std::string("printf '%s' '{\"name\": \"") + name + "\", \"scores\": [1, 2]}'";
+    EXPECT_TRUE(contains(error(command), "cannot stand in a table")) << error(command);
+  }
+  EXPECT_TRUE(contains(error(R"(echo '{"name": "x", "scores": [1e308, 1e308]}')"), "finite sum"));
   EXPECT_THROW(run_external_metric({"true"}, {}, kHypotheses, {}), Error);
 }
 

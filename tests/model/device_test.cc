@@ -317,5 +317,17 @@ TEST_P(DeviceRandomModels, ManyBeamsEqualTheCpus) {
   for (size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(got[i].tokens, want[i].tokens) << i;
 }
 
+#ifdef SKIPBENCH_WITH_CUDA
+TEST(CudaDevice, IsThereOrIsSaidToBeMissing) {
+  const std::string missing = why_not("cuda");
+  if (gpu_is_required("cuda")) {
+    EXPECT_EQ(missing, "");
+  } else if (!missing.empty()) {
+    EXPECT_NE(missing.find("no CUDA device"), std::string::npos) << missing;
+    EXPECT_NE(missing.find("use --device cpu"), std::string::npos) << missing;
+  }
+}
+#endif
+
 }  // namespace
 }  // namespace skipbench

@@ -11,13 +11,14 @@ namespace {
 
 // What a row of `bench` says of its card; empty, as rows of version 1: nothing.
 struct Card {
-  std::string reasons, clock, driver, uuid, processes;
+  std::string reasons, clock, driver, uuid, processes, memory_clock;
 };
 
 std::string card_fields(const Card& card) {
   std::string fields;
   if (!card.reasons.empty()) fields += R"(,"clock_reasons":")" + card.reasons + "\"";
   if (!card.clock.empty()) fields += R"(,"sm_clock_mhz":)" + card.clock;
+  if (!card.memory_clock.empty()) fields += R"(,"memory_clock_mhz":)" + card.memory_clock;
   if (!card.driver.empty()) fields += R"(,"driver_version":")" + card.driver + "\"";
   if (!card.uuid.empty()) fields += R"(,"gpu_uuid":")" + card.uuid + "\"";
   if (!card.processes.empty()) fields += R"(,"foreign_processes":)" + card.processes;
@@ -102,6 +103,9 @@ TEST(Conditions, OtherClocksAreNotJudged) {
             "was made at an SM clock of 1410 MHz, as were 12 of 24 runs; expected is within 2 % "
             "of 1500 MHz, the baseline's median: fix the card's clocks (nvidia-smi "
             "--lock-gpu-clocks), then measure both sides again");
+  const std::string memory =
+      verdict_between({.memory_clock = "2619"}, {.memory_clock = "1500"}).comparison.why;
+  EXPECT_NE(memory.find("at a memory clock of 1500 MHz"), std::string::npos) << memory;
   // Who asks for smaller slowdowns needs closer clocks.
   EXPECT_EQ(at("1480", {.min_effect = 0.01}).verdict, Verdict::kCannotJudge);
   EXPECT_EQ(at("1490", {.min_effect = 0.01}).verdict, Verdict::kRegression);
@@ -123,9 +127,9 @@ TEST(Conditions, AnotherDriverOrCardIsNoted) {
   EXPECT_EQ(other.comparison.verdict, Verdict::kRegression);
   EXPECT_EQ(other.notes,
             (std::vector<std::string>{
-                "the card's driver differs too: 550.54.15 at the baseline, 570.10 at the "
+                "the card's driver differs: 550.54.15 at the baseline, 570.10 at the "
                 "candidate; a change of speed may come of that",
-                "the card's UUID differs too: GPU-1 at the baseline, GPU-2 at the candidate; a "
+                "the card's UUID differs: GPU-1 at the baseline, GPU-2 at the candidate; a "
                 "change of speed may come of that"}));
   const Card same{.driver = "550", .uuid = "GPU-1", .processes = "0"};
   EXPECT_TRUE(verdict_between(same, same).notes.empty());
