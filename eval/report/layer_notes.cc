@@ -112,10 +112,11 @@ std::vector<std::string> budget_notes(const ResultTable& table) {
   for (const auto& [side, direction, effect] :
        {std::tuple(&more, "more", "favours"), {&fewer, "fewer", "handicaps"}}) {
     if (side->strategies.empty()) continue;
-    notes.push_back(fmt::format(
-        "While scored, these rows of the run ran over {:g} % {} layers per decoding step than their budget K, "
-        "which {} their quality: {}",
-        100 * kBudgetTolerance, direction, effect, side->text()));
+    notes.push_back(
+        fmt::format("While scored, these rows of the run ran over {:g} % {} layers per decoding "
+                    "step than their budget K, "
+                    "which {} their quality: {}",
+                    100 * kBudgetTolerance, direction, effect, side->text()));
   }
   return notes;
 }

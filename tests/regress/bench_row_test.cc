@@ -58,8 +58,9 @@ TEST(BenchRow, WhatIsNotKnownIsNull) {
   const Json json = bench_json(context, row);
   EXPECT_TRUE(json["model_size"].is_null() && json["layers"].is_null());
   EXPECT_EQ(json["speedup"], 1.0);
-  for (const char* key : {"joules_per_token", "peak_memory_bytes", "sm_clock_mhz", "memory_clock_mhz",
-                          "power_limit_watts", "foreign_processes", "foreign_memory_bytes"}) {
+  for (const char* key : {"joules_per_token", "peak_memory_bytes", "sm_clock_mhz",
+                          "memory_clock_mhz", "power_limit_watts", "foreign_processes",
+                          "foreign_memory_bytes"}) {
     EXPECT_TRUE(json[key].is_null()) << key;
   }
   EXPECT_EQ(json["clock_reasons"], "");
