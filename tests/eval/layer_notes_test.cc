@@ -36,12 +36,14 @@ TEST(BudgetNotes, NameDirectionAndNumbers) {
       table_with({scored_row("full", 1, 30), scored_row("unified", 2, 15),
                   scored_row("skip_decode", 2, 18.1), scored_row("adaskip", 2, 14.02),
                   scored_row("skip_decode", 3, 12.5), scored_row("adaskip", 3, 9.95)});
-  EXPECT_EQ(layer_notes(table),
-            (Notes{"While scored, these rows ran over 1 % more layers per decoding step than their "
-                   "budget K, which favours their quality: skip_decode 2x (18.10 of 15), 3x (12.50 "
-                   "of 10).",
-                   "While scored, these rows ran over 1 % fewer layers per decoding step than "
-                   "their budget K, which handicaps their quality: adaskip 2x (14.02 of 15)."}));
+  EXPECT_EQ(
+      layer_notes(table),
+      (Notes{"While scored, these rows of the run ran over 1 % more layers per decoding step than "
+             "their "
+             "budget K, which favours their quality: skip_decode 2x (18.10 of 15), 3x (12.50 "
+             "of 10).",
+             "While scored, these rows of the run ran over 1 % fewer layers per decoding step than "
+             "their budget K, which handicaps their quality: adaskip 2x (14.02 of 15)."}));
 }
 
 // The tolerance is that of a calibration.
@@ -66,11 +68,13 @@ TEST(BudgetNotes, RowsWithoutABudgetAreNotNamed) {
   unknown.run.num_layers = 0;
   EXPECT_EQ(layer_notes(unknown), Notes{});
   // A list that was given a target is measured by it, and so is a plug-in's strategy.
-  EXPECT_EQ(layer_notes(table_with({scored_row("layers", 2, 7), scored_row("plugged", 3, 11)})),
-            (Notes{"While scored, these rows ran over 1 % more layers per decoding step than their "
-                   "budget K, which favours their quality: plugged 3x (11.00 of 10).",
-                   "While scored, these rows ran over 1 % fewer layers per decoding step than "
-                   "their budget K, which handicaps their quality: layers 2x (7.00 of 15)."}));
+  EXPECT_EQ(
+      layer_notes(table_with({scored_row("layers", 2, 7), scored_row("plugged", 3, 11)})),
+      (Notes{"While scored, these rows of the run ran over 1 % more layers per decoding step than "
+             "their "
+             "budget K, which favours their quality: plugged 3x (11.00 of 10).",
+             "While scored, these rows of the run ran over 1 % fewer layers per decoding step than "
+             "their budget K, which handicaps their quality: layers 2x (7.00 of 15)."}));
 }
 
 TEST(BudgetNotes, ACalibrationOffTargetSaysItAlready) {
@@ -103,7 +107,8 @@ TEST(BudgetNotes, ManyRowsAreOneLine) {
   const std::string points =
       " 2x (16.00 of 15), 2.5x (13.00 of 12), 3x (11.00 of 10), 5x (7.00 of 6), 10x (4.00 of 3)";
   EXPECT_EQ(layer_notes(table_with(rows)),
-            (Notes{"While scored, these rows ran over 1 % more layers per decoding step than their "
+            (Notes{"While scored, these rows of the run ran over 1 % more layers per decoding step "
+                   "than their "
                    "budget K, which favours their quality: skip_decode, de-en," +
                    points + "; adaskip, de-en," + points + "; skip_decode, zh-en," + points +
                    "; adaskip, zh-en," + points + "."}));
