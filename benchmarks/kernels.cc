@@ -1,5 +1,5 @@
-// kernels_bench: the CPU's operations at the demo model's shapes, in GB/s and GFLOP/s and in
-// percent of what the same process measured the machine to be capable of.
+// kernels_bench: the CPU's operations that take a step's time, at the demo model's shapes, in GB/s
+// and GFLOP/s and in percent of what the same process measured the machine to be capable of.
 //
 //   kernels_bench --threads=2 --benchmark_filter=linear/q4_1
 #include "benchmarks/kernels.h"

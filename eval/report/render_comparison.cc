@@ -37,11 +37,6 @@ std::string both(std::optional<double> a, std::optional<double> b, int digits) {
   return text(a) + " / " + text(b);
 }
 
-std::string p_text(std::optional<double> p) {
-  if (!p) return "";
-  return *p < 0.001 ? "<0.001" : fmt::format("{:.3f}", *p);
-}
-
 struct FileScoreColumn {
   std::string name, signature;
   std::string header;  // the name, numbered where several signatures have it
@@ -95,7 +90,7 @@ Grid grid_of(const FileComparison& comparison, const std::string& dataset) {
       const int digits = score_digits(column.signature, column.most);
       cells.push_back(there ? both(score->a, score->b, digits) : "");
       cells.push_back(there ? fmt::format("{:+.{}f}", score->b - score->a, digits) : "");
-      if (comparison.test) cells.push_back(there ? p_text(score->p_value) : "");
+      if (comparison.test) cells.push_back(there && score->p_value ? p_text(*score->p_value) : "");
     }
     const auto decode_b = point.same_batch ? b.decode_per_second : std::nullopt;
     const auto ratio = ratio_of(a.decode_per_second, decode_b);

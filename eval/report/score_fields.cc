@@ -54,12 +54,14 @@ TableField p_field(const ScoreColumn& column, const char* name,
   field.text = [value = field.value](const TableRow& row) -> std::optional<std::string> {
     const auto p = value(row);
     if (!p) return std::nullopt;
-    return *p < 0.001 ? "<0.001" : fmt::format("{:.3f}", *p);
+    return p_text(*p);
   };
   return field;
 }
 
 }  // namespace
+
+std::string p_text(double p) { return p < 0.001 ? "<0.001" : fmt::format("{:.3f}", p); }
 
 int score_digits(const std::string& signature, double most) {
   const bool is_external = signature.find("|external:") != std::string::npos;

@@ -25,6 +25,9 @@ std::vector<ScoreColumn> score_columns(const ResultTable& table, const std::stri
 
 TableField score_field(const ScoreColumn& column);
 
+// A p-value as tables show it.
+std::string p_text(double p);
+
 // What a comparison found (eval/report/comparison.h).
 TableField p_value_field(const ScoreColumn& column);
 TableField corrected_p_field(const ScoreColumn& column, bool on_request);
